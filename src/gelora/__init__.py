@@ -1,0 +1,58 @@
+"""LoRA ranks from the geometry of your own data, before training.
+
+The names below are loaded when first used (PEP 562), so that importing gelora imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gelora.adapters import lora_config, verify_ranks
+    from gelora.dimension.profile import DimensionProfile
+    from gelora.dimension.twonn import TwoNN
+    from gelora.errors import GeloraError
+    from gelora.evaluation import evaluate
+    from gelora.measurement import measure_dimensions
+    from gelora.ranks import RankPlan, plan_ranks
+    from gelora.reporting import write_report
+    from gelora.training import train
+
+_HOMES = {
+    "DimensionProfile": "gelora.dimension.profile",
+    "GeloraError": "gelora.errors",
+    "RankPlan": "gelora.ranks",
+    "TwoNN": "gelora.dimension.twonn",
+    "evaluate": "gelora.evaluation",
+    "lora_config": "gelora.adapters",
+    "measure_dimensions": "gelora.measurement",
+    "plan_ranks": "gelora.ranks",
+    "train": "gelora.training",
+    "verify_ranks": "gelora.adapters",
+    "write_report": "gelora.reporting",
+}
+
+__all__ = [
+    "DimensionProfile",
+    "GeloraError",
+    "RankPlan",
+    "TwoNN",
+    "evaluate",
+    "lora_config",
+    "measure_dimensions",
+    "plan_ranks",
+    "train",
+    "verify_ranks",
+    "write_report",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gelora' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,139 @@
+"""Read and write the JSON files of a run: sorted, indented, atomic, and each naming its kind.
+
+A file says its `kind` and `schema_version`; reading checks both. Writing goes to a temporary file
+in the same folder and is renamed, so a reader never sees half a file and a crash costs nothing.
+Paths may be a file, the folder of a run, an adapter's folder, or a Hub repository's id.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from gelora.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+
+PROFILE_FILE = "dimension_profile.json"
+PLAN_FILE = "rank_plan.json"
+METRICS_FILE = "metrics.json"
+CONFIG_FILE = "config.yaml"
+ENVIRONMENT_FILE = "environment.json"
+REPORT_FILE = "report.html"
+ADAPTER_FOLDER = "adapter"
+
+
+def canonical_json(payload: Mapping[str, Any]) -> str:
+    """Return the payload as JSON: keys sorted, two spaces, floats in full precision.
+
+    Raises:
+        ArtifactError: The payload holds NaN or infinity, which JSON cannot carry.
+    """
+    try:
+        return json.dumps(payload, sort_keys=True, indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ArtifactError(
+            f"A value that JSON cannot carry was to be written: {error}."
+        ) from error
+
+
+def content_hash(payload: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the payload's canonical JSON, as 64 hexadecimal digits.
+
+    >>> content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step: a temporary file in the same folder, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the file from the team
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, payload: Mapping[str, Any], *, kind: str) -> None:
+    """Write `payload` with its `kind` and schema version.
+
+    Raises:
+        ArtifactError: The payload holds NaN or infinity.
+    """
+    stamped = {**payload, "kind": kind, "schema_version": SCHEMA_VERSION}
+    write_text(path, canonical_json(stamped))
+
+
+def read_json(path: Path, *, kind: str) -> dict[str, Any]:
+    """Read a file that `write_json` wrote, less its kind and schema version.
+
+    Raises:
+        ArtifactError: The file is missing, truncated, of another kind or of a newer schema.
+    """
+    try:
+        parsed: object = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"There is no file {path}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"{path} is not complete JSON ({error}): it was cut short or edited; make it again."
+        ) from error
+    if not isinstance(parsed, dict):
+        raise ArtifactError(f"{path} holds no JSON object, so it is not a {kind}.")
+    payload = cast("dict[str, Any]", parsed)
+    found, version = payload.pop("kind", None), payload.pop("schema_version", None)
+    if found != kind:
+        raise ArtifactError(f"{path} is of kind {found!r}, not {kind!r}.")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path} has schema version {version!r}, this gelora reads up to {SCHEMA_VERSION}: "
+            "upgrade gelora, or make the file again."
+        )
+    return payload
+
+
+def locate(source: str | Path, filename: str) -> Path:
+    """Return the path of one of a run's files.
+
+    Args:
+        source: The file itself, a folder that holds it (a run or its adapter), or a Hub id.
+        filename: The file's fixed name, as `PROFILE_FILE`.
+
+    Raises:
+        ArtifactError: It is in none of these places.
+    """
+    path = Path(source)
+    candidates = (path, path / filename, path / ADAPTER_FOLDER / filename)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    if path.exists() or not _is_hub_id(str(source)):
+        raise ArtifactError(f"{source} holds no {filename}.")
+    return _download(str(source), filename)
+
+
+def _is_hub_id(source: str) -> bool:
+    parts = source.split("/")
+    return (
+        len(parts) == 2 and all(parts) and not source.startswith((".", "~")) and "\\" not in source
+    )
+
+
+def _download(repository: str, filename: str) -> Path:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - only this path needs the Hub
+
+    try:
+        return Path(hf_hub_download(repository, filename))
+    except Exception as error:  # the Hub client's errors span OSError, ValueError and its own
+        raise ArtifactError(
+            f"{repository} is no local folder, and the Hub gave no {filename}: {error}"
+        ) from error
