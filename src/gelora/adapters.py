@@ -1,0 +1,212 @@
+"""The hand-over to PEFT: a `RankPlan` becomes a `LoraConfig`, and is read back to be sure.
+
+PEFT looks a module's rank up by regular expression, first match wins, and sorts the keys when it
+saves. So every key here is a full path, escaped, and matches one module only. From the config on,
+everything is ordinary PEFT.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils.other import get_pattern_key
+from safetensors import safe_open
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from gelora.architectures import check_fingerprint, find_architecture
+from gelora.errors import ModelMismatchError, RankError
+from gelora.ranks import RankPlan, whole
+
+PATTERN_ARGUMENTS = frozenset(
+    {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "layers_to_transform"}
+)
+
+
+def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> LoraConfig:
+    """Return the `peft.LoraConfig` that gives every module of the model its planned rank.
+
+    `r` is the largest rank and `lora_alpha` is `r` times the plan's `alpha_per_rank`; modules of
+    a smaller rank stand in `rank_pattern` and `alpha_pattern`. The scale that multiplies BA is
+    `alpha_per_rank` in every module, with `use_rslora` too (alpha is then scaled by sqrt(r)).
+
+    Args:
+        plan: The ranks.
+        model: The model to adapt, not yet wrapped: with or without a head.
+        **lora_arguments: Any other argument of LoraConfig: `task_type`, `lora_dropout`,
+            `use_dora`, `init_lora_weights`, `modules_to_save`, ...
+
+    Raises:
+        ModelMismatchError: The plan was made for another model.
+        RankError: An argument that the plan decides, or an initialisation that its ranks forbid.
+    """
+    check_fingerprint(model, plan.fingerprint)
+    decided = sorted(PATTERN_ARGUMENTS & lora_arguments.keys())
+    if decided:
+        raise RankError(f"The plan decides {', '.join(decided)}: plan again instead of passing it.")
+    modules = dict(model.named_modules())
+    prefix = find_architecture(model).prefix
+    ranks = {f"{prefix}{name}": int(rank) for name, rank in plan.modules.items()}
+    _check_names(ranks, modules)
+    _check_initialisation(ranks, modules, lora_arguments.get("init_lora_weights", True))
+
+    def alpha(rank: int) -> int | float:
+        rooted = math.sqrt(rank) if lora_arguments.get("use_rslora", False) else rank
+        return whole(plan.alpha_per_rank * rooted)
+
+    largest = max(ranks.values())
+    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
+    transposed = any(isinstance(modules[name], Conv1D) for name in ranks)
+    return LoraConfig(
+        r=largest,
+        lora_alpha=alpha(largest),  # pyright: ignore[reportArgumentType] - PEFT takes floats
+        rank_pattern=smaller,
+        alpha_pattern={key: alpha(rank) for key, rank in smaller.items()},
+        target_modules=sorted(ranks),
+        **{"fan_in_fan_out": transposed, **lora_arguments},
+    )
+
+
+def verify_ranks(model: PeftModel, plan: RankPlan, *, adapter_name: str = "default") -> None:
+    """Check that every planned module, and no other, has its planned rank and scale.
+
+    Args:
+        model: The wrapped model.
+        plan: What it should have.
+        adapter_name: Which of the model's adapters to read.
+
+    Raises:
+        RankError: They differ; the message names the first module and both values.
+    """
+    found = {
+        name: (layer.r[adapter_name], layer.scaling[adapter_name])
+        for name, layer in model.get_base_model().named_modules()
+        if isinstance(layer, LoraLayer) and adapter_name in layer.r
+    }
+    prefix = find_architecture(model).prefix
+    _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
+
+
+def verify_saved_ranks(folder: str | Path, plan: RankPlan) -> None:
+    """Check a saved adapter as its readers will see it: its tensors' shapes and its patterns.
+
+    Args:
+        folder: Holds adapter_config.json and adapter_model.safetensors.
+        plan: What it should have.
+
+    Raises:
+        RankError: They differ; the message names the first module and both values.
+    """
+    config = LoraConfig.from_pretrained(str(folder))
+    found: dict[str, tuple[int, float]] = {}
+    with safe_open(Path(folder) / "adapter_model.safetensors", framework="pt") as tensors:
+        for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+            name, matched, _ = key.removeprefix("base_model.model.").partition(".lora_A.")
+            if matched:
+                rank = tensors.get_slice(key).get_shape()[0]
+                found[name] = (rank, _saved_scale(config, name, rank))
+    suffix = min(plan.modules, default="")
+    prefix = next((name.removesuffix(suffix) for name in found if name.endswith(suffix)), "")
+    _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
+
+
+def _saved_scale(config: LoraConfig, name: str, rank: int) -> float:
+    """Return alpha/r as PEFT will compute it on loading: a pattern's entry or the default."""
+    pattern: Mapping[str, float] = config.alpha_pattern or {}
+    alpha = pattern.get(get_pattern_key(list(pattern), name), config.lora_alpha)
+    return alpha / (math.sqrt(rank) if config.use_rslora else rank)
+
+
+def _compare(
+    found: Mapping[str, tuple[int, float]], planned: Mapping[str, int], plan: RankPlan
+) -> None:
+    missing, extra = sorted(planned.keys() - found.keys()), sorted(found.keys() - planned.keys())
+    if missing or extra:
+        raise RankError(
+            f"{len(missing)} planned modules have no adapter and {len(extra)} adapters are not "
+            f"planned, the first {(missing + extra)[0]}: the adapter was made by another plan."
+        )
+    for name, rank in planned.items():
+        actual, scale = found[name]
+        if actual != rank or not math.isclose(scale, plan.alpha_per_rank, rel_tol=1e-6):
+            raise RankError(
+                f"{name} has rank {actual} and scale {scale:g}, planned were rank {rank} and scale "
+                f"{plan.alpha_per_rank:g}: the adapter was made by another plan, or changed."
+            )
+
+
+def _check_names(ranks: Mapping[str, int], modules: Mapping[str, nn.Module]) -> None:
+    """A key also matches every path that ends with it at a dot: there must be none."""
+    missing = sorted(ranks.keys() - modules.keys())
+    if missing:
+        raise ModelMismatchError(
+            f"The model has no module {missing[0]}, nor {len(missing) - 1} others of the plan; "
+            "hand over the model before it is wrapped."
+        )
+    ambiguous = _dot_suffixes(modules.keys() - ranks.keys(), ranks)
+    if ambiguous:
+        name, other = ambiguous
+        raise RankError(f"PEFT cannot tell {name} from {other}, which ends with it; adapt neither.")
+
+
+def _dot_suffixes(paths: Collection[str], endings: Collection[str]) -> tuple[str, str] | None:
+    """Return an ending and a path that ends with it at a dot, if there is one."""
+    wanted = frozenset(endings)
+    for path in (*sorted(paths), *sorted(endings)):
+        rest = path
+        while "." in rest:
+            rest = rest.partition(".")[2]
+            if rest in wanted:
+                return rest, path
+    return None
+
+
+def _check_initialisation(
+    ranks: Mapping[str, int], modules: Mapping[str, nn.Module], init: object
+) -> None:
+    """Refuse what PEFT would only trip over later, or not notice at all."""
+    for name, rank in ranks.items():
+        weight_sides = _sides(modules[name])
+        if rank > min(weight_sides):
+            raise RankError(
+                f"{name} is {weight_sides[0]} by {weight_sides[1]}: rank {rank} is above it."
+            )
+        if init == "orthogonal" and rank % 2:
+            raise RankError(
+                f"init_lora_weights='orthogonal' needs even ranks and {name} has {rank}; choose "
+                "another initialisation."
+            )
+        if init == "lora_ga" and 2 * rank > min(weight_sides):
+            raise RankError(
+                f"init_lora_weights='lora_ga' needs twice the rank {rank} of {name} within its "
+                f"{weight_sides[0]} by {weight_sides[1]} matrix; lower max_rank."
+            )
+
+
+def _sides(module: nn.Module) -> tuple[int, int]:
+    """Return a module's (in, out); Conv1D stores its weight as (in, out)."""
+    if isinstance(module, Conv1D):
+        return module.nx, module.nf
+    if isinstance(module, nn.Linear):  # quantised linears are subclasses, their weights packed
+        return module.in_features, module.out_features
+    weight = module.get_parameter("weight")
+    return weight.shape[1], weight.shape[0]
+
+
+def adapter_parameters(model: nn.Module) -> int:
+    """Count the trainable LoRA parameters of a wrapped model, without its head."""
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and ".lora_" in name
+    )
+
+
+def head_parameters(model: nn.Module) -> int:
+    """Count the trainable parameters that are not LoRA's: a head, a pooler."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return trainable - adapter_parameters(model)

@@ -1,0 +1,251 @@
+"""The rules: from a `DimensionProfile` to a `RankPlan`, one LoRA rank for every block.
+
+Rule `paper` is GeLoRA's (arXiv 2412.09250): the growth of the dimension in a block, rounded, plus
+one. Rule `budget` spends a given number of parameters in proportion to the same growth. Both need
+only the profile, no model and no data.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from gelora.allocation import allocate
+from gelora.artifacts import PLAN_FILE, content_hash, locate, read_json, write_json
+from gelora.dimension.profile import BlockModule, DimensionProfile
+from gelora.errors import ArtifactError, ConfigError, RankError
+from gelora.targets import select_modules
+
+RULES = ("paper", "budget")
+ROUNDINGS = {"nearest": lambda d: math.floor(d + 0.5), "up": math.ceil, "down": math.floor}
+DEFAULT_ALPHA_PER_RANK = 2.0
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """A LoRA rank for every block and every module in it.
+
+    Attributes:
+        rule: "paper" or "budget".
+        rounding: How dimensions became whole numbers: "nearest", "up" or "down".
+        blocks: Path of every block from the root of the backbone (the model without its head).
+        bounds: One per block: the paper's lower bound max(d(i) - d(i-1), 0), rounded dimensions.
+        ranks: One per block; 0 where none of its modules is adapted.
+        modules: Rank of every adapted module, by its path from the backbone's root. It is its
+            block's rank, or the smaller side of its matrix where that is less.
+        alphas: `lora_alpha` of every adapted module: its rank times `alpha_per_rank`.
+        alpha_per_rank: The scale alpha/r that LoRA multiplies BA by, the same everywhere.
+        parameters: One per block: trainable parameters of its adapters.
+        trainable_parameters: Their sum, r x (in + out) over the adapted modules, without a head.
+        budget: Parameters that could be spent, or None with rule "paper".
+        fingerprint: Tells the model, as in the profile.
+        profile_hash: `content_hash` of the profile that the plan comes from.
+    """
+
+    rule: str
+    rounding: str
+    blocks: tuple[str, ...]
+    bounds: tuple[int, ...]
+    ranks: tuple[int, ...]
+    modules: Mapping[str, int]
+    alphas: Mapping[str, int | float]
+    alpha_per_rank: float
+    parameters: tuple[int, ...]
+    trainable_parameters: int
+    budget: int | None
+    fingerprint: Mapping[str, Any]
+    profile_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as it stands in its file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, payload: Mapping[str, Any]) -> Self:
+        """Rebuild a plan from `to_dict`'s form.
+
+        Raises:
+            ArtifactError: A field is missing, unknown or of the wrong shape.
+        """
+        values = dict(payload)
+        try:
+            for name in ("blocks", "bounds", "ranks", "parameters"):
+                values[name] = tuple(values[name])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"The rank plan lacks or mistypes a field: {error}.") from error
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 that files made from this plan name it by."""
+        return content_hash(self.to_dict())
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `rank_plan.json` into a folder, and return its path."""
+        path = Path(folder) / PLAN_FILE
+        write_json(path, self.to_dict(), kind="rank_plan")
+        return path
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Self:
+        """Read a plan from its file, a run's or adapter's folder, or the Hub.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be read.
+        """
+        return cls.from_dict(read_json(locate(source, PLAN_FILE), kind="rank_plan"))
+
+
+def plan_ranks(
+    profile: DimensionProfile,
+    *,
+    rule: str = "paper",
+    budget: int | str | None = None,
+    rounding: str = "nearest",
+    min_rank: int = 1,
+    max_rank: int | None = None,
+    target_modules: str | Sequence[str] = "attention",
+    alpha_per_rank: float = DEFAULT_ALPHA_PER_RANK,
+    lora_alpha: float | None = None,
+) -> RankPlan:
+    """Choose the LoRA rank of every block from how its dimension grows.
+
+    Rule "paper" (GeLoRA, arXiv 2412.09250): with every dimension d rounded to a whole number,
+    r(i) = max(d(i) - d(i-1), 0) + 1, kept within `min_rank` and `max_rank`.
+
+    Rule "budget": ranks in proportion to max(increment, 0) + 1, with unrounded increments, that
+    cost `budget` parameters to within one step of one block's rank (largest remainder). No rank
+    is below the paper's lower bound max(d(i) - d(i-1), 0), if the budget pays for all bounds.
+
+    Args:
+        profile: The dimensions, and the modules of the model they were measured on.
+        rule: "paper", or "budget"; giving a `budget` implies the latter.
+        budget: Trainable parameters, as a number, or "r=8" for those of uniform LoRA of rank 8
+            on the same modules.
+        rounding: "nearest" (halves go up), "up" or "down".
+        min_rank: Smallest rank of an adapted block, at least 1.
+        max_rank: Largest rank of a block, or None for no limit but the matrices' own.
+        target_modules: "attention" (query, key, value and output projections, as in the paper),
+            "all-linear", or names as PEFT's LoraConfig takes them (ends of module paths).
+        alpha_per_rank: alpha/r of every module.
+        lora_alpha: Alternative to `alpha_per_rank`: alpha of the block of the largest rank.
+
+    Returns:
+        The plan; the same profile and arguments give the same plan.
+
+    Raises:
+        RankError: Unknown modules, limits that contradict each other or exceed every matrix, or
+            a budget below the cost of `min_rank` everywhere.
+        ConfigError: An unknown rule or rounding, or a budget that cannot be read.
+    """
+    rule = "budget" if budget is not None else rule
+    _check_choices(rule, rounding, budget)
+    targets = select_modules(profile.modules, target_modules)
+    per_block = [[m for m in targets if m.block == i] for i in range(len(profile.blocks))]
+    limits = [_largest_rank(modules) for modules in per_block]
+    _check_limits(min_rank, max_rank, max(limits))
+
+    bounds = lower_bounds(profile, rounding=rounding)
+    ceilings = [min(limit, max_rank or limit) for limit in limits]
+    if rule == "paper":
+        spend = None
+        ranks = [
+            _clamp(bound + 1, min_rank, top) for bound, top in zip(bounds, ceilings, strict=True)
+        ]
+    else:
+        spend = _parse_budget(budget, targets)
+        ranks = allocate(
+            weights=[max(increment, 0.0) + 1.0 for increment in profile.increments],
+            floors=[
+                _clamp(max(bound, min_rank), 0, top)
+                for bound, top in zip(bounds, ceilings, strict=True)
+            ],
+            ceilings=ceilings,
+            min_rank=min_rank,
+            cost=lambda block, rank: _parameters(per_block[block], rank),
+            budget=spend,
+        )
+    if lora_alpha is not None:
+        alpha_per_rank = lora_alpha / max(ranks)
+    modules = {m.name: min(ranks[m.block], m.in_features, m.out_features) for m in targets}
+    parameters = tuple(int(_parameters(mods, r)) for mods, r in zip(per_block, ranks, strict=True))
+    return RankPlan(
+        rule=rule,
+        rounding=rounding,
+        blocks=profile.blocks,
+        bounds=bounds,
+        ranks=tuple(ranks),
+        modules=modules,
+        alphas={name: whole(alpha_per_rank * rank) for name, rank in modules.items()},
+        alpha_per_rank=alpha_per_rank,
+        parameters=parameters,
+        trainable_parameters=sum(parameters),
+        budget=spend,
+        fingerprint=profile.fingerprint,
+        profile_hash=profile.content_hash(),
+    )
+
+
+def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tuple[int, ...]:
+    """Return the paper's lower bound max(d(i) - d(i-1), 0) of every block, dimensions rounded."""
+    whole_dimensions = [ROUNDINGS[rounding](d) for d in profile.dimensions]
+    levels = [profile.level_of(block) for block in range(len(profile.blocks))]
+    return tuple(max(whole_dimensions[i] - whole_dimensions[i - 1], 0) for i in levels)
+
+
+def whole(number: float) -> int | float:
+    """Return an int where the number is one: PEFT takes floats, other readers want ints."""
+    return int(number) if float(number).is_integer() else float(number)
+
+
+def _parameters(modules: Sequence[BlockModule], rank: float) -> float:
+    """Count A, (rank, in), and B, (out, rank); no module's rank exceeds its smaller side."""
+    return sum(
+        min(rank, m.in_features, m.out_features) * (m.in_features + m.out_features) for m in modules
+    )
+
+
+def _largest_rank(modules: Sequence[BlockModule]) -> int:
+    return max((min(m.in_features, m.out_features) for m in modules), default=0)
+
+
+def _clamp(rank: int, low: int, high: int) -> int:
+    return min(max(rank, low), high)
+
+
+def _parse_budget(budget: int | str | None, targets: Sequence[BlockModule]) -> int:
+    """Return the budget in parameters; "r=8" costs what uniform LoRA of rank 8 costs."""
+    text = str(budget).strip()
+    number = text.removeprefix("r=")
+    if not number.isdecimal() or int(number) == 0:
+        raise ConfigError(
+            f"The budget {budget!r} is neither a positive number of parameters nor of the form "
+            "'r=8'."
+        )
+    return int(_parameters(targets, int(number))) if text.startswith("r=") else int(number)
+
+
+def _check_choices(rule: str, rounding: str, budget: int | str | None) -> None:
+    if rule not in RULES:
+        raise ConfigError(f"There is no rank rule {rule!r}; the rules are {', '.join(RULES)}.")
+    if rounding not in ROUNDINGS:
+        raise ConfigError(
+            f"There is no rounding {rounding!r}; dimensions are rounded {', '.join(ROUNDINGS)}."
+        )
+    if rule == "budget" and budget is None:
+        raise ConfigError("Rule 'budget' needs a budget, such as 'r=8' or a number of parameters.")
+
+
+def _check_limits(min_rank: int, max_rank: int | None, largest: int) -> None:
+    if min_rank < 1:
+        raise RankError(f"min_rank is {min_rank}; the smallest LoRA rank is 1.")
+    if max_rank is not None and max_rank < min_rank:
+        raise RankError(
+            f"max_rank {max_rank} is below min_rank {min_rank}; give one above the other."
+        )
+    for name, limit in (("min_rank", min_rank), ("max_rank", max_rank or 0)):
+        if limit > largest:
+            raise RankError(
+                f"{name} {limit} is above {largest}, the smaller side of the largest adapted "
+                "matrix; no update of such a matrix has a higher rank."
+            )
