@@ -1,0 +1,30 @@
+# make run     the main job on the packaged model and the generated data, offline
+# make test    the tests that take no more than some minutes
+# make install only the environment, .venv; the two above do it themselves
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: install run test test-slow lint
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[quickstart,test,lint]'
+	touch $@
+
+run: install
+	$(BIN)/gelora run --config configs/quickstart.yaml
+
+test: install
+	$(BIN)/pytest -m "not slow"
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
