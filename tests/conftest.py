@@ -1,0 +1,25 @@
+"""What every test gets: no network, one thread, and the `seed` fixture.
+
+A test that takes `seed` runs with one seed; with GELORA_TEST_SEEDS=all, with each of 100.
+"""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported, so set first
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest
+import torch
+
+DEFAULT_SEED = 42
+NUM_SEEDS = 100
+
+torch.set_num_threads(1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        every = os.environ.get("GELORA_TEST_SEEDS") == "all"
+        metafunc.parametrize("seed", range(NUM_SEEDS) if every else [DEFAULT_SEED])

@@ -1,0 +1,222 @@
+"""Tiny models with random weights, one function for each architecture, and a tokenizer for them.
+
+All are built in code: width 32, three blocks, 64 tokens; nothing is downloaded. Each function takes
+the class to build, so heads cost one word, and overrides of its config:
+
+    tiny_bert(BertForSequenceClassification, num_labels=3)
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers as hf
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+
+VOCAB_SIZE = 64
+WIDTH = 32
+NUM_BLOCKS = 3
+MAX_TOKENS = 64
+SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
+WORDS = tuple(f"w{index}" for index in range(VOCAB_SIZE - len(SPECIAL_TOKENS)))
+
+_TOKEN_IDS = {"vocab_size": VOCAB_SIZE, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+# Wide enough weights that every block visibly changes its input.
+_USUAL = {
+    **_TOKEN_IDS,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": NUM_BLOCKS,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": MAX_TOKENS,
+    "initializer_range": 0.2,
+}
+
+
+def _build(
+    model_class: type[hf.PreTrainedModel], defaults: dict[str, Any], overrides: dict[str, Any]
+) -> Any:
+    config = model_class.config_class(**{**defaults, **overrides})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model_class(config).eval()
+
+
+def tiny_bert(model_class: Any = hf.BertModel, **overrides: Any) -> Any:
+    return _build(model_class, _USUAL, overrides)
+
+
+def tiny_roberta(model_class: Any = hf.RobertaModel, **overrides: Any) -> Any:
+    # Its positions begin after the padding's index, so it has one more than it can use.
+    return _build(model_class, {**_USUAL, "max_position_embeddings": MAX_TOKENS + 1}, overrides)
+
+
+def tiny_deberta(model_class: Any = hf.DebertaV2Model, **overrides: Any) -> Any:
+    """Build DeBERTa-v3 as released: shared keys and queries for positions, in buckets."""
+    disentangled = {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["p2c", "c2p"],
+        "share_att_key": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "type_vocab_size": 0,
+    }
+    return _build(model_class, {**_USUAL, **disentangled}, overrides)
+
+
+def tiny_electra(model_class: Any = hf.ElectraModel, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "embedding_size": 16}, overrides)
+
+
+def tiny_modernbert(model_class: Any = hf.ModernBertModel, **overrides: Any) -> Any:
+    tokens = {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8}
+    return _build(model_class, {**_USUAL, **tokens}, overrides)
+
+
+def tiny_distilbert(model_class: Any = hf.DistilBertModel, **overrides: Any) -> Any:
+    sizes = {
+        "dim": WIDTH,
+        "n_layers": NUM_BLOCKS,
+        "n_heads": 4,
+        "hidden_dim": 64,
+        "max_position_embeddings": MAX_TOKENS,
+        "initializer_range": 0.2,
+    }
+    return _build(model_class, {**_TOKEN_IDS, **sizes}, overrides)
+
+
+def tiny_gpt2(model_class: Any = hf.GPT2Model, **overrides: Any) -> Any:
+    sizes = {
+        "n_embd": WIDTH,
+        "n_layer": NUM_BLOCKS,
+        "n_head": 4,
+        "n_positions": MAX_TOKENS,
+        "initializer_range": 0.2,
+    }
+    return _build(model_class, {**_TOKEN_IDS, **sizes}, overrides)
+
+
+def tiny_gpt_neox(model_class: Any = hf.GPTNeoXModel, **overrides: Any) -> Any:
+    return _build(model_class, _USUAL, overrides)
+
+
+def tiny_llama(model_class: Any = hf.LlamaModel, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2}, overrides)
+
+
+def tiny_qwen3(model_class: Any = hf.Qwen3Model, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2, "head_dim": 8}, overrides)
+
+
+def tiny_mistral(model_class: Any = hf.MistralModel, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2}, overrides)
+
+
+def tiny_phi3(model_class: Any = hf.Phi3Model, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2}, overrides)
+
+
+def tiny_gemma(model_class: Any = hf.GemmaModel, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2, "head_dim": 8}, overrides)
+
+
+def tiny_t5(model_class: Any = hf.T5Model, **overrides: Any) -> Any:
+    sizes = {
+        "d_model": WIDTH,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": NUM_BLOCKS,
+        "num_heads": 4,
+        "decoder_start_token_id": 0,
+    }
+    return _build(model_class, {**_TOKEN_IDS, **sizes}, overrides)
+
+
+def tiny_bart(model_class: Any = hf.BartModel, **overrides: Any) -> Any:
+    sizes = {
+        "d_model": WIDTH,
+        "encoder_layers": NUM_BLOCKS,
+        "decoder_layers": NUM_BLOCKS,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "max_position_embeddings": MAX_TOKENS,
+        "init_std": 0.2,
+        "decoder_start_token_id": 2,
+        "forced_eos_token_id": 2,
+    }
+    return _build(model_class, {**_TOKEN_IDS, **sizes}, overrides)
+
+
+def tiny_vit(model_class: Any = hf.ViTModel, **overrides: Any) -> Any:
+    text_only = (*_TOKEN_IDS, "max_position_embeddings")
+    sizes = {name: value for name, value in _USUAL.items() if name not in text_only}
+    return _build(model_class, {**sizes, "image_size": 16, "patch_size": 4}, overrides)
+
+
+TINY_MODELS: dict[str, Callable[..., Any]] = {
+    "bert": tiny_bert,
+    "roberta": tiny_roberta,
+    "deberta": tiny_deberta,
+    "electra": tiny_electra,
+    "modernbert": tiny_modernbert,
+    "distilbert": tiny_distilbert,
+    "gpt2": tiny_gpt2,
+    "gpt_neox": tiny_gpt_neox,
+    "llama": tiny_llama,
+    "qwen3": tiny_qwen3,
+    "mistral": tiny_mistral,
+    "phi3": tiny_phi3,
+    "gemma": tiny_gemma,
+    "t5": tiny_t5,
+    "bart": tiny_bart,
+    "vit": tiny_vit,
+}
+
+
+def tiny_tokenizer(
+    *, padding_side: str = "right", words: Sequence[str] = WORDS
+) -> hf.PreTrainedTokenizerFast:
+    """Build a tokenizer of whole words: [PAD] 0, [CLS] 1, [SEP] 2, [UNK] 3, then the words."""
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *words))}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
+    )
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        unk_token="[UNK]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
+        padding_side=padding_side,
+        model_max_length=MAX_TOKENS,
+    )
+
+
+def tiny_texts(num_texts: int, *, seed: int = 0, max_words: int = 12) -> list[str]:
+    """Draw texts of 4 to `max_words` words that `tiny_tokenizer` knows; all but surely distinct."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(4, max_words + 1, size=num_texts)
+    return [" ".join(generator.choice(WORDS, size=length)) for length in lengths]
+
+
+def save_tiny(
+    model: hf.PreTrainedModel, tokenizer: hf.PreTrainedTokenizerFast, folder: str | Path
+) -> Path:
+    """Save a model and its tokenizer as one folder, as a Hub repository holds them."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
