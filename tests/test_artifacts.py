@@ -1,0 +1,104 @@
+"""JSON files: what goes in comes out, and what is broken is said to be."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gelora.artifacts import canonical_json, content_hash, locate, read_json, write_json, write_text
+from gelora.errors import ArtifactError
+
+finite_floats = st.floats(allow_nan=False, allow_infinity=False)
+payloads = st.dictionaries(
+    st.text().filter(lambda key: key not in {"kind", "schema_version"}),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | finite_floats,
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    ),
+)
+
+
+@given(payload=payloads)
+def test_what_is_written_is_read(tmp_path_factory, payload):
+    path = tmp_path_factory.mktemp("files") / "payload.json"
+    write_json(path, payload, kind="test")
+    assert read_json(path, kind="test") == payload
+
+
+@given(payload=payloads)
+def test_hash_ignores_the_order_of_keys(payload):
+    assert content_hash(payload) == content_hash(dict(reversed(payload.items())))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_and_infinity_are_never_written(tmp_path, value):
+    with pytest.raises(ArtifactError, match=f"{value}"):
+        write_json(tmp_path / "x.json", {"a": value}, kind="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_text(path, "old")
+
+    def fail(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            canonical_json({"kind": "test", "schema_version": 1})[:-6],
+            "not complete JSON.*cut short",
+        ),
+        ("[1]", "no JSON object"),
+        (json.dumps({"kind": "other", "schema_version": 1}), "of kind 'other', not 'test'"),
+        (json.dumps({"kind": "test", "schema_version": 2}), "version 2, .*up to 1: upgrade gelora"),
+        (json.dumps({"kind": "test"}), "schema version None"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ArtifactError, match=message):
+        read_json(path, kind="test")
+
+
+def test_missing_file():
+    with pytest.raises(ArtifactError, match=r"no file nowhere/x\.json"):
+        read_json(Path("nowhere/x.json"), kind="test")
+
+
+def test_a_file_is_found_by_itself_its_run_or_its_adapter(tmp_path):
+    inside = tmp_path / "adapter" / "rank_plan.json"
+    write_text(inside, "{}")
+    assert locate(inside, "rank_plan.json") == inside
+    assert locate(inside.parent, "rank_plan.json") == inside
+    assert locate(tmp_path, "rank_plan.json") == inside
+    with pytest.raises(ArtifactError, match=r"holds no dimension_profile\.json"):
+        locate(tmp_path, "dimension_profile.json")
+
+
+def test_a_hub_id_is_asked_for_on_the_hub(tmp_path, monkeypatch):
+    write_text(tmp_path / "rank_plan.json", "{}")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: f"{tmp_path}/{name}")
+    assert locate("someone/adapter", "rank_plan.json") == tmp_path / "rank_plan.json"
+
+
+def test_an_unreachable_hub_is_an_artifact_error(monkeypatch):
+    def offline(repo, name):
+        raise OSError("offline mode")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(ArtifactError, match="someone/adapter is no local folder.*offline mode"):
+        locate("someone/adapter", "rank_plan.json")

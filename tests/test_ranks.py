@@ -1,0 +1,154 @@
+"""The rules: what they must satisfy for any profile, then the paper's arithmetic by hand."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from example_profiles import make_profile
+from gelora.dimension.profile import DimensionProfile
+from gelora.errors import ArtifactError, ConfigError, RankError
+from gelora.ranks import RankPlan, plan_ranks
+
+dimension_lists = st.lists(st.floats(0, 30), min_size=2, max_size=8)
+roundings = st.sampled_from(["nearest", "up", "down"])
+
+
+@given(dimension_lists, roundings)
+def test_paper_rank_is_the_lower_bound_plus_one(dimensions, rounding):
+    plan = plan_ranks(make_profile(dimensions), rounding=rounding)
+    assert plan.ranks == tuple(bound + 1 for bound in plan.bounds)
+    assert plan.trainable_parameters == sum(rank * 4 * (32 + 32) for rank in plan.ranks)
+
+
+def test_paper_rule_by_hand():
+    profile = make_profile([5.2, 7.5, 6.0, 6.4, 6.5])  # rounded 5, 8, 6, 6, 7
+    assert plan_ranks(profile).ranks == (4, 1, 1, 2)
+    assert plan_ranks(profile, rounding="up").ranks == (3, 1, 2, 1)  # 6, 8, 6, 7, 7
+    assert plan_ranks(profile, rounding="down").ranks == (3, 1, 1, 1)  # 5, 7, 6, 6, 6
+
+
+@given(dimension_lists, st.integers(1, 32))
+def test_uniform_growth_spends_a_uniform_budget_evenly(dimensions, rank):
+    level = make_profile([dimensions[0]] * len(dimensions))
+    plan = plan_ranks(level, budget=f"r={rank}")
+    assert plan.ranks == (rank,) * len(plan.blocks)
+    assert plan.trainable_parameters == plan.budget
+
+
+@given(dimension_lists, st.integers(1, 30))
+def test_budget_is_spent_to_within_one_step(dimensions, rank):
+    plan = plan_ranks(make_profile(dimensions), budget=f"r={rank}")
+    left = plan.budget - plan.trainable_parameters
+    step = 4 * (32 + 32)
+    assert left >= 0
+    assert left < step or all(r == 32 for r in plan.ranks)
+
+
+@given(dimension_lists, st.integers(1, 30))
+def test_budget_keeps_the_lower_bounds_it_can_pay_for(dimensions, rank):
+    plan = plan_ranks(make_profile(dimensions), budget=f"r={rank}")
+    affordable = sum(max(bound, 1) for bound in plan.bounds) <= rank * len(plan.blocks)
+    if affordable:
+        assert all(r >= bound for r, bound in zip(plan.ranks, plan.bounds, strict=True))
+
+
+@given(dimension_lists, st.integers(1, 30))
+def test_budget_ranks_grow_with_the_increments(dimensions, rank):
+    profile = make_profile(dimensions)
+    plan = plan_ranks(profile, budget=f"r={rank}")
+    growth = [max(increment, 0) for increment in profile.increments]
+    order = sorted(zip(growth, plan.bounds, plan.ranks, strict=True))
+    for (low, low_bound, low_rank), (high, _, high_rank) in pairwise(order):
+        if high > low and low_rank > max(low_bound, 1):  # a bound by rounding may stand above
+            assert high_rank >= low_rank
+
+
+@given(dimension_lists, st.integers(1, 6), st.integers(6, 32), st.sampled_from([None, "r=6"]))
+def test_limits_hold(dimensions, low, high, budget):
+    plan = plan_ranks(make_profile(dimensions), min_rank=low, max_rank=high, budget=budget)
+    assert all(low <= rank <= high for rank in plan.ranks)
+
+
+def test_no_module_gets_more_than_its_smaller_side():
+    plan = plan_ranks(make_profile([1, 13], key_width=4))
+    assert plan.ranks == (13,)
+    assert plan.modules["layer.0.query"] == 13
+    assert plan.modules["layer.0.key"] == 4
+    assert plan.alphas["layer.0.key"] == 8
+    assert plan.trainable_parameters == 2 * 13 * (32 + 32) + 2 * 4 * (32 + 4)
+
+
+def test_alpha_over_rank_is_constant():
+    plan = plan_ranks(make_profile([5, 8, 6, 7]), alpha_per_rank=1.5)
+    assert all(alpha / plan.modules[name] == 1.5 for name, alpha in plan.alphas.items())
+
+
+def test_lora_alpha_belongs_to_the_largest_rank():
+    plan = plan_ranks(make_profile([5, 8, 6, 7]), lora_alpha=16)
+    assert plan.ranks == (4, 1, 2)
+    assert plan.alpha_per_rank == 4
+    assert plan.alphas["layer.1.query"] == 4
+
+
+@pytest.mark.parametrize(
+    ("target_modules", "count"), [("attention", 4), ("all-linear", 5), (["query", "up"], 2)]
+)
+def test_target_modules(target_modules, count):
+    plan = plan_ranks(make_profile([5, 6]), target_modules=target_modules)
+    assert len(plan.modules) == count
+
+
+def test_block_without_adapted_modules_has_rank_zero():
+    plan = plan_ranks(make_profile([5, 6, 7]), target_modules=["layer.1.query"], budget="r=3")
+    assert plan.ranks == (0, 3)
+    assert plan.parameters == (0, 3 * 64)
+
+
+def test_plan_and_profile_survive_their_files(tmp_path):
+    profile = make_profile([5, 8.25, 6])
+    plan = plan_ranks(profile, budget="r=4")
+    profile.save_pretrained(tmp_path)
+    plan.save_pretrained(tmp_path)
+    assert DimensionProfile.from_pretrained(tmp_path) == profile
+    assert RankPlan.from_pretrained(tmp_path) == plan
+    assert plan.profile_hash == DimensionProfile.from_pretrained(tmp_path).content_hash()
+
+
+def test_file_with_a_missing_field_is_refused(tmp_path):
+    path = plan_ranks(make_profile([5, 6])).save_pretrained(tmp_path)
+    payload = json.loads(path.read_text())
+    del payload["alphas"]
+    path.write_text(json.dumps(payload))
+    with pytest.raises(ArtifactError, match="rank plan lacks or mistypes a field: .*alphas"):
+        RankPlan.from_pretrained(tmp_path)
+    path = make_profile([5, 6]).save_pretrained(tmp_path)
+    payload = json.loads(path.read_text())
+    del payload["dimensions"]
+    path.write_text(json.dumps(payload))
+    with pytest.raises(ArtifactError, match="profile lacks or mistypes a field: 'dimensions'"):
+        DimensionProfile.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"rule": "best"}, ConfigError, "no rank rule 'best'; the rules are paper, budget"),
+        ({"rule": "budget"}, ConfigError, "needs a budget, such as 'r=8'"),
+        ({"rounding": "off"}, ConfigError, "no rounding 'off'.*nearest, up, down"),
+        ({"budget": "r=0"}, ConfigError, "budget 'r=0' is neither"),
+        ({"budget": "8k"}, ConfigError, "budget '8k' is neither"),
+        ({"budget": 255}, RankError, "budget of 255 parameters is below the 256 that rank 1"),
+        ({"min_rank": 0}, RankError, "min_rank is 0"),
+        ({"min_rank": 4, "max_rank": 3}, RankError, "max_rank 3 is below min_rank 4"),
+        ({"min_rank": 33}, RankError, "min_rank 33 is above 32"),
+        ({"max_rank": 64}, RankError, "max_rank 64 is above 32"),
+        ({"target_modules": ["qeury"]}, RankError, "'qeury'. Did you mean 'query'.*key, output"),
+        ({"target_modules": []}, RankError, "target_modules is empty"),
+    ],
+)
+def test_what_cannot_be_planned(arguments, error, message):
+    with pytest.raises(error, match=message):
+        plan_ranks(make_profile([5, 6]), **arguments)
