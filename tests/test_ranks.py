@@ -59,7 +59,7 @@ def test_budget_keeps_the_lower_bounds_it_can_pay_for(dimensions, rank):
 def test_budget_ranks_grow_with_the_increments(dimensions, rank):
     profile = make_profile(dimensions)
     plan = plan_ranks(profile, budget=f"r={rank}")
-    growth = [max(increment, 0) for increment in profile.increments]
+    growth = [max(increment, 0) + 1 for increment in profile.increments]
     order = sorted(zip(growth, plan.bounds, plan.ranks, strict=True))
     for (low, low_bound, low_rank), (high, _, high_rank) in pairwise(order):
         if high > low and low_rank > max(low_bound, 1):  # a bound by rounding may stand above

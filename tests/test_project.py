@@ -1,0 +1,107 @@
+"""The project itself: who imports whom, how long a file is, what is public, what loads torch."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gelora
+
+SOURCE = Path(gelora.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
+
+# design.md, "Who may import whom": a module imports from its own layer or lower.
+LAYERS = {
+    "errors": 0,
+    "artifacts": 0,
+    "dimension": 1,
+    "allocation": 1,
+    "targets": 1,
+    "ranks": 1,
+    "architectures": 2,
+    "activations": 2,
+    "measurement": 2,
+    "adapters": 2,
+    "agreement": 2,
+    "agreement_grammar": 2,
+    "agreement_lexicon": 2,
+    "data": 2,
+    "models": 2,
+    "tasks": 2,
+    "training": 3,
+    "evaluation": 3,
+    "baselines": 3,
+    "reporting": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+# The outside world of each layer, which every higher one may use, too.
+HEAVY = {"numpy": 1, "torch": 1, "scipy": 1, "transformers": 2, "peft": 2, "datasets": 2}
+
+
+def home(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names.append(node.module)
+        elif isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path):
+    if path == SOURCE / "__init__.py":
+        return  # names every public home, lazily
+    layer = LAYERS[home(path)]
+    for name in imports(path):
+        package, *rest = name.split(".")
+        if package == "gelora" and rest:
+            assert LAYERS[rest[0]] <= layer, f"{path.name} (layer {layer}) imports {name}"
+        assert HEAVY.get(package, 0) <= layer, f"{path.name} (layer {layer}) imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES + TESTS, ids=lambda path: path.name)
+def test_a_file_is_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_opens_with_what_it_does(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("name", gelora.__all__)
+def test_public_names_resolve_and_are_documented(name):
+    assert getattr(gelora, name).__doc__
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'measure_dimension'"):
+        gelora.measure_dimension  # noqa: B018
+
+
+def test_every_error_and_warning_is_in_the_tree():
+    errors = importlib.import_module("gelora.errors")
+    classes = [name for name in vars(errors) if name.endswith(("Error", "Warning"))]
+    assert len(classes) > 10
+    assert all(name in errors.__doc__ for name in classes)
+
+
+@pytest.mark.parametrize(
+    "statement", ["import gelora", "import gelora.cli", "import gelora.errors"]
+)
+def test_importing_loads_no_torch(statement):
+    heavy = "{'torch', 'transformers', 'peft', 'datasets', 'numpy', 'matplotlib'}"
+    code = f"{statement}; import sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
