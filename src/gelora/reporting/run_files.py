@@ -1,0 +1,131 @@
+"""Read the files of a run for its report, and check that they belong together.
+
+Only reading and checking; what is said of the numbers is `wording`'s business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gelora.artifacts import (
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    METRICS_FILE,
+    PLAN_FILE,
+    PROFILE_FILE,
+    content_hash,
+    read_json,
+)
+from gelora.dimension.profile import DimensionProfile
+from gelora.errors import ArtifactError
+from gelora.ranks import RankPlan
+
+_METRICS_KEYS = (
+    "task", "model", "problem", "headline_metric", "metrics", "baselines", "trainable_parameters",
+    "seconds", "seed", "history", "plan_hash",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run has left so far.
+
+    Attributes:
+        profile: The dimensions.
+        plan: The ranks, made from that profile.
+        metrics: What training gave, or None before it.
+        environment: Where and by which command it ran; empty if that was not recorded.
+        config_text: The resolved flags as YAML, "" if they were not written.
+        config: The same, read.
+    """
+
+    profile: DimensionProfile
+    plan: RankPlan
+    metrics: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+    config_text: str
+    config: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The model's name or path, as far as the files tell."""
+        if self.metrics is not None:
+            return str(self.metrics["model"])
+        name = self.config.get("model_name_or_path") or self.profile.fingerprint.get("model_type")
+        return str(name or "the model")
+
+    @property
+    def task(self) -> str:
+        """What the texts are, as far as the files tell."""
+        if self.metrics is not None:
+            return str(self.metrics["task"])
+        keys = ("task_name", "dataset_config", "dataset_name", "train_file")
+        return str(next((self.config[key] for key in keys if self.config.get(key)), "your texts"))
+
+    def hashes(self) -> dict[str, str]:
+        """Return the content hash of every file that has one, in the order they were made."""
+        found = {"profile": self.profile.content_hash(), "plan": self.plan.content_hash()}
+        if self.metrics is not None:
+            found["metrics"] = content_hash(self.metrics)
+        return found
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the files of the run in `folder`; only the profile and the plan must be there.
+
+    Raises:
+        ArtifactError: A file is missing, cannot be read, or does not come from the others.
+    """
+    for name, verb in ((PROFILE_FILE, "measure"), (PLAN_FILE, "plan")):
+        if not (folder / name).is_file():
+            raise ArtifactError(
+                f"{folder} holds no {name}, which a report needs: run `gelora {verb}` first."
+            )
+    profile = DimensionProfile.from_dict(read_json(folder / PROFILE_FILE, kind="dimension_profile"))
+    plan = RankPlan.from_dict(read_json(folder / PLAN_FILE, kind="rank_plan"))
+    _check_origin(folder / PLAN_FILE, plan.profile_hash, PROFILE_FILE, profile.content_hash())
+    metrics = _read_optional(folder / METRICS_FILE, kind="metrics")
+    if metrics is not None:
+        missing = [key for key in _METRICS_KEYS if key not in metrics]
+        if missing:
+            raise ArtifactError(
+                f"{folder / METRICS_FILE} lacks {', '.join(missing)}: train again to make it anew."
+            )
+        _check_origin(folder / METRICS_FILE, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
+    config_text, config = _read_config(folder / CONFIG_FILE)
+    return RunFiles(
+        profile=profile,
+        plan=plan,
+        metrics=metrics,
+        environment=_read_optional(folder / ENVIRONMENT_FILE, kind="environment") or {},
+        config_text=config_text,
+        config=config,
+    )
+
+
+def _check_origin(path: Path, named: str, source: str, found: str) -> None:
+    if named != found:
+        raise ArtifactError(
+            f"{path} was made from a {source} with hash {named[:12]}, but the one beside it has "
+            f"{found[:12]}: the files are of different runs; make the later one again."
+        )
+
+
+def _read_optional(path: Path, *, kind: str) -> dict[str, Any] | None:
+    return read_json(path, kind=kind) if path.is_file() else None
+
+
+def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+    if not path.is_file():
+        return "", {}
+    text = path.read_text(encoding="utf-8")
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ArtifactError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{path} holds no flags: each line must be `name: value`.")
+    return text, config

@@ -1,0 +1,168 @@
+"""A run's files as a real run leaves them, written without measuring or training anything."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gelora.artifacts import CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, write_json, write_text
+from gelora.dimension.profile import BlockModule, DimensionProfile, DimensionSeries
+from gelora.ranks import RankPlan, plan_ranks
+
+NUM_QUANTILES = 50
+
+
+def example_profile(
+    stacks: tuple[tuple[str, ...], ...] | None = None, *, constant: bool = False, growth: float = 1.0
+) -> DimensionProfile:
+    """Make a profile whose dimension rises by up to `growth` a block and falls near the end."""
+    if stacks is None:
+        stacks = (tuple(f"encoder.layer.{i}" for i in range(12)),)
+    rng = np.random.default_rng(0)
+    levels: list[str] = []
+    dimensions: list[float] = []
+    for blocks in stacks:
+        levels += ["embeddings", *blocks]
+        rise = np.sin(np.linspace(0, 0.8 * np.pi, len(blocks) + 1)) * growth * len(blocks) / 3
+        dimensions += list(8.0 + rise + 0.1 * rng.standard_normal(len(rise)))
+    if constant:
+        dimensions[0] = 0.0
+    is_block = [level != "embeddings" for level in levels]
+    blocks = tuple(level for level in levels if level != "embeddings")
+    line = _series(np.array(dimensions), np.array(is_block))
+    likelihood = _series(np.array(dimensions) * 0.9, np.array(is_block))
+    return DimensionProfile(
+        estimator="twonn_line",
+        series={"twonn_line": line, "twonn_likelihood": likelihood},
+        levels=tuple(levels),
+        blocks=blocks,
+        modules=tuple(
+            BlockModule(f"{name}.attention.self.{role}", index, role, 768, 768)
+            for index, name in enumerate(blocks)
+            for role in ("query", "key", "value", "output")
+        ),
+        fingerprint={"model_type": "roberta", "architecture": "ab" * 32, "weights": None},
+        pooling="mean",
+        discard_fraction=0.1,
+        seed=42,
+        num_texts=4000,
+        num_used=3871,
+        num_duplicates=120,
+        num_near_duplicates=9,
+        forward_tokens=112_345,
+        constant_levels=(0,) if constant else (),
+        log_mu_quantiles=tuple(_log_mu(dimension, rng) for dimension in dimensions),
+    )
+
+
+def _series(dimensions: np.ndarray, is_block: np.ndarray) -> DimensionSeries:
+    increments = np.diff(dimensions, prepend=0.0)[is_block]
+    return DimensionSeries(
+        dimensions=tuple(map(float, dimensions)),
+        standard_errors=tuple(map(float, 0.02 * dimensions)),
+        increments=tuple(map(float, increments)),
+        increment_standard_errors=tuple(0.07 for _ in increments),
+    )
+
+
+def _log_mu(dimension: float, rng: np.random.Generator) -> tuple[float, ...]:
+    """Quantiles of the law TwoNN assumes, with the longer tail that real data has."""
+    if dimension == 0:
+        return ()
+    height = -np.log1p(-(np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES)
+    noise = 1 + 0.03 * rng.standard_normal(NUM_QUANTILES) + 0.06 * np.maximum(height - 2, 0)
+    return tuple(map(float, np.sort(height / dimension * noise)))
+
+
+def write_example_run(
+    folder: Path,
+    *,
+    profile: DimensionProfile | None = None,
+    trained: bool = True,
+    budget: str | None = None,
+    task: str = "cola",
+) -> RankPlan:
+    """Write a run's files into `folder`: measured and planned, and if `trained` all the others."""
+    profile = profile or example_profile()
+    plan = plan_ranks(profile, budget=budget)
+    profile.save_pretrained(folder)
+    plan.save_pretrained(folder)
+    if trained:
+        write_json(folder / METRICS_FILE, example_metrics(plan, task=task), kind="metrics")
+        write_json(folder / ENVIRONMENT_FILE, example_environment(), kind="environment")
+        write_text(folder / CONFIG_FILE, CONFIG)
+    return plan
+
+
+def example_metrics(plan: RankPlan, *, task: str = "cola") -> dict:
+    history: list[dict] = []
+    for step in range(10, 801, 10):
+        loss = 0.35 + 0.35 * float(np.exp(-step / 250)) + 0.03 * float(np.sin(step))
+        history.append({"step": step, "epoch": step / 268, "loss": loss})
+        if step % 200 == 0:
+            history.append({
+                "step": step,
+                "epoch": step / 268,
+                "eval_loss": loss + 0.06,
+                "eval_matthews_correlation": 0.5 - 0.3 * float(np.exp(-step / 250)),
+            })  # fmt: skip
+    history.append({"step": 804, "epoch": 3.0, "train_loss": 0.44, "train_runtime": 312.0})
+    return {
+        "task": task,
+        "problem": "classification",
+        "headline_metric": "matthews_correlation",
+        "model": "FacebookAI/roberta-base",
+        "metrics": {
+            "accuracy": _metric(0.812, 0.0121),
+            "matthews_correlation": _metric(0.4931, 0.0287),
+        },
+        "baselines": {
+            "frozen_encoder": {
+                "accuracy": _metric(0.724, 0.0138),
+                "matthews_correlation": _metric(0.2214, 0.0312),
+            },
+            "majority": {
+                "accuracy": _metric(0.6913, 0.0143),
+                "matthews_correlation": _metric(0.0, 0.0),
+            },
+        },
+        "trainable_parameters": {"adapter": plan.trainable_parameters, "head": 592_130},
+        "seconds": {"measure": 41.2, "train": 312.0, "evaluate": 4.8},
+        "peak_memory_bytes": 2_147_483_648,
+        "seed": 42,
+        "history": history,
+        "plan_hash": plan.content_hash(),
+    }
+
+
+def _metric(value: float, standard_error: float) -> dict:
+    return {"value": value, "standard_error": standard_error, "num_samples": 1043}
+
+
+def example_environment() -> dict:
+    return {
+        "command": ["gelora", "run", "--task_name", "cola", "--output_dir", "runs/my run"],
+        "python": "3.11.7",
+        "packages": {"torch": "2.13.0+cpu", "peft": "0.21.2", "transformers": "5.23.0"},
+        "platform": "Linux-6.1.0-x86_64",
+        "processor_count": 2,
+        "device": "cpu",
+        "git_commit": None,
+        "model_revision": None,
+        "data": {
+            "source": "nyu-mll/glue",
+            "config": "cola",
+            "rows": {"train": 8551, "validation": 1043},
+            "skipped": 0,
+        },
+    }
+
+
+CONFIG = """\
+# gelora run --config runs/cola/config.yaml
+learning_rate: 0.0002
+model_name_or_path: FacebookAI/roberta-base
+num_train_epochs: 3
+output_dir: runs/cola
+seed: 42
+task_name: cola
+"""
