@@ -1,0 +1,142 @@
+"""The verbs, the groups of flags that each takes, and what a command line comes to: `Config`.
+
+Nothing here reads a command line (`parsing.py`) or knows a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gelora.cli.flags import (
+    AdapterSource,
+    DataFlags,
+    EvaluationFlags,
+    LoraFlags,
+    MeasurementFlags,
+    ModelFlags,
+    PlanSource,
+    ProfileSource,
+    RankFlags,
+    RunFlags,
+    TrainingFlags,
+)
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_TASK = "agreement"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All groups. A verb fills those it takes, and the others keep their defaults.
+
+    Attributes:
+        extra: Flags meant for `transformers.TrainingArguments`, by name, as they were given.
+    """
+
+    model: ModelFlags = field(default_factory=ModelFlags)
+    data: DataFlags = field(default_factory=DataFlags)
+    measurement: MeasurementFlags = field(default_factory=MeasurementFlags)
+    profile_source: ProfileSource = field(default_factory=ProfileSource)
+    ranks: RankFlags = field(default_factory=RankFlags)
+    plan_source: PlanSource = field(default_factory=PlanSource)
+    lora: LoraFlags = field(default_factory=LoraFlags)
+    training: TrainingFlags = field(default_factory=TrainingFlags)
+    evaluation: EvaluationFlags = field(default_factory=EvaluationFlags)
+    adapter_source: AdapterSource = field(default_factory=AdapterSource)
+    run: RunFlags = field(default_factory=RunFlags)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def model_name(self) -> str:
+        """The model that was named, or the embedded one."""
+        return self.model.model_name_or_path or DEFAULT_MODEL
+
+    @property
+    def task_name(self) -> str | None:
+        """The task that was named, the embedded one if no data was, or None for other data."""
+        named = self.data.dataset_name or self.data.train_file or self.data.validation_file
+        return self.data.task_name or (None if named else DEFAULT_TASK)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run: the one that was named, or runs/TASK-MODEL."""
+        if self.run.output_dir is not None:
+            return Path(self.run.output_dir)
+        file = self.data.train_file or self.data.validation_file or ""
+        data = self.task_name or self.data.dataset_name or Path(file).name.partition(".")[0]
+        return Path("runs") / f"{data.split('/')[-1]}-{Path(self.model_name).name}"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command: its one line of help, and the groups of flags it takes."""
+
+    summary: str
+    groups: tuple[str, ...]
+    forwards: bool = False
+
+
+VERBS = {
+    "measure": Verb(
+        "Measure the intrinsic dimension after every block of a model, on your texts.",
+        ("model", "data", "measurement", "run"),
+    ),
+    "plan": Verb(
+        "Choose a LoRA rank for every block from the measured dimensions.",
+        ("profile_source", "ranks", "run"),
+    ),
+    "train": Verb(
+        "Train a LoRA adapter with the planned ranks.",
+        ("model", "data", "plan_source", "lora", "training", "evaluation", "run"),
+        forwards=True,
+    ),
+    "evaluate": Verb(
+        "Evaluate an adapter, with standard errors.",
+        ("adapter_source", "model", "data", "evaluation", "run"),
+    ),
+    "report": Verb("Write the report of a run: one HTML page.", ("run",)),
+    "run": Verb(
+        "All of it: measure, plan, train, evaluate, report.",
+        ("model", "data", "measurement", "ranks", "lora", "training", "evaluation", "run"),
+        forwards=True,
+    ),
+}
+
+GROUPS: Mapping[str, type] = {
+    one.name: one.default_factory
+    for one in fields(Config)
+    if isinstance(one.default_factory, type) and one.name != "extra"
+}
+
+FLAGS: Mapping[str, str] = {
+    flag.name: group for group, flags in GROUPS.items() for flag in fields(flags)
+}
+"""Every flag of ours, and its group."""
+
+# What a run does is repeated by the others; these say only how this one call behaves.
+NOT_SAVED = frozenset(
+    {"config", "overwrite", "json", "quiet", "verbose", "resume_from_checkpoint"}
+    | {"profile", "plan", "adapter"}
+)
+
+
+def flags_of(verb: str) -> tuple[str, ...]:
+    """Return the names of a verb's flags, in the order of its help."""
+    return tuple(name for name, group in FLAGS.items() if group in VERBS[verb].groups)
+
+
+def resolved(config: Config, verb: str) -> dict[str, Any]:
+    """Return what the flags of a verb come to, flat, as its YAML file says it.
+
+    >>> resolved(Config(), "report")
+    {'output_dir': 'runs/agreement-all-MiniLM-L6-v2', 'seed': 42}
+    """
+    values = {
+        k: v for group in VERBS[verb].groups for k, v in asdict(getattr(config, group)).items()
+    }
+    chosen = {"model_name_or_path": config.model_name, "task_name": config.task_name}
+    values |= {name: value for name, value in chosen.items() if name in values}
+    values["output_dir"] = str(config.folder)
+    kept = {k: v for k, v in values.items() if k not in NOT_SAVED and v is not None}
+    return kept | dict(config.extra)

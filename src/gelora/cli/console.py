@@ -1,0 +1,79 @@
+"""What a command shows: its result on standard output, everything else on standard error.
+
+Only here are handlers for logs and warnings set up; the library logs and shows nothing by itself.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from gelora.cli.flags import RunFlags
+from gelora.errors import GeloraWarning
+
+LOGGER = logging.getLogger("gelora")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a verb has to say: as text, and as one JSON object."""
+
+    text: str
+    payload: dict[str, Any]
+
+
+def shows_progress(flags: RunFlags) -> bool:
+    """Say whether progress bars are wanted: at a terminal, unless quiet."""
+    return sys.stderr.isatty() and not flags.quiet
+
+
+@contextlib.contextmanager
+def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
+    """Send logs, warnings and whatever a library prints to standard error, while inside."""
+    _hush_libraries(flags)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(
+        logging.DEBUG if flags.verbose else logging.WARNING if flags.quiet else logging.INFO
+    )
+    with contextlib.ExitStack() as stack:
+        stack.callback(LOGGER.setLevel, level)
+        stack.callback(LOGGER.removeHandler, handler)
+        prints = stack.enter_context(Path(os.devnull).open("w")) if flags.quiet else sys.stderr
+        stack.enter_context(contextlib.redirect_stdout(prints))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("always", GeloraWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(  # noqa: PLR0917 - as the standard library calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show ours in one plain line; those of other libraries are for --verbose."""
+    if issubclass(category, GeloraWarning):
+        LOGGER.warning("Warning: %s", message)
+    else:
+        LOGGER.debug("%s:%d: %s: %s", filename, lineno, category.__name__, message)
+
+
+def _hush_libraries(flags: RunFlags) -> None:
+    """Set what the Hugging Face libraries read when they are first imported."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns after a fork
+    if not flags.verbose:
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not shows_progress(flags):
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

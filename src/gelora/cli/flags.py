@@ -1,0 +1,185 @@
+"""The flags: one frozen dataclass for each group.
+
+A field is a flag, a key of the YAML file, a type and a line of help, all at once. Names are those
+of Hugging Face, each used once over all groups. Which verb takes which is `config.py`'s.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """The model whose ranks are asked for."""
+
+    model_name_or_path: str | None = None
+    """Hub id or local folder; None is sentence-transformers/all-MiniLM-L6-v2, or with `evaluate`
+    the model that the adapter names."""
+    model_revision: str | None = None
+    """Branch, tag or commit on the Hub."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; auto is the one they are stored in."""
+    attn_implementation: str | None = None
+    """As in transformers: eager, sdpa, flash_attention_2, ..."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model. A token, if one is needed, is read from HF_TOKEN."""
+
+
+@dataclass(frozen=True)
+class DataFlags:
+    """The texts and labels: a known task, a Hub dataset, or files."""
+
+    task_name: str | None = None
+    """agreement (generated, the default), cola, sst2, mrpc, qqp, stsb, qnli, rte or wnli."""
+    dataset_name: str | None = None
+    """Dataset on the Hub, instead of a task."""
+    dataset_config: str | None = None
+    """Its configuration."""
+    dataset_train_split: str = "train"
+    """Split to measure and train on."""
+    dataset_test_split: str = "validation"
+    """Split to evaluate on."""
+    train_file: str | None = None
+    """CSV, JSON or JSON lines, .gz or not, to measure and train on."""
+    validation_file: str | None = None
+    """The same, to evaluate on."""
+    text_columns: tuple[str, ...] | None = None
+    """One column of texts, or two for pairs; the task's own if None."""
+    label_column: str | None = None
+    """Column of labels; the task's own if None."""
+    max_length: int = 256
+    """Tokens after which a text, or a pair, is cut."""
+    max_train_samples: int | None = None
+    """Use no more rows than this to measure and train."""
+    max_eval_samples: int | None = None
+    """Use no more rows than this to evaluate."""
+
+
+@dataclass(frozen=True)
+class MeasurementFlags:
+    """How dimensions are measured."""
+
+    num_samples: int = 4000
+    """Texts that go through the model, chosen by the seed."""
+    pooling: Literal["mean", "last", "first"] | None = None
+    """How a text's token states become one vector; None is last for causal models, else mean."""
+    estimator: Literal["twonn_line", "twonn_likelihood"] = "twonn_line"
+    """TwoNN by the line through the origin, or by maximum likelihood."""
+    discard_fraction: float = 0.1
+    """Share of the largest distance ratios that the line leaves out."""
+    measure_batch_size: int = 32
+    """Texts in one forward pass."""
+
+
+@dataclass(frozen=True)
+class RankFlags:
+    """How ranks follow from dimensions."""
+
+    rank_rule: Literal["paper", "budget"] = "paper"
+    """The paper's: growth of the dimension, rounded, plus one; or spend a --budget by growth."""
+    budget: str | None = None
+    """Trainable parameters: a number, or r=8 for those of uniform LoRA of rank 8."""
+    rounding: Literal["nearest", "up", "down"] = "nearest"
+    """How dimensions become whole numbers."""
+    min_rank: int = 1
+    """Smallest rank of an adapted block."""
+    max_rank: int | None = None
+    """Largest rank of a block."""
+    target_modules: tuple[str, ...] = ("attention",)
+    """attention, all-linear, or names of modules as PEFT takes them."""
+    alpha_per_rank: float = 2.0
+    """alpha/r, the same in every module."""
+    lora_alpha: float | None = None
+    """Instead of --alpha_per_rank: alpha of the largest rank."""
+
+
+@dataclass(frozen=True)
+class LoraFlags:
+    """Settings of peft.LoraConfig that the ranks leave open."""
+
+    lora_dropout: float = 0.0
+    """Dropout before the adapters."""
+    use_rslora: bool = False
+    """Save alphas for rank-stabilised LoRA; the scale stays --alpha_per_rank."""
+    use_dora: bool = False
+    """Weight-decomposed LoRA."""
+    init_lora_weights: bool | str = True
+    """True, gaussian, olora, pissa, ..."""
+    modules_to_save: tuple[str, ...] | None = None
+    """Other modules to train in full; a new head is trained anyway."""
+
+
+@dataclass(frozen=True)
+class TrainingFlags:
+    """Training. Every other flag of transformers.TrainingArguments is passed on to it."""
+
+    learning_rate: float = 5e-4
+    """Peak learning rate."""
+    num_train_epochs: float = 3.0
+    """Passes over the training data."""
+    per_device_train_batch_size: int = 32
+    """Texts per step on each device."""
+    warmup_steps: float = 0.06
+    """Steps of rising learning rate; below 1, a share of all steps."""
+    logging_steps: float = 0.02
+    """Steps between two points of the training curve; below 1, a share of all steps."""
+    eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
+    """When to evaluate during training."""
+    save_strategy: Literal["no", "steps", "epoch", "best"] = "epoch"
+    """When to write a checkpoint that training can resume from."""
+    save_total_limit: int = 1
+    """Checkpoints to keep."""
+    resume_from_checkpoint: str | None = None
+    """true to go on from the last checkpoint of the output folder, or a checkpoint's folder."""
+
+
+@dataclass(frozen=True)
+class EvaluationFlags:
+    """Evaluation."""
+
+    per_device_eval_batch_size: int = 64
+    """Texts in one forward pass."""
+
+
+@dataclass(frozen=True)
+class ProfileSource:
+    """Where the dimensions come from."""
+
+    profile: str | None = None
+    """File, folder or Hub id of a dimension profile; None is the output folder's."""
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """Where the ranks come from."""
+
+    plan: str | None = None
+    """File, folder or Hub id of a rank plan; None is the output folder's."""
+
+
+@dataclass(frozen=True)
+class AdapterSource:
+    """Which adapter is evaluated."""
+
+    adapter: str | None = None
+    """Folder of an adapter; None is the output folder's."""
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """Where results go, and how the command behaves."""
+
+    output_dir: str | None = None
+    """Folder of the run; None is runs/TASK-MODEL."""
+    seed: int = 42
+    """Decides every random choice."""
+    config: str | None = None
+    """YAML file, one key per flag; flags on the command line override it."""
+    overwrite: bool = False
+    """Do again, and replace, what the output folder already holds."""
+    json: bool = False
+    """Print one JSON object instead of tables."""
+    quiet: bool = False
+    """No progress and no logs, only warnings and errors."""
+    verbose: bool = False
+    """All logs, and the traceback of an error."""

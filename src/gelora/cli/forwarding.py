@@ -1,0 +1,39 @@
+"""Pass on to `transformers.TrainingArguments` what is not ours, by Hugging Face's own parser."""
+
+import argparse
+from dataclasses import asdict
+
+from transformers import HfArgumentParser, TrainingArguments
+
+from gelora.cli.config import Config, flags_of
+from gelora.cli.console import shows_progress
+from gelora.cli.parsing import as_arguments, as_mapping, training_fields, unknown_flag
+from gelora.errors import ConfigError
+
+
+def training_arguments(config: Config) -> TrainingArguments:
+    """Return the arguments of the Trainer: our training flags and all that are passed on.
+
+    Raises:
+        ConfigError: A flag is unknown there too, or a value is not one that it takes.
+    """
+    flags = asdict(config.training)
+    del flags["resume_from_checkpoint"]  # it says where to begin, and is an argument of train()
+    given = {
+        **flags,
+        "per_device_eval_batch_size": config.evaluation.per_device_eval_batch_size,
+        "output_dir": str(config.folder),
+        "seed": config.run.seed,
+        "disable_tqdm": not shows_progress(config.run),
+        **config.extra,
+    }
+    parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, exit_on_error=False)
+    try:
+        arguments, rest = parser.parse_args_into_dataclasses(
+            as_arguments(given), return_remaining_strings=True, look_for_args_file=False
+        )
+    except (argparse.ArgumentError, ValueError, ImportError) as error:
+        raise ConfigError(f"TrainingArguments does not take these flags: {error}") from error
+    for name in as_mapping(rest):
+        raise unknown_flag(name, {*flags_of("run"), *training_fields()})
+    return arguments

@@ -1,0 +1,95 @@
+"""Load what the flags name: the texts, the model with or without its head, and where it runs."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from gelora.cli.config import Config
+from gelora.data import TaskData, load_task_data
+from gelora.models import load_model, load_tokenizer, set_pad_token
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def load_data(config: Config, *, labels_required: bool) -> TaskData:
+    """Load the texts, and with `labels_required` refuse those without labels."""
+    flags = config.data
+    return load_task_data(
+        task_name=config.task_name,
+        dataset_name=flags.dataset_name,
+        dataset_config=flags.dataset_config,
+        dataset_train_split=flags.dataset_train_split,
+        dataset_test_split=flags.dataset_test_split,
+        train_file=flags.train_file,
+        validation_file=flags.validation_file,
+        text_columns=flags.text_columns,
+        label_column=flags.label_column,
+        max_train_samples=flags.max_train_samples,
+        max_eval_samples=flags.max_eval_samples,
+        seed=config.run.seed,
+        labels_required=labels_required,
+    )
+
+
+def load_backbone(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model without a head, all that measuring needs, and its tokenizer."""
+    return _load(config, task=None)
+
+
+def load_with_head(
+    config: Config, data: TaskData
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model with a head for the data's labels, new unless it has one, and its tokenizer.
+
+    The seed decides a new head's weights.
+    """
+    set_seed(config.run.seed)
+    return _load(
+        config, task=data.problem, num_labels=data.num_labels, label_names=data.label_names
+    )
+
+
+def device() -> torch.device:
+    """Return where models run: the accelerator that there is, or the CPU."""
+    return torch.device(PartialState().device or "cpu")
+
+
+def device_name() -> str:
+    """Return the device for people: cpu, or the name of the GPU."""
+    where = device()
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+
+
+def facts(model: PreTrainedModel, data: TaskData) -> dict[str, Any]:
+    """Return what environment.json says of the device, the model and the data."""
+    return {
+        "device": device_name(),
+        "model_revision": getattr(model.config, "_commit_hash", None),  # of models from the Hub
+        "data": data.provenance,
+    }
+
+
+def columns_of(dataset: "Dataset | None") -> list[list[Any]]:
+    """Return a split's columns as lists, to tell it from another."""
+    return [] if dataset is None else [list(dataset[name]) for name in dataset.column_names]
+
+
+def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    flags = config.model
+    name = config.model_name
+    tokenizer = load_tokenizer(
+        name, revision=flags.model_revision, trust_remote_code=flags.trust_remote_code
+    )
+    model = load_model(
+        name,
+        **head,
+        dtype=flags.dtype,
+        revision=flags.model_revision,
+        attn_implementation=flags.attn_implementation,
+        trust_remote_code=flags.trust_remote_code,
+    )
+    set_pad_token(model, tokenizer)
+    return model, tokenizer

@@ -1,0 +1,89 @@
+"""`gelora plan`: dimension_profile.json in, rank_plan.json out."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
+from gelora.cli.config import Config
+from gelora.cli.console import Output
+from gelora.cli.record import forget, write_config
+from gelora.cli.tables import rank_advice, rank_table
+from gelora.dimension.profile import DimensionProfile
+from gelora.errors import OutputExistsError
+from gelora.ranks import RankPlan, plan_ranks
+
+logger = logging.getLogger(__name__)
+
+
+def main(config: Config) -> Output:
+    """Plan, and show the rank of every block beside its dimension."""
+    source = config.profile_source.profile
+    if source is not None and config.run.output_dir is None and Path(source).exists():
+        folder = Path(source) if Path(source).is_dir() else Path(source).parent
+        config = replace(config, run=replace(config.run, output_dir=str(folder)))
+    profile = DimensionProfile.from_pretrained(locate(source or config.folder, PROFILE_FILE))
+    adopt_profile(config, profile)
+    planned = plan(config, profile, verb="plan")
+    return Output(plan_text(planned, profile), planned.to_dict())
+
+
+def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
+    """Return the plan of these flags, and leave it in the run's folder.
+
+    Raises:
+        OutputExistsError: The folder holds another plan.
+    """
+    flags = config.ranks
+    one_target = len(flags.target_modules) == 1
+    planned = plan_ranks(
+        profile,
+        rule=flags.rank_rule,
+        budget=flags.budget,
+        rounding=flags.rounding,
+        min_rank=flags.min_rank,
+        max_rank=flags.max_rank,
+        target_modules=flags.target_modules[0] if one_target else flags.target_modules,
+        alpha_per_rank=flags.alpha_per_rank,
+        lora_alpha=flags.lora_alpha,
+    )
+    if adopt_plan(config, planned):
+        write_config(config, verb)
+    return planned
+
+
+def adopt_profile(config: Config, profile: DimensionProfile) -> None:
+    """Keep a profile in the run's folder, where the report and the adapter look for it."""
+    path = config.folder / PROFILE_FILE
+    if path.exists() and not config.run.overwrite:
+        if DimensionProfile.from_pretrained(path).content_hash() != profile.content_hash():
+            raise _exists(path)
+        return
+    forget(config.folder, "measure")
+    profile.save_pretrained(config.folder)
+
+
+def adopt_plan(config: Config, planned: RankPlan) -> bool:
+    """Keep a plan in the run's folder; return whether it was not there yet."""
+    path = config.folder / PLAN_FILE
+    if path.exists() and not config.run.overwrite:
+        before = RankPlan.from_pretrained(path)
+        if before.content_hash() != planned.content_hash():
+            raise _exists(path, f": ranks {list(before.ranks)} there, {list(planned.ranks)} now")
+        logger.info("%s is complete and unchanged.", path)
+        return False
+    planned.save_pretrained(config.folder)
+    return True
+
+
+def plan_text(planned: RankPlan, profile: DimensionProfile) -> str:
+    """Return the table of ranks and, if there is something to know about them, a sentence."""
+    advice = rank_advice(planned)
+    return f"{rank_table(planned, profile)}\n{advice}".rstrip()
+
+
+def _exists(path: Path, difference: str = "") -> OutputExistsError:
+    return OutputExistsError(
+        f"{path} is of another run{difference}. Give another --output_dir, or --overwrite to "
+        "replace it."
+    )

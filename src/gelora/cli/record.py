@@ -1,0 +1,174 @@
+"""What a run's folder says of itself: config.yaml, environment.json, and whether a stage is done.
+
+A stage (measure, train) is recorded with its inputs, each a flag's value or a hash. A stage whose
+inputs are unchanged is not done again; one whose inputs differ belongs to another run, which is
+never overwritten unasked. The record is written before the stage's own file, so that whatever
+file is found, also after a crash, has the inputs that stand beside it.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gelora import __version__
+from gelora.artifacts import (
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    canonical_json,
+    read_json,
+    write_json,
+    write_text,
+)
+from gelora.cli.config import FLAGS, Config, flags_of, resolved
+from gelora.errors import OutputExistsError
+
+PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
+PACKAGES += ("transformers",)
+
+
+def read_stages(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of each stage: its inputs, seconds and peak memory.
+
+    Raises:
+        ArtifactError: environment.json cannot be read.
+    """
+    path = folder / ENVIRONMENT_FILE
+    return read_json(path, kind="environment").get("stages", {}) if path.exists() else {}
+
+
+def check_inputs(folder: Path, stage: str, inputs: Mapping[str, Any], *, holds: str) -> None:
+    """Check that what a folder holds came from these inputs.
+
+    Args:
+        folder: The run's folder.
+        stage: "measure" or "train".
+        inputs: What the stage would start from now.
+        holds: What was found there, for the message.
+
+    Raises:
+        OutputExistsError: The inputs differ; the message names the first that does.
+    """
+    before = read_stages(folder).get(stage, {}).get("inputs")
+    if before is None:
+        difference = f"nothing says how its {holds} came about"
+    else:
+        names = sorted(before.keys() | inputs.keys())
+        changed = [name for name in names if before.get(name) != inputs.get(name)]
+        if not changed:
+            return
+        first = changed[0]
+        difference = (
+            f"{first} is {_shown(before.get(first))} there, {_shown(inputs.get(first))} now"
+        )
+    raise OutputExistsError(
+        f"{folder} holds the {holds} of another run: {difference}. Give another --output_dir, or "
+        "--overwrite to replace it."
+    )
+
+
+def write(
+    config: Config,
+    verb: str,
+    *,
+    stage: str,
+    inputs: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    **cost: float | None,
+) -> None:
+    """Write config.yaml and environment.json, keeping what other stages left in them.
+
+    Args:
+        config: The flags.
+        verb: The verb that was called.
+        stage: The stage that the inputs and the cost belong to.
+        inputs: What the stage starts from.
+        facts: "data", "device" and "model_revision" of the environment.
+        **cost: As far as it is known: seconds, peak_memory_bytes.
+    """
+    stages = read_stages(config.folder)
+    stages[stage] = {"inputs": dict(inputs), **cost}
+    environment = {**describe_environment(), **facts, "stages": stages}
+    write_config(config, verb)
+    write_json(config.folder / ENVIRONMENT_FILE, environment, kind="environment")
+
+
+def forget(folder: Path, stage: str) -> None:
+    """Drop the record of a stage, whose result is replaced by one from elsewhere."""
+    path = folder / ENVIRONMENT_FILE
+    if path.exists():
+        environment = read_json(path, kind="environment")
+        environment.get("stages", {}).pop(stage, None)
+        write_json(path, environment, kind="environment")
+
+
+def write_config(config: Config, verb: str) -> None:
+    """Write config.yaml: the flags of this verb, and those that other verbs left there."""
+    path = config.folder / CONFIG_FILE
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    before: dict[str, Any] = content if isinstance(content, dict) else {}
+    mine = flags_of(verb)
+    others = {name: v for name, v in before.items() if name in FLAGS and name not in mine}
+    body = yaml.safe_dump({**others, **resolved(config, verb)}, sort_keys=False)
+    header = (
+        f"# gelora {__version__}, written by: {shlex.join(_command())}\n"
+        f"# To repeat: gelora run --config {shlex.quote(str(path))} --output_dir ANOTHER_FOLDER\n"
+    )
+    write_text(path, header + body)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return the command, the versions and the machine."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "command": _command(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "platform": platform.platform(),
+        "processor_count": os.cpu_count(),
+        "git_commit": _git_commit(),
+    }
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the largest resident memory of this process so far, or None where unknown."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
+
+
+def sha256_of(rows: Any) -> str:
+    """Return the SHA-256 of JSON-able rows."""
+    return hashlib.sha256(canonical_json({"rows": rows}).encode()).hexdigest()
+
+
+def _command() -> list[str]:
+    """Return the command line, without the folder that its program lies in."""
+    return ["gelora", *sys.argv[1:]]
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the folder the command was called in, or None outside a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) > 60 else text

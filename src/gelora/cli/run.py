@@ -1,0 +1,30 @@
+"""`gelora run`: the whole flow, from model and texts to adapter and report."""
+
+from gelora.cli import loading
+from gelora.cli.config import Config
+from gelora.cli.console import Output
+from gelora.cli.forwarding import training_arguments
+from gelora.cli.measure import measure
+from gelora.cli.plan import plan, plan_text
+from gelora.cli.tables import metrics_text
+from gelora.cli.train import train
+from gelora.reporting import write_report
+
+
+def main(config: Config) -> Output:
+    """Measure, plan, train, evaluate, report; show the ranks, the metrics and the report's path.
+
+    All flags and all labels are checked before anything is measured.
+    """
+    arguments = training_arguments(config)
+    data = loading.load_data(config, labels_required=True)
+    profile = measure(config, data, verb="run")
+    planned = plan(config, profile, verb="run")
+    metrics = train(
+        config, data, planned, arguments=arguments, verb="run", with_encoder_baseline=True
+    )
+    report = write_report(config.folder)
+    return Output(
+        f"{plan_text(planned, profile)}\n\n{metrics_text(metrics)}\n\n{report}",
+        {"plan": planned.to_dict(), "metrics": metrics, "report": str(report)},
+    )

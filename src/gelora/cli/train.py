@@ -1,0 +1,215 @@
+"""`gelora train`: model, texts and rank_plan.json in, adapter/ and metrics.json out."""
+
+import logging
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainingArguments
+
+from gelora.artifacts import (
+    ADAPTER_FOLDER,
+    METRICS_FILE,
+    PLAN_FILE,
+    PROFILE_FILE,
+    REPORT_FILE,
+    locate,
+    read_json,
+    write_json,
+)
+from gelora.baselines.frozen_encoder import frozen_encoder_baseline
+from gelora.cli import loading, record
+from gelora.cli.config import Config
+from gelora.cli.console import Output
+from gelora.cli.forwarding import training_arguments
+from gelora.cli.plan import adopt_plan, adopt_profile
+from gelora.cli.tables import metrics_text
+from gelora.data import TaskData
+from gelora.dimension.profile import DimensionProfile
+from gelora.errors import ArtifactError, OutputExistsError
+from gelora.evaluation import evaluate, labelled_validation, majority_baseline
+from gelora.metrics import Metric
+from gelora.ranks import RankPlan
+from gelora.training import TrainingResult
+from gelora.training import train as train_adapter
+
+logger = logging.getLogger(__name__)
+
+Metrics = dict[str, Metric]
+
+
+def main(config: Config) -> Output:
+    """Train, and show the metrics beside those of always answering the commonest label."""
+    arguments = training_arguments(config)
+    data = loading.load_data(config, labels_required=True)
+    plan = _plan_of(config)
+    metrics = train(config, data, plan, arguments=arguments, verb="train")
+    return Output(metrics_text(metrics), metrics)
+
+
+def train(
+    config: Config,
+    data: TaskData,
+    plan: RankPlan,
+    *,
+    arguments: TrainingArguments,
+    verb: str,
+    with_encoder_baseline: bool = False,
+) -> dict[str, Any]:
+    """Train and evaluate, unless that is done, and return what metrics.json holds.
+
+    Raises:
+        OutputExistsError: The folder holds other training, or unfinished training and nothing
+            says whether to go on with it.
+    """
+    folder = config.folder
+    inputs = _inputs(config, data, plan)
+    if _is_finished(config, inputs):
+        logger.info("%s is complete and unchanged, so it is not trained again.", folder)
+        return read_json(folder / METRICS_FILE, kind="metrics")
+
+    model, tokenizer = loading.load_with_head(config, data)
+    cost = {"max_length": config.data.max_length, "batch_size": arguments.eval_batch_size}
+    record.write(config, verb, stage="train", inputs=inputs, facts=loading.facts(model, data))
+    baselines: dict[str, Metrics] = {}
+    if data.validation is not None:
+        if with_encoder_baseline:
+            baselines["frozen_encoder"] = frozen_encoder_baseline(
+                model.to(loading.device()), data, tokenizer, seed=config.run.seed, **cost
+            )
+        baselines["majority"] = _majority(data)
+
+    logger.info("Training %s parameters in %s.", f"{plan.trainable_parameters:,}", folder)
+    result = train_adapter(
+        model,
+        tokenizer,
+        data,
+        plan,
+        arguments=arguments,
+        lora_kwargs=_lora_arguments(config),
+        max_length=config.data.max_length,
+        resume_from_checkpoint=_checkpoint(config),
+    )
+    began = time.perf_counter()
+    metrics = evaluate(result.model, tokenizer, data, **cost) if data.validation is not None else {}
+    payload = _payload(config, data, plan, result)
+    payload["metrics"] = _plain(metrics)
+    payload["baselines"] = {name: _plain(values) for name, values in baselines.items()}
+    payload["seconds"]["evaluate"] = time.perf_counter() - began
+    _keep_origins(folder, plan)
+    write_json(folder / METRICS_FILE, payload, kind="metrics")
+    return payload
+
+
+def _is_finished(config: Config, inputs: dict[str, Any]) -> bool:
+    """Say whether training is done; with --overwrite, clear away what there is of it."""
+    folder = config.folder
+    checkpoints = sorted(path.name for path in folder.glob("checkpoint-*"))
+    if config.run.overwrite:
+        for name in (*checkpoints, ADAPTER_FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in (METRICS_FILE, REPORT_FILE):
+            (folder / name).unlink(missing_ok=True)
+        return False
+    if (folder / METRICS_FILE).exists():
+        record.check_inputs(folder, "train", inputs, holds=METRICS_FILE)
+        return True
+    if (folder / ADAPTER_FOLDER).exists() or checkpoints:
+        record.check_inputs(folder, "train", inputs, holds="training")
+    if checkpoints and _checkpoint(config) is None:
+        raise OutputExistsError(
+            f"{folder} holds unfinished training ({', '.join(checkpoints)}): add "
+            "--resume_from_checkpoint true to go on from there, or --overwrite to begin again."
+        )
+    return False
+
+
+def _checkpoint(config: Config) -> bool | str | None:
+    """Return where training is to resume: True for the last checkpoint, or one's folder."""
+    asked = config.training.resume_from_checkpoint
+    if asked is None or asked.lower() == "false":
+        return None
+    return True if asked.lower() == "true" else asked
+
+
+def _plan_of(config: Config) -> RankPlan:
+    """Read the plan that is named, and keep it and its profile in the run's folder."""
+    source = config.plan_source.plan
+    plan = RankPlan.from_pretrained(locate(source or config.folder, PLAN_FILE))
+    if source is None:
+        return plan
+    adopt_plan(config, plan)
+    try:
+        profile = DimensionProfile.from_pretrained(source)
+    except ArtifactError:
+        logger.info("There is no %s beside the plan, so the report will be without.", PROFILE_FILE)
+    else:
+        adopt_profile(config, profile)
+    return plan
+
+
+def _keep_origins(folder: Path, plan: RankPlan) -> None:
+    """Copy the plan, and the profile it came from, into the adapter's folder."""
+    plan.save_pretrained(folder / ADAPTER_FOLDER)
+    if (folder / PROFILE_FILE).exists():
+        profile = DimensionProfile.from_pretrained(folder)
+        if profile.content_hash() == plan.profile_hash:
+            profile.save_pretrained(folder / ADAPTER_FOLDER)
+
+
+def _majority(data: TaskData) -> Metrics:
+    labels = np.asarray(data.train["label"])
+    validation = labelled_validation(data)[1]
+    return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
+
+
+def _lora_arguments(config: Config) -> dict[str, Any]:
+    flags = {name: value for name, value in asdict(config.lora).items() if value is not None}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in flags.items()}
+
+
+def _inputs(config: Config, data: TaskData, plan: RankPlan) -> dict[str, Any]:
+    training = asdict(config.training)
+    del training["resume_from_checkpoint"]
+    splits = [loading.columns_of(split) for split in (data.train, data.validation)]
+    return {
+        **asdict(config.model),
+        **_lora_arguments(config),
+        **training,
+        **config.extra,
+        "model_name_or_path": config.model_name,
+        "max_length": config.data.max_length,
+        "seed": config.run.seed,
+        "data_sha256": record.sha256_of(splits),
+        "plan_sha256": plan.content_hash(),
+    }
+
+
+def _payload(
+    config: Config, data: TaskData, plan: RankPlan, result: TrainingResult
+) -> dict[str, Any]:
+    """Return what is known without evaluating; floats and plain lists only."""
+    measured = record.read_stages(config.folder).get("measure", {})
+    known = {"measure": measured["seconds"]} if "seconds" in measured else {}
+    return {
+        "task": data.name,
+        "problem": data.problem,
+        "headline_metric": data.headline_metric,
+        "model": config.model_name,
+        "trainable_parameters": {
+            "adapter": result.adapter_parameters,
+            "head": result.head_parameters,
+        },
+        "seconds": {**known, "train": result.seconds},
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "seed": config.run.seed,
+        "history": result.history,
+        "plan_hash": plan.content_hash(),
+    }
+
+
+def _plain(metrics: Metrics) -> dict[str, dict[str, Any]]:
+    return {name: asdict(metric) for name, metric in metrics.items()}
