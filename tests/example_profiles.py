@@ -1,10 +1,15 @@
 """Profiles with chosen dimensions, for tests of what comes after measuring."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import fields, replace
+from itertools import cycle, islice, pairwise
 
+from torch import nn
+
+from gelora.architectures import find_architecture, model_fingerprint
 from gelora.dimension.profile import BlockModule, DimensionProfile, DimensionSeries, Role
 
+DIMENSIONS = (5, 8, 6, 7)  # over and over; for three blocks the paper's ranks are 4, 1 and 2
 ATTENTION: tuple[Role, ...] = ("query", "key", "value", "output")
 
 
@@ -43,4 +48,33 @@ def make_profile(
         forward_tokens=1000,
         constant_levels=(),
         log_mu_quantiles=((0.1, 0.2),) * len(dimensions),
+    )
+
+
+def profile_of(model: nn.Module) -> DimensionProfile:
+    """Return a profile of a real model, measured by nobody: each of its stacks has DIMENSIONS."""
+    architecture = find_architecture(model)
+    profiles = [
+        make_profile(list(islice(cycle(DIMENSIONS), len(stack.blocks) + 1)))
+        for stack in architecture.stacks
+    ]
+    levels = [
+        level
+        for stack in architecture.stacks
+        for level in (f"{stack.name} embeddings", *stack.blocks)
+    ]
+    series = DimensionSeries(
+        **{
+            field.name: sum((getattr(one.series["twonn_line"], field.name) for one in profiles), ())
+            for field in fields(DimensionSeries)
+        }
+    )
+    return replace(
+        profiles[0],
+        series={"twonn_line": series, "twonn_likelihood": series},
+        levels=tuple(levels),
+        blocks=tuple(block for stack in architecture.stacks for block in stack.blocks),
+        modules=architecture.modules,
+        fingerprint=model_fingerprint(model),
+        log_mu_quantiles=((0.1, 0.2),) * len(levels),
     )

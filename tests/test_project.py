@@ -30,6 +30,7 @@ LAYERS = {
     "agreement_grammar": 2,
     "agreement_lexicon": 2,
     "data": 2,
+    "metrics": 2,
     "models": 2,
     "tasks": 2,
     "training": 3,

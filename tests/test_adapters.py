@@ -1,0 +1,201 @@
+"""The hand-over to PEFT: every module its rank and scale, on every architecture, also from disk."""
+
+import json
+import math
+import re
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import BertForSequenceClassification, LlamaForCausalLM
+
+from example_profiles import profile_of
+from gelora.adapters import (
+    adapter_parameters,
+    head_parameters,
+    lora_config,
+    verify_ranks,
+    verify_saved_ranks,
+)
+from gelora.architectures import find_architecture
+from gelora.errors import ModelMismatchError, RankError
+from gelora.ranks import plan_ranks
+from tiny_models import TINY_MODELS, tiny_bert, tiny_gpt2, tiny_llama, tiny_t5
+
+
+def scales(model):
+    """What PEFT will multiply BA by, read from its own layers."""
+    return {
+        name: (layer.r["default"], layer.scaling["default"])
+        for name, layer in model.named_modules()
+        if hasattr(layer, "lora_A")
+    }
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+@pytest.mark.parametrize("target_modules", ["attention", "all-linear"])
+def test_every_module_gets_its_rank_and_the_same_scale(name, target_modules):
+    model = TINY_MODELS[name]()
+    plan = plan_ranks(profile_of(model), target_modules=target_modules, alpha_per_rank=1.5)
+    assert set(plan.ranks) == {4, 1, 2}
+    wrapped = get_peft_model(model, lora_config(plan, model))
+    verify_ranks(wrapped, plan)
+    found = scales(wrapped)
+    assert len(found) == len(plan.modules)
+    assert {scale for _, scale in found.values()} == {1.5}
+    assert sorted(rank for rank, _ in found.values()) == sorted(plan.modules.values())
+    assert adapter_parameters(wrapped) == plan.trainable_parameters
+    assert head_parameters(wrapped) == 0
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_saved_and_loaded_ranks_are_the_planned_ones(name, tmp_path):
+    plan = plan_ranks(profile_of(TINY_MODELS[name]()))
+    model = TINY_MODELS[name]()
+    get_peft_model(model, lora_config(plan, model)).save_pretrained(tmp_path)
+    verify_saved_ranks(tmp_path, plan)
+    verify_ranks(PeftModel.from_pretrained(TINY_MODELS[name](), tmp_path), plan)
+
+
+def test_a_plan_of_the_backbone_serves_a_model_with_a_head():
+    plan = plan_ranks(profile_of(tiny_llama()))
+    model = tiny_llama(LlamaForCausalLM)
+    wrapped = get_peft_model(model, lora_config(plan, model, task_type="CAUSAL_LM"))
+    verify_ranks(wrapped, plan)
+    assert find_architecture(model).prefix == "model."
+
+
+def test_head_and_adapter_parameters_are_counted_apart():
+    model = tiny_bert(BertForSequenceClassification, num_labels=3)
+    plan = plan_ranks(profile_of(model))
+    wrapped = get_peft_model(model, lora_config(plan, model, task_type="SEQ_CLS"))
+    assert adapter_parameters(wrapped) == plan.trainable_parameters
+    assert head_parameters(wrapped) == 3 * 32 + 3
+
+
+def test_config_is_plain_json_with_integer_ranks_and_alphas(tmp_path):
+    model = tiny_bert()
+    lora_config(plan_ranks(profile_of(model)), model).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (saved["r"], saved["lora_alpha"]) == (4, 8)
+    numbers = [*saved["rank_pattern"].values(), *saved["alpha_pattern"].values()]
+    assert all(type(number) is int for number in numbers)
+
+
+def test_uniform_ranks_need_no_patterns():
+    model = tiny_bert()
+    config = lora_config(plan_ranks(profile_of(model), budget="r=4", max_rank=4), model)
+    assert (config.r, config.rank_pattern, config.alpha_pattern) == (4, {}, {})
+
+
+def test_keys_name_one_module_each():
+    """Two stacks share their suffixes, and layer 1 must not hit layer 11."""
+    for model in (tiny_t5(), tiny_bert(num_hidden_layers=12)):
+        profile = profile_of(model)
+        config = lora_config(plan_ranks(profile, min_rank=2), model)
+        names = [name for name, _ in model.named_modules()]
+        for key in config.rank_pattern:
+            assert sum(bool(re.match(rf"(.*\.)?({key})$", name)) for name in names) == 1
+
+
+@pytest.mark.parametrize("use_rslora", [False, True])
+def test_scale_is_constant_with_rslora_too(use_rslora):
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    wrapped = get_peft_model(model, lora_config(plan, model, use_rslora=use_rslora))
+    verify_ranks(wrapped, plan)
+    assert all(math.isclose(scale, 2.0) for _, scale in scales(wrapped).values())
+
+
+def test_other_lora_arguments_pass_through():
+    model = tiny_bert()
+    config = lora_config(
+        plan_ranks(profile_of(model)), model, use_dora=True, lora_dropout=0.1, bias="lora_only"
+    )
+    assert (config.use_dora, config.lora_dropout, config.bias) == (True, 0.1, "lora_only")
+    verify_ranks(get_peft_model(model, config), plan_ranks(profile_of(tiny_bert())))
+
+
+def test_conv1d_is_declared_as_stored_transposed():
+    model = tiny_gpt2()
+    assert lora_config(plan_ranks(profile_of(model)), model).fan_in_fan_out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"r": 8}, "plan decides r: plan again"),
+        ({"target_modules": ["query"], "lora_alpha": 1}, "decides lora_alpha, target_modules"),
+        ({"init_lora_weights": "orthogonal"}, "orthogonal' needs even ranks and .* has 1"),
+    ],
+)
+def test_refused_arguments(arguments, message):
+    model = tiny_bert()
+    with pytest.raises(RankError, match=message):
+        lora_config(plan_ranks(profile_of(model)), model, **arguments)
+
+
+def test_lora_ga_needs_twice_the_rank():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model), min_rank=17)
+    with pytest.raises(RankError, match="twice the rank 17 of .*32 by 32"):
+        lora_config(plan, model, init_lora_weights="lora_ga")
+
+
+def test_plan_of_another_model_is_refused():
+    with pytest.raises(ModelMismatchError):
+        lora_config(plan_ranks(profile_of(tiny_bert())), tiny_llama())
+
+
+def test_verify_notices_another_rank_scale_and_module():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    wrapped = get_peft_model(model, lora_config(plan, model))
+    layer = next(layer for layer in wrapped.modules() if hasattr(layer, "lora_A"))
+    layer.scaling["default"] *= 2
+    with pytest.raises(RankError, match="rank 4 and scale 4, planned were rank 4 and scale 2"):
+        verify_ranks(wrapped, plan)
+    layer.scaling["default"] /= 2
+    layer.r["default"] = 3
+    with pytest.raises(RankError, match="rank 3 and scale 2, planned were rank 4"):
+        verify_ranks(wrapped, plan)
+    fewer = plan_ranks(profile_of(tiny_bert()), target_modules=["query"])
+    with pytest.raises(RankError, match="0 planned modules have no adapter and 9 adapters are not"):
+        verify_ranks(wrapped, fewer)
+
+
+def test_verify_notices_a_dropped_alpha_pattern(tmp_path):
+    """What a reader without patterns does: alpha of the largest rank over each module's own."""
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    get_peft_model(model, lora_config(plan, model)).save_pretrained(tmp_path)
+    config = LoraConfig.from_pretrained(tmp_path)
+    config.alpha_pattern = {}
+    config.save_pretrained(tmp_path)
+    with pytest.raises(RankError, match="rank 1 and scale 8, planned were rank 1 and scale 2"):
+        verify_saved_ranks(tmp_path, plan)
+
+
+def test_verify_notices_a_missing_tensor(tmp_path):
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    get_peft_model(model, lora_config(plan, model)).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file(dict(sorted(tensors.items())[2:]), path)
+    with pytest.raises(RankError, match="1 planned modules have no adapter"):
+        verify_saved_ranks(tmp_path, plan)
+
+
+def test_logits_survive_a_round_trip(tmp_path):
+    model = tiny_bert(BertForSequenceClassification, num_labels=2)
+    plan = plan_ranks(profile_of(model))
+    config = lora_config(plan, model, task_type="SEQ_CLS", init_lora_weights=False)
+    wrapped = get_peft_model(model, config).eval()
+    tokens = torch.arange(4, 20).reshape(2, 8)
+    before = wrapped(tokens).logits
+    wrapped.save_pretrained(tmp_path)
+    base = tiny_bert(BertForSequenceClassification, num_labels=2)
+    after = PeftModel.from_pretrained(base, tmp_path).eval()(tokens).logits
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
