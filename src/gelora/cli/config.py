@@ -19,6 +19,7 @@ from gelora.cli.flags import (
     ProfileSource,
     RankFlags,
     RunFlags,
+    TargetFlags,
     TrainingFlags,
 )
 
@@ -38,6 +39,7 @@ class Config:
     data: DataFlags = field(default_factory=DataFlags)
     measurement: MeasurementFlags = field(default_factory=MeasurementFlags)
     profile_source: ProfileSource = field(default_factory=ProfileSource)
+    targets: TargetFlags = field(default_factory=TargetFlags)
     ranks: RankFlags = field(default_factory=RankFlags)
     plan_source: PlanSource = field(default_factory=PlanSource)
     lora: LoraFlags = field(default_factory=LoraFlags)
@@ -51,6 +53,12 @@ class Config:
     def model_name(self) -> str:
         """The model that was named, or the embedded one."""
         return self.model.model_name_or_path or DEFAULT_MODEL
+
+    @property
+    def target_modules(self) -> str | tuple[str, ...]:
+        """The modules to adapt: a kind of them, or names."""
+        names = self.targets.target_modules
+        return names[0] if len(names) == 1 else names
 
     @property
     def task_name(self) -> str | None:
@@ -80,11 +88,11 @@ class Verb:
 VERBS = {
     "measure": Verb(
         "Measure the intrinsic dimension after every block of a model, on your texts.",
-        ("model", "data", "measurement", "run"),
+        ("model", "data", "measurement", "targets", "run"),
     ),
     "plan": Verb(
         "Choose a LoRA rank for every block from the measured dimensions.",
-        ("profile_source", "ranks", "run"),
+        ("profile_source", "targets", "ranks", "run"),
     ),
     "train": Verb(
         "Train a LoRA adapter with the planned ranks.",
@@ -98,7 +106,17 @@ VERBS = {
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(
         "All of it: measure, plan, train, evaluate, report.",
-        ("model", "data", "measurement", "ranks", "lora", "training", "evaluation", "run"),
+        (
+            "model",
+            "data",
+            "measurement",
+            "targets",
+            "ranks",
+            "lora",
+            "training",
+            "evaluation",
+            "run",
+        ),
         forwards=True,
     ),
 }

@@ -72,6 +72,14 @@ class MeasurementFlags:
 
 
 @dataclass(frozen=True)
+class TargetFlags:
+    """What gets an adapter."""
+
+    target_modules: tuple[str, ...] = ("attention",)
+    """attention, all-linear, or names of modules as PEFT takes them."""
+
+
+@dataclass(frozen=True)
 class RankFlags:
     """How ranks follow from dimensions."""
 
@@ -85,8 +93,6 @@ class RankFlags:
     """Smallest rank of an adapted block."""
     max_rank: int | None = None
     """Largest rank of a block."""
-    target_modules: tuple[str, ...] = ("attention",)
-    """attention, all-linear, or names of modules as PEFT takes them."""
     alpha_per_rank: float = 2.0
     """alpha/r, the same in every module."""
     lora_alpha: float | None = None

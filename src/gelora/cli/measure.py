@@ -58,6 +58,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         discard_fraction=flags.discard_fraction,
         batch_size=flags.measure_batch_size,
         max_length=config.data.max_length,
+        target_modules=config.target_modules,
         seed=config.run.seed,
         progress=shows_progress(config.run),
     )

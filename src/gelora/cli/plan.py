@@ -35,7 +35,6 @@ def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
         OutputExistsError: The folder holds another plan.
     """
     flags = config.ranks
-    one_target = len(flags.target_modules) == 1
     planned = plan_ranks(
         profile,
         rule=flags.rank_rule,
@@ -43,7 +42,7 @@ def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
         rounding=flags.rounding,
         min_rank=flags.min_rank,
         max_rank=flags.max_rank,
-        target_modules=flags.target_modules[0] if one_target else flags.target_modules,
+        target_modules=config.target_modules,
         alpha_per_rank=flags.alpha_per_rank,
         lora_alpha=flags.lora_alpha,
     )

@@ -1,0 +1,160 @@
+"""`gelora plan`: from a profile's file to the table of ranks, without a model."""
+
+import json
+
+import pytest
+import yaml
+
+from example_profiles import make_profile
+from gelora.artifacts import CONFIG_FILE, PLAN_FILE, PROFILE_FILE
+from gelora.cli import main
+from gelora.ranks import RankPlan
+
+GROWING = (5.0, 8.0, 6.0, 7.0)
+FLAT = (5.0, 5.1, 5.2, 5.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_profile(GROWING).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def error_of(arguments, capsys):
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert output.err.startswith("gelora: ")
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+def test_the_table_has_a_row_for_every_block(folder, capsys):
+    assert main(["plan", "--output_dir", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "block      dimension     increment  rank  modules  parameters",
+        "layer.0  8.00 ± 0.10  +3.00 ± 0.05     4        4       1,024",
+        "layer.1  6.00 ± 0.10  -2.00 ± 0.05     1        4         256",
+        "layer.2  7.00 ± 0.10  +1.00 ± 0.05     2        4         512",
+        "total                                          12       1,792",
+    ]
+    assert RankPlan.from_pretrained(folder).ranks == (4, 1, 2)
+
+
+def test_json_is_one_object_on_stdout(folder, capsys):
+    assert main(["plan", "--output_dir", str(folder), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert RankPlan.from_dict(printed).ranks == (4, 1, 2)
+
+
+def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
+    make_profile(FLAT).save_pretrained(tmp_path)
+    assert main(["plan", "--output_dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "The dimension grows by less than one in 3 of 3 blocks, so the paper's rule gives them "
+        "rank 1, the least there is. To spend more parameters by the same growth: --rank_rule "
+        "budget --budget r=8."
+    )
+    budget = ["--rank_rule", "budget", "--budget", "r=8", "--overwrite"]
+    assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
+    assert "grows by less" not in capsys.readouterr().out
+    assert sum(RankPlan.from_pretrained(tmp_path).ranks) == 24
+
+
+def test_the_folder_remembers_the_flags(folder):
+    (folder / CONFIG_FILE).write_text("num_samples: 77\nmin_rank: 3\n")
+    assert main(["plan", "--output_dir", str(folder), "--max_rank", "9"]) == 0
+    text = (folder / CONFIG_FILE).read_text()
+    assert text.startswith("# gelora ")
+    assert "gelora run --config" in text
+    config = yaml.safe_load(text)
+    assert config["num_samples"] == 77  # another verb's
+    assert config["min_rank"] == 1  # this verb's, as it was given now
+    assert config["max_rank"] == 9
+
+
+def test_an_unchanged_plan_is_left_alone(folder, capsys):
+    arguments = ["plan", "--output_dir", str(folder)]
+    assert main(arguments) == 0
+    before = (folder / PLAN_FILE).stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (folder / PLAN_FILE).stat().st_mtime_ns == before
+    assert "rank_plan.json is complete and unchanged" in capsys.readouterr().err
+
+
+def test_another_plan_is_not_overwritten_unasked(folder, capsys):
+    main(["plan", "--output_dir", str(folder)])
+    before = (folder / PLAN_FILE).read_bytes()
+    capsys.readouterr()
+    message = error_of(["plan", "--output_dir", str(folder), "--min_rank", "3"], capsys)
+    assert "is of another run: ranks [4, 1, 2] there, [4, 3, 3] now" in message
+    assert "--overwrite" in message
+    assert (folder / PLAN_FILE).read_bytes() == before
+    assert main(["plan", "--output_dir", str(folder), "--min_rank", "3", "--overwrite"]) == 0
+    assert RankPlan.from_pretrained(folder).ranks == (4, 3, 3)
+
+
+@pytest.mark.parametrize("named", ["file", "folder"])
+def test_a_named_profile_is_kept_beside_its_plan(folder, tmp_path, named):
+    source = folder / PROFILE_FILE if named == "file" else folder
+    out = tmp_path / "out"
+    assert main(["plan", "--profile", str(source), "--output_dir", str(out)]) == 0
+    assert (out / PROFILE_FILE).read_bytes() == (folder / PROFILE_FILE).read_bytes()
+    assert (out / PLAN_FILE).exists()
+
+
+def test_a_named_profile_without_an_output_folder_is_planned_where_it_lies(folder):
+    assert main(["plan", "--profile", str(folder / PROFILE_FILE)]) == 0
+    assert (folder / PLAN_FILE).exists()
+
+
+def test_another_profile_is_not_overwritten(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    make_profile(FLAT).save_pretrained(out)
+    before = (out / PROFILE_FILE).read_bytes()
+    arguments = ["plan", "--profile", str(folder), "--output_dir", str(out)]
+    assert f"{out / PROFILE_FILE} is of another run" in error_of(arguments, capsys)
+    assert (out / PROFILE_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--target_modules", "quary"], "No module of the blocks is named 'quary'. Did you mean"),
+        (["--max_rank", "33"], "max_rank 33 is above 32, the smaller side of the largest adapted"),
+        (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
+        (["--rank_rule", "budget"], "Rule 'budget' needs a budget, such as 'r=8'"),
+        (["--budget", "8r"], "The budget '8r' is neither a positive number"),
+        (["--min_ranks", "2"], "There is no flag --min_ranks; did you mean 'min_rank'?"),
+    ],
+)
+def test_what_cannot_be_planned(folder, flags, message, capsys):
+    assert message in error_of(["plan", "--output_dir", str(folder), *flags], capsys)
+    assert not (folder / PLAN_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:200], "is not complete JSON"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "version 9"),
+        (lambda text: text.replace("dimension_profile", "rank_plan"), "is of kind 'rank_plan'"),
+        (lambda text: text.replace('"pooling"', '"poling"'), "lacks or mistypes a field"),
+    ],
+)
+def test_profiles_that_cannot_be_read(folder, change, message, capsys):
+    path = folder / PROFILE_FILE
+    path.write_text(change(path.read_text()))
+    assert message in error_of(["plan", "--output_dir", str(folder)], capsys)
+
+
+def test_no_profile(tmp_path, capsys):
+    message = error_of(["plan", "--output_dir", str(tmp_path)], capsys)
+    assert f"{tmp_path} holds no dimension_profile.json" in message
+
+
+def test_verbose_adds_the_traceback(tmp_path, capsys):
+    assert main(["plan", "--output_dir", str(tmp_path), "--verbose"]) == 2
+    message = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in message
+    assert message.splitlines()[-1].startswith("gelora: ")
