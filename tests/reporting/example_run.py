@@ -12,7 +12,10 @@ NUM_QUANTILES = 50
 
 
 def example_profile(
-    stacks: tuple[tuple[str, ...], ...] | None = None, *, constant: bool = False, growth: float = 1.0
+    stacks: tuple[tuple[str, ...], ...] | None = None,
+    *,
+    constant: bool = False,
+    growth: float = 1.0,
 ) -> DimensionProfile:
     """Make a profile whose dimension rises by up to `growth` a block and falls near the end."""
     if stacks is None:

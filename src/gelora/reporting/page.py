@@ -127,15 +127,17 @@ def _training_figure(metrics: Mapping[str, Any]) -> str:
         if headline in values
     }
     losses = [entry["loss"] for entry in history if "loss" in entry]
+    name = wording.metric_name(headline)
     figure = figures.training_figure(
         history,
         metric=headline,
-        metric_label=wording.metric_name(headline),
+        metric_label=name,
         references=references,
     )
     return to_svg(
         figure,
-        description=f"Training loss by step: {losses[0]:.3f} at first, {losses[-1]:.3f} at last.",
+        description=f"Training loss by step, from {losses[0]:.3f} to {losses[-1]:.3f}, and the "
+        f"validation loss and {name} where they were evaluated in training.",
     )
 
 

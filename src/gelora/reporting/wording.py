@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
     """Return a time in the two largest units that matter.
 
     >>> duration(4.2), duration(358), duration(7300)
-    ('4.2 s', '5 min 58 s', '2 h 2 min')
+    ('4.2 s', '5 min 58 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

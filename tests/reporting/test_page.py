@@ -1,0 +1,182 @@
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from gelora.artifacts import METRICS_FILE, PLAN_FILE
+from gelora.errors import ArtifactError
+from gelora.reporting import write_report
+from reporting.example_run import example_profile, write_example_run
+
+VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
+
+
+class Page(HTMLParser):
+    """Reads a page and holds it to balanced tags."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.ids, self.code, self.text = [], [], [], [], ""
+        self.html = html
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "code":
+            self.code.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+        if self.open[-1:] == ["code"]:
+            self.code[-1] += data
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    write_example_run(folder)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return Page((run / "report.html").read_text())
+
+
+def test_page_opens_with_the_result_and_has_all_parts(page):
+    assert "GeLoRA report: cola, FacebookAI/roberta-base" in page.text
+    assert "Matthews correlation 0.493\u00a0±\u00a00.029 on 1,043 validation texts" in page.text
+    headings = re.findall(r"<h2>(.*?)</h2>", page.html)
+    assert headings == [
+        "Dimension and ranks",
+        "Result",
+        "Can I trust the dimension?",
+        "How it was made",
+        "Load the adapter",
+        "How to cite",
+    ]
+    for words in (
+        "gelora run --task_name cola --output_dir 'runs/my run'",
+        "learning_rate: 0.0002",
+        "source: nyu-mll/glue",
+        "torch 2.13.0+cpu",
+        "arXiv:2412.09250",
+        "Facco",
+    ):
+        assert words in page.text
+
+
+def test_nothing_is_loaded_from_a_network(page):
+    assert "http" not in page.html
+    assert "@import" not in page.html
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    for _, attrs in page.tags:
+        assert "src" not in attrs
+        assert attrs.get("href", "#").startswith("#")
+
+
+def test_every_figure_is_described_in_words(page):
+    drawings = page.all("svg")
+    assert len(drawings) == len(page.all("figure")) == 4
+    assert all(len(svg["aria-label"]) > 40 for svg in drawings)
+    assert "embeddings 8.01, block 1 8.82" in drawings[0]["aria-label"]
+
+
+def test_tables_tell_their_headings_and_add_up(page):
+    assert all(cell["scope"] in {"row", "col"} for cell in page.all("th"))
+    row = re.search(r'<tr><th scope="row">1</th>.*', page.html)[0]
+    assert re.findall(r">([^<>]+)</(?:td|b)>", row) == [
+        "8.82 ± 0.18", "+0.81 ± 0.07", "1", "2", "4", "12,288",
+    ]  # fmt: skip
+    total = re.search(r'<tr><th scope="row">total</th>.*', page.html)[0]
+    assert re.findall(r">(\d[^<>]*)</(?:td|b)>", total) == ["4", "16", "48", "98,304"]
+
+
+def test_the_loading_code_is_python_and_needs_no_gelora(page, run):
+    code = next(code for code in page.code if "PeftModel" in code)
+    compile(code, "report", "exec")
+    assert "gelora" not in code.replace(str(run), "")
+    assert f'"{run}/adapter"' in code
+
+
+def test_page_is_small_and_the_same_twice(run):
+    first = (run / "report.html").read_bytes()
+    assert write_report(run) == run / "report.html"
+    assert (run / "report.html").read_bytes() == first
+    assert len(first) < 400_000
+
+
+@pytest.mark.parametrize("blocks", [32, 96])
+def test_large_models_stay_under_400_kilobytes(tmp_path, blocks):
+    names = tuple(f"model.language_model.backbone.layers.{i}" for i in range(blocks))
+    write_example_run(tmp_path, profile=example_profile((names,)), budget="r=16")
+    assert write_report(tmp_path).stat().st_size < 400_000
+
+
+def test_two_stacks_before_training(tmp_path):
+    stacks = (("encoder.block.0", "encoder.block.1"), ("decoder.block.0",))
+    write_example_run(tmp_path, profile=example_profile(stacks), trained=False)
+    page = Page(write_report(tmp_path).read_text())
+    assert "Result" not in page.text
+    assert "Load the adapter" not in page.text
+    assert "decoder 1" in page.text
+    assert len(page.all("svg")) == 3
+    code = next(code for code in page.code if "RankPlan" in code)
+    compile(code, "report", "exec")
+
+
+def test_rank_one_everywhere_is_said_and_a_budget_offered(tmp_path):
+    folder = tmp_path / "my run"
+    write_example_run(folder, profile=example_profile(growth=0.05))
+    page = Page(write_report(folder).read_text())
+    assert "The paper's rule asks for rank 1 in 12 of 12 blocks" in page.text
+    command = f"gelora plan --rank_rule budget --budget r=8 --output_dir '{folder}' --overwrite"
+    assert command in page.code
+
+
+def test_names_from_outside_are_text_not_markup(tmp_path):
+    evil = "<script>alert(1)</script>"
+    folder = tmp_path / "<script>x"
+    profile = example_profile(((f"{evil}.0",), (f"'\"{evil}.0",)))
+    write_example_run(folder, profile=profile, task=evil)
+    (folder / "config.yaml").write_text(f"train_file: {evil}\n")
+    html = write_report(folder).read_text()
+    assert "<script" not in html
+    assert evil in Page(html).text
+
+
+def test_an_old_report_survives_a_failure(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    before = (folder / "report.html").read_bytes()
+    (folder / PLAN_FILE).write_text("{")
+    with pytest.raises(ArtifactError, match="rank_plan.json is not complete JSON"):
+        write_report(folder)
+    assert (folder / "report.html").read_bytes() == before
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_run_without_history_has_no_curve(tmp_path):
+    write_example_run(tmp_path)
+    text = (tmp_path / METRICS_FILE).read_text()
+    (tmp_path / METRICS_FILE).write_text(
+        re.sub(r'"history": \[.*?\n  \]', '"history": []', text, flags=re.DOTALL)
+    )
+    page = Page(write_report(tmp_path).read_text())
+    assert "Result" in page.text
+    assert len(page.all("svg")) == 3

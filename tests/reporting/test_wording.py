@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+
+from gelora.ranks import plan_ranks
+from gelora.reporting import wording
+from gelora.reporting.run_files import read_run
+from reporting.example_run import example_profile, write_example_run
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.001, 2, "0.00"), (-0.5, 2, "−0.50"), (12345.6, 1, "12,345.6"), (-0.1, 0, "0")],
+)
+def test_number(value, decimals, text):
+    assert wording.number(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(0.81, 0.07, "+0.81 ± 0.07"), (-0.81, 0.07, "−0.81 ± 0.07"), (0.0, 0.0, "0.00")],
+)
+def test_with_error(value, error, text):
+    assert wording.with_error(value, error, decimals=2, sign=True) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min 0 s"),
+        (3599.7, "1 h 0 min"),
+        (7300, "2 h 1 min"),
+    ],
+)
+def test_duration(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+def test_names_unknown_to_us_are_readable():
+    assert wording.metric_name("matthews_correlation") == "Matthews correlation"
+    assert wording.metric_name("exact_match") == "exact match"
+    assert wording.baseline_name("nearest_text") == "nearest text"
+    assert wording.metric_value(None) == "–"
+
+
+def test_headline_of_a_trained_run(tmp_path):
+    write_example_run(tmp_path)
+    result, ranks, dimension, time = wording.headline(read_run(tmp_path))
+    assert result == (
+        "The adapter reaches Matthews correlation 0.493 ± 0.029 on 1,043 validation texts, against "
+        "0.221 ± 0.031 for the frozen encoder and 0.000 for the majority class."
+    )
+    assert ranks == (
+        "By the paper's rule the 12 adapted blocks get ranks of 1 to 2 (1.3 on average): 98,304 "
+        "trainable parameters, 0.35 % of the blocks' weights."
+    )
+    assert dimension == (
+        "The dimension of the hidden states of 3,871 texts goes from 8.01 ± 0.16 at the embeddings "
+        "up to 12.07 ± 0.24 after block 7 and to 10.12 ± 0.20 after block 12."
+    )
+    assert time == "All of it took 5 min 58 s."
+
+
+def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):
+    stacks = (("encoder.0", "encoder.1"), ("decoder.0", "decoder.1"))
+    write_example_run(tmp_path, profile=example_profile(stacks), trained=False, budget="r=4")
+    ranks, dimension = wording.headline(read_run(tmp_path))
+    assert ranks.startswith("With a budget of 98,304 parameters the 4 adapted blocks get rank")
+    assert "goes in the encoder from" in dimension
+    assert "; in the decoder from" in dimension
+
+
+def test_share_of_parameters_is_of_all_the_blocks_weights():
+    profile = example_profile((("layers.0",),))
+    plan = plan_ranks(profile, budget="r=8")
+    # r (in + out) / (in x out) = 8 x 1536 / 768^2
+    assert "2.1 % of the blocks' weights" in wording._rank_sentence(profile, plan)
+
+
+def test_rank_one_is_said_plainly_and_only_where_it_holds():
+    flat = plan_ranks(example_profile(growth=0.05))
+    assert set(flat.ranks) == {1}
+    assert wording.rank_one_notice(flat).startswith("The paper's rule asks for rank 1 in 12 of 12")
+    assert not wording.rank_one_notice(plan_ranks(example_profile(growth=3.0)))
+    assert not wording.rank_one_notice(plan_ranks(example_profile(growth=0.05), budget="r=1"))
+
+
+def test_samples_and_copies_are_counted():
+    sentence = wording.samples_sentence(example_profile())
+    assert "Of 4,000 texts, 120 exact copies and 9 copies up to rounding" in sentence
+    assert "(3.2 %); the same 3,871" in sentence
+
+
+def test_constant_levels_are_named():
+    assert wording.constant_sentence(example_profile(constant=True)).startswith(
+        "Constant: embeddings."
+    )
+    assert not wording.constant_sentence(example_profile())
+
+
+def test_estimators_that_agree_and_that_do_not():
+    profile = example_profile()
+    assert "agree: they differ most, by 10 %" in wording.agreement_sentence(profile)
+    line = profile.series["twonn_line"]
+    halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
+    apart = replace(profile, series={"twonn_line": line, "twonn_likelihood": halved})
+    said = wording.agreement_sentence(apart)
+    assert said.startswith(
+        "Be careful: the estimators differ by 50 % (8.01 and 4.01) at embeddings"
+    )
+
+
+def test_agreement_where_there_is_nothing_to_compare():
+    profile = example_profile()
+    alone = replace(profile, series={"twonn_line": profile.series["twonn_line"]})
+    assert "no second opinion" in wording.agreement_sentence(alone)
+    constant = replace(profile, constant_levels=tuple(range(13)))
+    assert wording.agreement_sentence(constant) == "Every level is constant."
