@@ -176,7 +176,7 @@ def check_fingerprint(model: nn.Module, expected: Mapping[str, Any]) -> None:
         ModelMismatchError: It is another model.
     """
     actual = model_fingerprint(model)
-    if actual["architecture"] != expected.get("architecture"):
+    if any(actual[key] != expected.get(key) for key in ("model_type", "architecture")):
         theirs, ours = _describe(expected), _describe(actual)
         raise ModelMismatchError(
             f"The profile or plan was made for a {theirs}, and this is a {ours}"
