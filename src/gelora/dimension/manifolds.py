@@ -113,7 +113,9 @@ def mixture(num_samples: int, *, seed: int, dimension: int = 4) -> Points:
     """
     half = num_samples // 2
     round_part = np.pad(sphere(half, seed=seed, dimension=dimension), ((0, 0), (0, 10)))
-    flat_part = 10 * affine(num_samples - half, seed=seed, dimension=dimension, width=dimension + 11)
+    flat_part = 10 * affine(
+        num_samples - half, seed=seed, dimension=dimension, width=dimension + 11
+    )
     return np.vstack([round_part, flat_part])
 
 

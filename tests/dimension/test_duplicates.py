@@ -1,0 +1,97 @@
+"""Copies go, the first of each stays, and the estimate is that of the data without them."""
+
+import numpy as np
+import pytest
+import torch
+
+from gelora.dimension import TwoNN
+from gelora.dimension.duplicates import distinct_samples, first_copies, is_constant
+from gelora.dimension.manifolds import gaussian, sphere
+from gelora.errors import TooFewSamplesError
+
+
+def with_copies(points: np.ndarray, *, count: int, noise: float, seed: int) -> np.ndarray:
+    """Append copies of some samples, each coordinate off by about `noise` of itself."""
+    rng = np.random.default_rng(seed)
+    copied = points[rng.choice(len(points), count, replace=False)]
+    return np.vstack([points, copied * (1 + noise * rng.normal(size=copied.shape))])
+
+
+@pytest.mark.parametrize("method", ["line", "likelihood"])
+def test_exact_copies_change_nothing(method: str, seed: int) -> None:
+    points = gaussian(600, seed=seed)
+    doubled = with_copies(points, count=30, noise=0, seed=seed)
+    clean, estimate = TwoNN(method).estimate(points), TwoNN(method).estimate(doubled)
+    assert estimate.dimension == pytest.approx(clean.dimension, rel=1e-12)
+    assert (estimate.num_used, estimate.num_duplicates) == (600, 30)
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-4, 1e-3])
+@pytest.mark.parametrize("method", ["line", "likelihood"])
+def test_near_copies_change_little(method: str, noise: float, seed: int) -> None:
+    points = gaussian(600, seed=seed)
+    doubled = with_copies(points, count=30, noise=noise, seed=seed)
+    clean, estimate = TwoNN(method).estimate(points), TwoNN(method).estimate(doubled)
+    assert abs(estimate.dimension - clean.dimension) < 0.01 * clean.standard_error
+    assert (estimate.num_used, estimate.num_near_duplicates) == (600, 30)
+
+
+def test_copies_in_all_number_are_all_set_aside(seed: int) -> None:
+    # Clusters of two to eight, exact and near, in any order: the median distance is theirs.
+    rng = np.random.default_rng(seed)
+    points = sphere(200, seed=seed)
+    repeated = np.repeat(points, rng.integers(2, 9, 200), axis=0)
+    repeated *= 1 + rng.choice([0, 1e-7], (len(repeated), 1)) * rng.normal(size=repeated.shape)
+    estimate = TwoNN().estimate(repeated[rng.permutation(len(repeated))])
+    assert estimate.num_used == 200
+    assert estimate.num_duplicates + estimate.num_near_duplicates == len(repeated) - 200
+    assert estimate.dimension == pytest.approx(TwoNN().estimate(points).dimension, rel=1e-4)
+
+
+def test_the_first_stays() -> None:
+    points = torch.from_numpy(gaussian(60, seed=0, dimension=3))
+    points[10], points[20], points[30] = points[5], points[5], points[4] + 1e-7
+    samples = distinct_samples([points], level_names=["points"])
+    assert set(range(60)) - set(samples.kept) == {10, 20, 30}
+    assert (samples.num_duplicates, samples.num_near_duplicates) == (2, 1)
+
+
+def test_a_copy_at_one_level_goes_at_all() -> None:
+    levels = [torch.from_numpy(gaussian(60, seed=seed, dimension=3)) for seed in range(3)]
+    levels[0][7] = levels[0][3]
+    levels[2][50] = levels[2][40] + 1e-8
+    samples = distinct_samples(levels, level_names=["a", "b", "c"])
+    assert set(range(60)) - set(samples.kept) == {7, 50}
+    assert [len(distances) for distances in samples.distances] == [58, 58, 58]
+    nearest = levels[1][samples.kept[samples.neighbors[1][:, 0]]]
+    expected = np.linalg.norm(levels[1][samples.kept] - nearest, axis=1)
+    np.testing.assert_allclose(samples.distances[1][:, 0], expected, rtol=1e-12)
+
+
+def test_too_few_distinct_samples_are_told_by_cause_and_level(seed: int) -> None:
+    clean = torch.from_numpy(gaussian(70, seed=seed, dimension=5))
+    copied, nearly = clean.clone(), clean.clone()
+    copied[50:65] = copied[:15]
+    nearly[40:50] = nearly[20:30] * (1 + 1e-6)
+    match = (
+        "needs 50 samples, and 45 of 70 are left: 15 are copies and 10 near-copies of others, most"
+        " of them at level 'copied'"
+    )
+    with pytest.raises(TooFewSamplesError, match=match):
+        distinct_samples([clean, copied, nearly], level_names=["clean", "copied", "nearly"])
+
+
+def test_zero_has_one_sign() -> None:
+    points = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [0.0, -1.0]])
+    assert first_copies(points).tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("noise", "constant"), [(0.0, True), (1e-7, True), (1e-5, False), (1e-2, False)]
+)
+def test_constant_up_to_rounding(noise: float, constant: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    row = rng.normal(size=32)
+    row[0] = 500.0  # an outlier must not hide that the others vary
+    points = torch.from_numpy(row * (1 + noise * rng.uniform(-1, 1, (100, 32)))).float()
+    assert is_constant(points) == constant

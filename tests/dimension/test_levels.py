@@ -1,0 +1,202 @@
+"""All levels together: which samples count, which levels are constant, and paired increments."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gelora.dimension import TwoNN, estimate_levels
+from gelora.dimension.manifolds import gaussian, nonlinear
+from gelora.errors import (
+    ConstantStatesWarning,
+    DuplicateSamplesWarning,
+    HiddenStatesError,
+    NonFiniteStatesError,
+    TooFewSamplesError,
+    UnstableDimensionWarning,
+)
+
+SERIES = ("twonn_line", "twonn_likelihood")
+
+
+def residual_chain(
+    num_samples: int, num_levels: int, *, seed: int, width: int = 48, step: float = 1.0
+) -> list[Tensor]:
+    """Draw a manifold and send it through random residual layers."""
+    rng = np.random.default_rng(seed)
+    states = [gaussian(num_samples, seed=seed, dimension=8) @ rng.normal(size=(8, width)) / 3]
+    layers = np.random.default_rng(0)  # the same network for all samples
+    for _ in range(num_levels - 1):
+        inner = np.tanh(states[-1] @ layers.normal(size=(width, width)) / np.sqrt(width))
+        states.append(states[-1] + step * inner)
+    return [torch.from_numpy(level).float() for level in states]
+
+
+def names(states: list[Tensor]) -> list[str]:
+    return [f"level {i}" for i in range(len(states))]
+
+
+def test_each_level_as_if_alone(seed: int) -> None:
+    states = residual_chain(200, 3, seed=seed)
+    estimates = estimate_levels(states, level_names=names(states), discard_fraction=0.2)
+    alone = {
+        "twonn_line": [TwoNN(discard_fraction=0.2).estimate(level) for level in states],
+        "twonn_likelihood": [TwoNN("likelihood").estimate(level) for level in states],
+    }
+    assert set(estimates.series) == set(alone)
+    for name, expected in alone.items():
+        series = estimates.series[name]
+        assert series.dimensions == tuple(one.dimension for one in expected)
+        assert series.standard_errors == tuple(one.standard_error for one in expected)
+        assert series.increments == tuple(np.diff(series.dimensions))
+    assert (estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates) == (
+        200,
+        0,
+        0,
+    )
+    assert estimates.constant_levels == ()
+
+
+def test_numpy_and_torch_give_the_same(seed: int) -> None:
+    states = residual_chain(100, 2, seed=seed)
+    arrays = [level.numpy() for level in states]
+    assert estimate_levels(states, level_names=names(states)) == estimate_levels(
+        arrays, level_names=names(states)
+    )
+
+
+def test_the_quantiles_are_those_of_the_ratios(seed: int) -> None:
+    states = residual_chain(400, 1, seed=seed)
+    estimates = estimate_levels(states, level_names=names(states), num_quantiles=20)
+    (quantiles,) = estimates.log_mu_quantiles
+    dimension = estimates.series["twonn_likelihood"].dimensions[0]
+    fractions = (np.arange(20) + 0.5) / 20
+    # Exp(d), within five standard errors of a quantile.
+    error = np.sqrt(fractions / (1 - fractions) / 400) / dimension
+    assert (np.abs(np.array(quantiles) + np.log(1 - fractions) / dimension) < 5 * error).all()
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_an_increment_has_the_error_of_paired_samples(name: str, seed: int) -> None:
+    runs = []
+    for i in range(80):
+        states = residual_chain(300, 2, seed=1000 * seed + i)
+        runs.append(estimate_levels(states, level_names=names(states)).series[name])
+    spread = np.std([series.increments[0] for series in runs])
+    stated = np.mean([series.increment_standard_errors[0] for series in runs])
+    independent = np.mean([np.hypot(*series.standard_errors) for series in runs])
+    assert 0.65 < stated / spread < 1.45
+    assert independent > 1.8 * stated
+
+
+def test_a_level_that_only_turns_and_stretches_adds_nothing_for_certain(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    states = [gaussian(200, seed=seed)]
+    states.append(5 * states[0] @ np.linalg.qr(rng.normal(size=(8, 8)))[0] + 3)
+    series = estimate_levels(states, level_names=["in", "out"]).series
+    for name in SERIES:
+        assert series[name].increments[0] == pytest.approx(0, abs=1e-9)
+        assert series[name].increment_standard_errors[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_no_increment_belongs_to_the_start_of_a_stack(seed: int) -> None:
+    states = residual_chain(100, 5, seed=seed)
+    series = estimate_levels(states, level_names=names(states), first_levels=(0, 3)).series
+    dimensions = series["twonn_line"].dimensions
+    expected = [dimensions[i] - dimensions[i - 1] for i in (1, 2, 4)]
+    assert series["twonn_line"].increments == tuple(expected)
+
+
+def test_a_constant_level_has_dimension_0_and_says_so(seed: int) -> None:
+    states = residual_chain(200, 2, seed=seed)
+    states.insert(0, torch.full((200, 48), 0.3))
+    with pytest.warns(ConstantStatesWarning, match=r"over 200 distinct samples: 'level 0' \(1\)\."):
+        estimates = estimate_levels(states, level_names=names(states))
+    assert estimates.constant_levels == (0,)
+    assert estimates.log_mu_quantiles[0] == ()
+    assert estimates.num_used == 200
+    for series in estimates.series.values():
+        assert (series.dimensions[0], series.standard_errors[0]) == (0.0, 0.0)
+        assert series.increments[0] == series.dimensions[1]
+        assert series.increment_standard_errors[0] == series.standard_errors[1]
+
+
+def test_a_level_of_few_values_is_constant_too(seed: int) -> None:
+    states = residual_chain(200, 2, seed=seed)
+    last_tokens = torch.from_numpy(gaussian(12, seed=seed)).float()
+    states.insert(0, last_tokens[torch.arange(200) % 12])
+    with pytest.warns(ConstantStatesWarning, match=r"'level 0' \(12\)"):
+        estimates = estimate_levels(states, level_names=names(states))
+    assert estimates.constant_levels == (0,)
+    assert (estimates.num_used, estimates.num_duplicates) == (200, 0)
+
+
+def test_texts_given_often_make_no_level_constant(seed: int) -> None:
+    distinct = residual_chain(100, 3, seed=seed)
+    states = [level.repeat(3, 1) for level in distinct]
+    with pytest.warns(DuplicateSamplesWarning, match="200 of 300 .* 200 copies and 0 near-copies"):
+        estimates = estimate_levels(states, level_names=names(states))
+    assert estimates.constant_levels == ()
+    assert estimates.series == estimate_levels(distinct, level_names=names(states)).series
+
+
+def test_a_copy_at_one_level_is_set_aside_at_all_and_counted(seed: int) -> None:
+    states = residual_chain(100, 3, seed=seed)
+    states[0][90:] = states[0][:10]
+    states[2][80:90] = states[2][10:20] * (1 + 1e-6)
+    with pytest.warns(DuplicateSamplesWarning, match="20 of 100 .* 10 copies and 10 near-copies"):
+        estimates = estimate_levels(states, level_names=names(states))
+    rest = [level[:80] for level in states]
+    assert estimates.series == estimate_levels(rest, level_names=names(states)).series
+    assert (estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates) == (
+        80,
+        10,
+        10,
+    )
+
+
+def test_a_few_copies_are_no_reason_to_warn(seed: int) -> None:
+    states = residual_chain(100, 2, seed=seed)
+    for level in states:
+        level[95:] = level[:5]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert estimate_levels(states, level_names=names(states)).num_duplicates == 5
+
+
+def test_estimators_that_disagree_are_told_in_one_warning(seed: int) -> None:
+    clean = nonlinear(1000, seed=seed)
+    pairs = np.repeat(clean[:500], 2, axis=0)  # pairs that share most, as MRPC's and RTE's do
+    pairs += 0.02 * np.random.default_rng(seed).normal(size=pairs.shape)
+    match = r"at levels: 'paired' [\d.]+ or [\d.]+, 'again' [\d.]+ or [\d.]+\. The texts may hold"
+    with pytest.warns(UnstableDimensionWarning, match=match) as caught:
+        estimate_levels([clean, pairs, pairs], level_names=["clean", "paired", "again"])
+    assert len(caught) == 1
+
+
+def test_values_that_are_not_finite_name_the_level() -> None:
+    states = residual_chain(60, 2, seed=0)
+    states[1][3, :4] = torch.inf
+    match = r"0 NaN and 4 infinite values among 2880 \(float32\) at level 'level 1'"
+    with pytest.raises(NonFiniteStatesError, match=match):
+        estimate_levels(states, level_names=names(states))
+
+
+def test_levels_of_different_samples() -> None:
+    states = residual_chain(60, 2, seed=0)
+    with pytest.raises(HiddenStatesError, match=r"the same samples; got \[60, 59\] rows"):
+        estimate_levels([states[0], states[1][:59]], level_names=names(states))
+
+
+def test_one_text_only() -> None:
+    states = [level[:1].repeat(60, 1) for level in residual_chain(60, 2, seed=0)]
+    with pytest.raises(TooFewSamplesError, match="All 60 samples are the same at every level"):
+        estimate_levels(states, level_names=names(states))
+
+
+def test_too_few_samples_name_the_counts() -> None:
+    states = [level.repeat(2, 1) for level in residual_chain(40, 2, seed=0)]
+    with pytest.raises(TooFewSamplesError, match="40 of 80 are left: 40 are copies and 0 near-cop"):
+        estimate_levels(states, level_names=names(states))
