@@ -1,5 +1,7 @@
 """The figures by their data: what was drawn, not how it looks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,11 @@ def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():
         assert rise / run == pytest.approx(profile.dimensions[level])
         (discarded,) = panel.patches
         assert discarded.get_y() == pytest.approx(-np.log(profile.discard_fraction))
+
+
+def test_nothing_is_shaded_where_nothing_is_discarded():
+    profile = replace(example_profile(), discard_fraction=0.0)
+    assert not figures.fit_figure(profile).axes[0].patches
 
 
 def test_a_huge_model_shows_one_of_every_few_fits():

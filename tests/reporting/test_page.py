@@ -145,8 +145,8 @@ def test_rank_one_everywhere_is_said_and_a_budget_offered(tmp_path):
     write_example_run(folder, profile=example_profile(growth=0.05))
     page = Page(write_report(folder).read_text())
     assert "The paper's rule asks for rank 1 in 12 of 12 blocks" in page.text
-    command = f"gelora plan --rank_rule budget --budget r=8 --output_dir '{folder}' --overwrite"
-    assert command in page.code
+    command = f"--budget r=8 --profile '{folder}' --output_dir '{folder}-r8'"
+    assert f"gelora plan --rank_rule budget {command}" in page.code
 
 
 def test_names_from_outside_are_text_not_markup(tmp_path):

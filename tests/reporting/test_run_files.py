@@ -81,6 +81,13 @@ def test_metrics_that_lack_keys_list_them(run):
         read_run(run)
 
 
+def test_a_headline_metric_that_is_not_there(run):
+    edit(run / METRICS_FILE, lambda metrics: metrics.update(headline_metric="f1"))
+    message = "names 'f1' as its headline metric but holds accuracy, matthews_correlation"
+    with pytest.raises(ArtifactError, match=message):
+        read_run(run)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("a: [1", "config.yaml is not readable YAML"), ("- a\n", "config.yaml holds no flags")],

@@ -122,7 +122,8 @@ def _draw_fit(axes: Axes, profile: DimensionProfile, level: int) -> None:
     dimension, top = profile.dimensions[level], 1.05 * height[-1]
     # A long tail, which the fit discards anyway, must not squeeze the part that it uses.
     width = min(1.05 * log_mu[-1], 1.6 * top / dimension)
-    axes.axhspan(-math.log(profile.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0)
+    if profile.discard_fraction > 0:
+        axes.axhspan(-math.log(profile.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0)
     axes.plot(log_mu, height, color=INK, linestyle="none", marker=".", markersize=3)
     axes.plot([0, top / dimension], [0, top], color=BLUE, linewidth=1.2)
     axes.text(0.96, 0.06, f"d = {dimension:.2f}", transform=axes.transAxes, ha="right", color=BLUE)

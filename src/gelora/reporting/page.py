@@ -86,8 +86,14 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         command=shlex.join(run.environment.get("command", [])),
         adapter=f"{folder_name}/{ADAPTER_FOLDER}",
         folder=folder_name,
-        quoted_folder=shlex.quote(folder_name),
+        budget_command=_budget_command(folder_name),
     )
+
+
+def _budget_command(folder_name: str) -> str:
+    """Return the command that plans by a budget from the same profile, in a folder of its own."""
+    folders = ["--profile", folder_name, "--output_dir", f"{folder_name}-r8"]
+    return shlex.join(["gelora", "plan", "--rank_rule", "budget", "--budget", "r=8", *folders])
 
 
 def _figures(run: RunFiles) -> dict[str, Markup]:

@@ -94,6 +94,11 @@ def read_run(folder: Path) -> RunFiles:
             raise ArtifactError(
                 f"{folder / METRICS_FILE} lacks {', '.join(missing)}: train again to make it anew."
             )
+        if metrics["headline_metric"] not in metrics["metrics"]:
+            raise ArtifactError(
+                f"{folder / METRICS_FILE} names {metrics['headline_metric']!r} as its headline "
+                f"metric but holds {', '.join(metrics['metrics'])}: train again to make it anew."
+            )
         _check_origin(folder / METRICS_FILE, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
     config_text, config = _read_config(folder / CONFIG_FILE)
     return RunFiles(
