@@ -23,3 +23,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         every = os.environ.get("GELORA_TEST_SEEDS") == "all"
         metafunc.parametrize("seed", range(NUM_SEEDS) if every else [DEFAULT_SEED])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
