@@ -71,7 +71,7 @@ def rank_advice(plan: RankPlan) -> str:
     return (
         f"The dimension grows by less than one in {ones} of {len(adapted)} blocks, so the paper's "
         "rule gives them rank 1, the least there is. To spend more parameters by the same growth: "
-        "--rank_rule budget --budget r=8."
+        "--rank_rule budget --budget r=8, with --overwrite or in another --output_dir."
     )
 
 
