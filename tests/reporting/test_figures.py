@@ -114,6 +114,18 @@ def test_estimators_stand_side_by_side_with_their_errors():
         np.testing.assert_allclose(lengths, 2 * np.array(series.standard_errors))
 
 
+def test_names_of_curves_that_end_together_are_parted():
+    profile = example_profile()
+    line = profile.series["twonn_line"]
+    together = replace(profile, series={"twonn_line": line, "twonn_likelihood": line})
+    (axes,) = figures.estimators_figure(together).axes
+    first, second = (text.xyann for text in axes.texts)
+    assert first[0] == second[0]
+    assert abs(first[1] - second[1]) == 12
+    (axes,) = figures.estimators_figure(profile).axes
+    assert {text.xyann for text in axes.texts} == {(8, 0)}
+
+
 def test_training_curves_are_the_log_and_references_are_level():
     history = example_metrics(plan_ranks(example_profile()))["history"]
     figure = figures.training_figure(

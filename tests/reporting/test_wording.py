@@ -91,6 +91,8 @@ def test_samples_and_copies_are_counted():
     sentence = wording.samples_sentence(example_profile())
     assert "Of 4,000 texts, 120 exact copies and 9 copies up to rounding" in sentence
     assert "(3.2 %); the same 3,871" in sentence
+    distinct = replace(example_profile(), num_texts=3871, num_duplicates=0, num_near_duplicates=0)
+    assert wording.samples_sentence(distinct).startswith("No text repeats another: all 3,871")
 
 
 def test_constant_levels_are_named():

@@ -58,7 +58,7 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
             "constant", (places[level], 0), (0, -6), textcoords="offset points",
             color=BLUE, ha="center", va="top",
         )  # fmt: skip
-    upper.margins(x=0.08, y=0.18)
+    upper.margins(x=0.1, y=0.18)
     upper.spines.bottom.set_visible(False)
     upper.set_title("Dimension, ± 1 standard error")
     lower.set_title("LoRA rank; the dash is the paper's lower bound on it")
@@ -126,7 +126,7 @@ def _draw_fit(axes: Axes, profile: DimensionProfile, level: int) -> None:
         axes.axhspan(-math.log(profile.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0)
     axes.plot(log_mu, height, color=INK, linestyle="none", marker=".", markersize=3)
     axes.plot([0, top / dimension], [0, top], color=BLUE, linewidth=1.2)
-    axes.text(0.96, 0.06, f"d = {dimension:.2f}", transform=axes.transAxes, ha="right", color=BLUE)
+    axes.text(0.05, 0.93, f"d = {dimension:.2f}", transform=axes.transAxes, va="top", color=BLUE)
     axes.set(xlim=(0, width), ylim=(0, top), yticks=(0, 2, 4))
 
 
@@ -141,6 +141,7 @@ def estimators_figure(profile: DimensionProfile) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     axes = figure.subplots()
     layouts = stack_layouts(profile)
+    ends: list[tuple[float, float, str, str]] = []
     for name in sorted(profile.series, reverse=True):
         label, colour, shift = ESTIMATORS.get(name, (name, PURPLE, 0.0))
         series = profile.series[name]
@@ -155,8 +156,9 @@ def estimators_figure(profile: DimensionProfile) -> Figure:
             markersize=3.5,
             label=label,
         )
-        _label_end(axes, positions[-1], series.dimensions[-1], label, colour)
+        ends.append((positions[-1], series.dimensions[-1], label, colour))
     axes.margins(y=0.15)
+    _label_ends(axes, ends)
     axes.set_title("Dimension by two estimators, ± 1 standard error")
     _label_levels(axes, layouts)
     return figure
@@ -182,13 +184,15 @@ def training_figure(
     rows = 2 if metric_steps else 1
     figure = Figure(figsize=(WIDTH, 2.2 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    ends: list[tuple[float, float, str, str]] = []
     for key, label, colour in (("loss", "training", MUTED), ("eval_loss", "validation", PURPLE)):
         steps, values = _thin(*_series(history, key))
         if not steps:
             continue
         marker = "o" if key == "eval_loss" else ""
         panels[0].plot(steps, values, color=colour, marker=marker, markersize=3.5, label=label)
-        _label_end(panels[0], steps[-1], values[-1], label, colour)
+        ends.append((steps[-1], values[-1], label, colour))
+    _label_ends(panels[0], ends)
     panels[0].set_title("Loss")
     if metric_steps:
         panels[1].plot(metric_steps, metric_values, color=PURPLE, marker="o", markersize=3.5)
@@ -225,6 +229,18 @@ def _label_value(axes: Axes, x: float, y: float, text: str, colour: str) -> None
     axes.annotate(text, (x, y), (0, 4), textcoords="offset points", ha="center", color=colour)
 
 
+def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Name up to two curves, (x, y, name, colour), at their ends; part the names if they touch."""
+    low, high = axes.get_ylim()
+    heights = [y for _, y, _, _ in ends]
+    touching = len(ends) > 1 and max(heights) - min(heights) < 0.1 * (high - low)
+    right = max((x for x, _, _, _ in ends), default=0.0)
+    for index, (_, y, text, colour) in enumerate(ends):
+        is_upper = (y, -index) == max((y, -i) for i, y in enumerate(heights))
+        shift = (6 if is_upper else -6) if touching else 0
+        _label_end(axes, right, y, text, colour, shift=shift)
+
+
 def _label_end(
     axes: Axes,
     x: float,
@@ -232,13 +248,15 @@ def _label_end(
     text: str,
     colour: str,
     *,
+    shift: float = 0,
     align: Literal["left", "right"] = "left",
 ) -> None:
     """Write beside a point: to its right with the text's left end, or the other way round."""
     offset = 8 if align == "left" else -8
     axes.annotate(
-        text, (x, y), (offset, 0), textcoords="offset points", color=colour, ha=align, va="center"
-    )
+        text, (x, y), (offset, shift), textcoords="offset points",
+        color=colour, ha=align, va="center",
+    )  # fmt: skip
 
 
 def _label_levels(axes: Axes, layouts: Sequence[StackLayout]) -> None:

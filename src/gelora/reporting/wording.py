@@ -150,8 +150,8 @@ def rank_one_notice(plan: RankPlan) -> str:
         return ""
     return (
         f"The paper's rule asks for rank 1 in {ones} of {len(adapted)} blocks, because the "
-        "dimension hardly grows from one block to the next on these texts. That is what was "
-        "measured, not a fault. For a larger adapter, shared out in proportion to the growth of "
+        "dimension hardly grows there, or falls. That is what was measured on these texts, not a "
+        "fault. For a larger adapter, shared out in proportion to the growth of "
         "the dimension, give a budget:"
     )
 
@@ -159,6 +159,11 @@ def rank_one_notice(plan: RankPlan) -> str:
 def samples_sentence(profile: DimensionProfile) -> str:
     """Return how many texts the estimates rest on, and which were set aside."""
     copies = profile.num_duplicates + profile.num_near_duplicates
+    if copies == 0:
+        return (
+            f"No text repeats another: all {profile.num_used:,} are used at every level, with "
+            f"{profile.pooling} pooling."
+        )
     share = 100 * copies / profile.num_texts
     return (
         f"Of {profile.num_texts:,} texts, {profile.num_duplicates:,} exact copies and "
