@@ -93,6 +93,18 @@ def test_accuracy_error_is_binomial():
     assert metric == {"accuracy": Metric(0.75, np.sqrt(0.75 * 0.25 / 4), 4)}
 
 
+@pytest.mark.parametrize("name", ["f1", "matthews_correlation", "pearson", "spearman"])
+def test_errors_are_the_textbook_jackknife(name):
+    scores, labels = sample(0, name, num_samples=20)
+    left_out = [
+        metric_values(np.delete(scores, i, axis=0), np.delete(labels, i), metrics=[name])[name]
+        for i in range(20)
+    ]
+    variance = 19 / 20 * np.sum((left_out - np.mean(left_out)) ** 2)
+    error = compute_metrics(scores, labels, metrics=[name])[name].standard_error
+    assert error == pytest.approx(np.sqrt(variance))
+
+
 @pytest.mark.parametrize("name", CLASS_METRICS + NUMBER_METRICS)
 def test_errors_agree_with_a_large_bootstrap(name):
     scores, labels = sample(3, name, num_samples=300)

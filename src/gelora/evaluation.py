@@ -1,0 +1,131 @@
+"""Scores of a model on labelled texts, its metrics, and what a constant prediction would reach.
+
+It trains nothing, and a model passed in leaves as it came.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import nn
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.data import TaskData, tokenize
+from gelora.errors import DataError
+from gelora.metrics import Labels, Metric, Scores, compute_metrics
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import PeftModel
+
+
+def evaluate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> dict[str, Metric]:
+    """Return the task's metrics on its validation split.
+
+    Raises:
+        DataError: There is no labelled validation split, or as `compute_metrics`.
+    """
+    validation, labels = labelled_validation(data)
+    scores = predict(model, tokenizer, validation, batch_size=batch_size, max_length=max_length)
+    return compute_metrics(scores, labels, metrics=data.metrics)
+
+
+def labelled_validation(data: TaskData) -> tuple["Dataset", Labels]:
+    """Return the validation split and its labels.
+
+    Raises:
+        DataError: There is none, or it has no labels or no rows.
+    """
+    validation = data.validation
+    if validation is None or len(validation) == 0 or "label" not in validation.column_names:
+        raise DataError(
+            f"{data.name} has no labelled validation texts: name a validation file or split."
+        )
+    return validation, np.asarray(validation["label"])
+
+
+def predict(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: "Dataset",
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> Scores:
+    """Return the model's scores (logits) of every text, in the dataset's order, as float32.
+
+    One column per label, or one number per text where the model has a single output.
+    """
+    order, batches = length_sorted_batches(dataset, tokenizer, batch_size, max_length)
+    with _evaluation_mode(model):
+        outputs = (
+            model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+            for batch in batches
+        )
+        logits = [output.logits.float().cpu().numpy() for output in outputs]
+    scores = np.concatenate(logits)[np.argsort(order)]
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def length_sorted_batches(
+    dataset: "Dataset",
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int,
+    max_length: int | None,
+) -> tuple[Int[np.ndarray, " samples"], Iterator[Mapping[str, torch.Tensor]]]:
+    """Return the rows of a dataset, longest text first, and their padded batches in that order.
+
+    Texts of one length share a batch, so little is padding; and memory runs out at once or never.
+    """
+    tokens = tokenize(dataset, tokenizer, max_length=max_length)
+    tokens = tokens.select_columns([name for name in tokens.column_names if name != "labels"])
+    collate = DataCollatorWithPadding(tokenizer)
+    order = np.argsort([-len(ids) for ids in tokens["input_ids"]], kind="stable")
+    chunks = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+    return order, (collate([tokens[int(row)] for row in chunk]) for chunk in chunks)
+
+
+def majority_baseline(
+    labels_train: Labels, labels_validation: Labels, *, problem: str, metrics: Sequence[str]
+) -> dict[str, Metric]:
+    """Return the metrics of one constant prediction: the commonest label, or the mean number.
+
+    Args:
+        labels_train: Where the constant comes from.
+        labels_validation: What it is scored on.
+        problem: "classification" or "regression".
+        metrics: Their names.
+
+    >>> train, validation = np.array([0, 0, 1]), np.array([0, 1, 1, 0])
+    >>> majority_baseline(train, validation, problem="classification", metrics=["accuracy"])
+    {'accuracy': Metric(value=0.5, standard_error=0.25, num_samples=4)}
+    """
+    if problem == "regression":
+        scores = np.full(len(labels_validation), labels_train.mean())
+    else:
+        num_labels = 1 + max(1, labels_train.max(), labels_validation.max())
+        majority = np.bincount(labels_train).argmax()
+        scores = np.tile(np.eye(num_labels)[majority], (len(labels_validation), 1))
+    return compute_metrics(scores, labels_validation, metrics=metrics)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():  # not inference_mode: what a model caches must serve training later
+            yield
+    finally:
+        for module in training:  # one by one: a frozen part may have been in evaluation mode
+            module.training = True
