@@ -33,6 +33,7 @@ def test_dimension_line_band_and_ranks_are_the_profile_and_plan():
         np.testing.assert_allclose([heights.min(), heights.max()], [bottom[level], top[level]])
     assert [bar.get_height() for bar in lower.patches] == list(plan.ranks)
     assert texts(lower) == [str(rank) for rank in plan.ranks]
+    assert upper.get_xlim()[0] < -1  # room for the first value, left of its point
     centres = [bar.get_x() + bar.get_width() / 2 for bar in lower.patches]
     np.testing.assert_allclose(centres, np.arange(1, 13))
 

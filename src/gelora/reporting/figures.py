@@ -63,7 +63,7 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     upper.set_title("Dimension, ± 1 standard error")
     lower.set_title("LoRA rank; the dash is the paper's lower bound on it")
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    lower.margins(y=0.2)
+    lower.margins(x=0.1, y=0.2)
     lower.set_ylim(bottom=0)
     _label_levels(lower, layouts)
     return figure
