@@ -1,8 +1,10 @@
 """Flags that are not ours reach TrainingArguments, and what is unknown there too is refused."""
 
 import re
+import warnings
 
 import pytest
+from transformers import TrainingArguments
 
 from gelora.cli.forwarding import training_arguments
 from gelora.cli.parsing import parse
@@ -48,3 +50,12 @@ def test_a_switch_can_be_turned_off():
 def test_what_trainings_arguments_do_not_take(flags, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         arguments_of(*flags)
+
+
+def test_flags_on_their_way_out_are_named_to_the_user(monkeypatch, caplog):
+    def warn(self):
+        warnings.warn("`old` will be removed", FutureWarning, stacklevel=1)
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", warn)
+    arguments_of()
+    assert caplog.messages == ["Warning: `old` will be removed"]

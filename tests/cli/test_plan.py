@@ -20,15 +20,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def error_of(arguments, capsys):
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert not output.out
-    assert output.err.startswith("gelora: ")
-    assert output.err.count("\n") == 1
-    return output.err
-
-
 def test_the_table_has_a_row_for_every_block(folder, capsys):
     assert main(["plan", "--output_dir", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -53,7 +44,7 @@ def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == (
         "The dimension grows by less than one in 3 of 3 blocks, so the paper's rule gives them "
         "rank 1, the least there is. To spend more parameters by the same growth: --rank_rule "
-        "budget --budget r=8."
+        "budget --budget r=8, with --overwrite or in another --output_dir."
     )
     budget = ["--rank_rule", "budget", "--budget", "r=8", "--overwrite"]
     assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
@@ -82,11 +73,10 @@ def test_an_unchanged_plan_is_left_alone(folder, capsys):
     assert "rank_plan.json is complete and unchanged" in capsys.readouterr().err
 
 
-def test_another_plan_is_not_overwritten_unasked(folder, capsys):
+def test_another_plan_is_not_overwritten_unasked(folder, error_of):
     main(["plan", "--output_dir", str(folder)])
     before = (folder / PLAN_FILE).read_bytes()
-    capsys.readouterr()
-    message = error_of(["plan", "--output_dir", str(folder), "--min_rank", "3"], capsys)
+    message = error_of(["plan", "--output_dir", str(folder), "--min_rank", "3"])
     assert "is of another run: ranks [4, 1, 2] there, [4, 3, 3] now" in message
     assert "--overwrite" in message
     assert (folder / PLAN_FILE).read_bytes() == before
@@ -108,12 +98,12 @@ def test_a_named_profile_without_an_output_folder_is_planned_where_it_lies(folde
     assert (folder / PLAN_FILE).exists()
 
 
-def test_another_profile_is_not_overwritten(folder, tmp_path, capsys):
+def test_another_profile_is_not_overwritten(folder, tmp_path, error_of):
     out = tmp_path / "out"
     make_profile(FLAT).save_pretrained(out)
     before = (out / PROFILE_FILE).read_bytes()
     arguments = ["plan", "--profile", str(folder), "--output_dir", str(out)]
-    assert f"{out / PROFILE_FILE} is of another run" in error_of(arguments, capsys)
+    assert f"{out / PROFILE_FILE} is of another run" in error_of(arguments)
     assert (out / PROFILE_FILE).read_bytes() == before
 
 
@@ -128,8 +118,8 @@ def test_another_profile_is_not_overwritten(folder, tmp_path, capsys):
         (["--min_ranks", "2"], "There is no flag --min_ranks; did you mean 'min_rank'?"),
     ],
 )
-def test_what_cannot_be_planned(folder, flags, message, capsys):
-    assert message in error_of(["plan", "--output_dir", str(folder), *flags], capsys)
+def test_what_cannot_be_planned(folder, flags, message, error_of):
+    assert message in error_of(["plan", "--output_dir", str(folder), *flags])
     assert not (folder / PLAN_FILE).exists()
 
 
@@ -142,14 +132,14 @@ def test_what_cannot_be_planned(folder, flags, message, capsys):
         (lambda text: text.replace('"pooling"', '"poling"'), "lacks or mistypes a field"),
     ],
 )
-def test_profiles_that_cannot_be_read(folder, change, message, capsys):
+def test_profiles_that_cannot_be_read(folder, change, message, error_of):
     path = folder / PROFILE_FILE
     path.write_text(change(path.read_text()))
-    assert message in error_of(["plan", "--output_dir", str(folder)], capsys)
+    assert message in error_of(["plan", "--output_dir", str(folder)])
 
 
-def test_no_profile(tmp_path, capsys):
-    message = error_of(["plan", "--output_dir", str(tmp_path)], capsys)
+def test_no_profile(tmp_path, error_of):
+    message = error_of(["plan", "--output_dir", str(tmp_path)])
     assert f"{tmp_path} holds no dimension_profile.json" in message
 
 

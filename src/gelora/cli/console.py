@@ -62,11 +62,9 @@ def _show_warning(  # noqa: PLR0917 - as the standard library calls it
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show ours in one plain line, and of the others those that are meant for users."""
+    """Show ours in one plain line; those of other libraries are for --verbose."""
     if issubclass(category, GeloraWarning):
         LOGGER.warning("Warning: %s", message)
-    elif issubclass(category, FutureWarning):
-        LOGGER.info("Warning: %s", message)
     else:
         LOGGER.debug("%s:%d: %s: %s", filename, lineno, category.__name__, message)
 

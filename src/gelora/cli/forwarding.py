@@ -1,6 +1,8 @@
 """Pass on to `transformers.TrainingArguments` what is not ours, by Hugging Face's own parser."""
 
 import argparse
+import logging
+import warnings
 from dataclasses import asdict
 
 from transformers import HfArgumentParser, TrainingArguments
@@ -9,6 +11,8 @@ from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import as_arguments, as_mapping, training_fields, unknown_flag
 from gelora.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 def training_arguments(config: Config) -> TrainingArguments:
@@ -28,12 +32,16 @@ def training_arguments(config: Config) -> TrainingArguments:
         **config.extra,
     }
     parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, exit_on_error=False)
-    try:
-        arguments, rest = parser.parse_args_into_dataclasses(
-            as_arguments(given), return_remaining_strings=True, look_for_args_file=False
-        )
-    except (argparse.ArgumentError, ValueError, ImportError) as error:
-        raise ConfigError(f"TrainingArguments does not take these flags: {error}") from error
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            arguments, rest = parser.parse_args_into_dataclasses(
+                as_arguments(given), return_remaining_strings=True, look_for_args_file=False
+            )
+        except (argparse.ArgumentError, ValueError, ImportError) as error:
+            raise ConfigError(f"TrainingArguments does not take these flags: {error}") from error
+    for warning in said:  # of flags on their way out: for the one who gave them
+        logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields()})
     return arguments

@@ -1,0 +1,113 @@
+"""`gelora measure`: its table, its files, when it skips, and bad input in one sentence."""
+
+import json
+
+import pytest
+import torch
+
+from gelora.artifacts import PROFILE_FILE, read_json
+from gelora.cli import main
+from gelora.dimension.profile import DimensionProfile
+from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
+
+
+def test_the_table_has_a_row_for_every_level(flags, out, capsys):
+    assert main(["measure", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    profile = DimensionProfile.from_pretrained(out)
+    assert [line.split()[0] for line in lines[1:-1]] == list(profile.levels)
+    assert f"{profile.dimensions[1]:.2f} ± {profile.standard_errors[1]:.2f}" in lines[2]
+    assert lines[-1].startswith(f"{profile.num_used} samples, mean pooling, twonn_line")
+
+
+def test_json_is_the_profile(flags, out, capsys):
+    assert main(["measure", *flags, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert DimensionProfile.from_dict(printed) == DimensionProfile.from_pretrained(out)
+
+
+def test_quiet_prints_the_table_alone(flags, capsys):
+    assert main(["measure", *flags, "--quiet"]) == 0
+    output = capsys.readouterr()
+    assert output.out
+    assert not output.err
+
+
+def test_labels_are_not_needed(flags):
+    without = flags[: flags.index("--label_column")]
+    assert main(["measure", *without]) == 0
+
+
+def test_two_calls_give_the_same_bytes(flags, out, tmp_path):
+    main(["measure", *flags])
+    main(["measure", *flags, "--output_dir", str(tmp_path / "two")])
+    assert (out / PROFILE_FILE).read_bytes() == (tmp_path / "two" / PROFILE_FILE).read_bytes()
+
+
+def test_what_is_complete_and_unchanged_is_skipped(flags, out, capsys):
+    main(["measure", *flags])
+    first = capsys.readouterr().out
+    stamp = (out / PROFILE_FILE).stat().st_mtime_ns
+    assert main(["measure", *flags]) == 0
+    output = capsys.readouterr()
+    assert output.out == first
+    assert "is complete and unchanged, so it is not measured again" in output.err
+    assert (out / PROFILE_FILE).stat().st_mtime_ns == stamp
+
+
+def test_another_measurement_is_refused_until_overwrite(flags, out, error_of):
+    main(["measure", *flags])
+    before = (out / PROFILE_FILE).read_bytes()
+    message = error_of(["measure", *flags, "--pooling", "last"])
+    assert "the dimension_profile.json of another run: pooling is None there, last now" in message
+    assert (out / PROFILE_FILE).read_bytes() == before
+    assert main(["measure", *flags, "--pooling", "last", "--overwrite"]) == 0
+    assert DimensionProfile.from_pretrained(out).pooling == "last"
+    stages = read_json(out / "environment.json", kind="environment")["stages"]
+    assert stages["measure"]["inputs"]["pooling"] == "last"
+
+
+def test_a_profile_from_elsewhere_is_not_overwritten(flags, out, error_of):
+    main(["measure", *flags])
+    (out / "environment.json").unlink()
+    message = error_of(["measure", *flags])
+    assert "nothing says how its dimension_profile.json came about" in message
+
+
+def test_a_crash_before_the_profile_means_measuring_again(flags, out):
+    main(["measure", *flags])
+    before = (out / PROFILE_FILE).read_bytes()
+    (out / PROFILE_FILE).unlink()  # the record is there, the result is not
+    assert main(["measure", *flags]) == 0
+    assert (out / PROFILE_FILE).read_bytes() == before
+
+
+def test_another_model_under_the_same_name_is_noticed(flags, tmp_path, error_of):
+    folder = tmp_path / "model"
+    save_tiny(tiny_bert(), tiny_tokenizer(), folder)
+    flags = [*flags, "--model_name_or_path", str(folder)]
+    assert main(["measure", *flags]) == 0
+    model = tiny_bert()
+    with torch.no_grad():
+        model.get_input_embeddings().weight.add_(1.0)
+    save_tiny(model, tiny_tokenizer(), folder)
+    message = "made for a bert model of 3 blocks with other weights"
+    assert message in error_of(["measure", *flags])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--text_columns", "txt"], "'txt'"),
+        (["--train_file", "none.jsonl"], "none.jsonl"),
+        (["--model_name_or_path", "./nowhere"], "The model './nowhere' is neither a local folder"),
+        (["--num_samples", "20"], "50"),
+        (["--num_samples", "0"], "num_samples must be at least 1. Got 0."),
+        (["--target_modules", "quary"], "No module of the blocks is named 'quary'"),
+        (["--num_sample", "9"], "There is no flag --num_sample; did you mean 'num_samples'?"),
+        (["--task_name", "colla"], "There is no task 'colla'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(flags, out, more, message, error_of):
+    assert message in error_of(["measure", *flags, *more])
+    assert not (out / PROFILE_FILE).exists()
