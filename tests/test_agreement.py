@@ -1,0 +1,136 @@
+import dataclasses
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from gelora.agreement import Sentence, agreement
+from gelora.agreement_grammar import PHENOMENA
+from gelora.agreement_lexicon import Lexicon, Verb, lexicon
+from gelora.errors import ConfigError
+
+FUNCTION_WORDS = set(
+    "the this these that those who is are was were has have not no few any ever himself herself "
+    "themselves near behind beside opposite in front of".split()
+)
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def words_in(words: Lexicon) -> set[str]:
+    found: set[str] = set()
+    for field in dataclasses.fields(words):
+        for entry in getattr(words, field.name):
+            if isinstance(entry, Verb):
+                found |= set(dataclasses.astuple(entry))
+            else:
+                found |= {entry.lower()} if isinstance(entry, str) else set(entry)
+    return found
+
+
+def in_pairs(sentences: list[Sentence]) -> list[tuple[Sentence, Sentence]]:
+    """Return the pairs, the acceptable sentence first."""
+    pairs: dict[int, dict[int, Sentence]] = {}
+    for sentence in sentences:
+        pairs.setdefault(sentence.pair, {})[sentence.label] = sentence
+    return [(pair[1], pair[0]) for pair in pairs.values()]
+
+
+def test_the_same_seed_gives_the_same_sentences_and_another_does_not(seed: int):
+    assert agreement(seed=seed) == agreement(seed=seed)
+    assert agreement(seed=seed)[0] != agreement(seed=seed + 1)[0]
+    assert agreement(num_train=20, seed=seed)[1] == agreement(seed=seed)[1]
+
+
+def test_sizes_labels_and_phenomena_are_balanced_and_no_sentence_repeats(seed: int):
+    for sentences, size in zip(agreement(seed=seed), (4000, 1000), strict=True):
+        assert len(sentences) == len({sentence.text for sentence in sentences}) == size
+        counts = Counter((sentence.phenomenon, sentence.label) for sentence in sentences)
+        assert {phenomenon for phenomenon, _ in counts} == set(PHENOMENA)
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_pair_is_in_one_split_and_differs_in_one_word_or_in_their_order(seed: int):
+    for sentences in agreement(seed=seed):
+        pairs = in_pairs(sentences)
+        assert len(pairs) == len(sentences) / 2
+        for good, bad in pairs:
+            assert good.phenomenon == bad.phenomenon
+            good_words, bad_words = words_of(good.text), words_of(bad.text)
+            if good.phenomenon == "negative_polarity":
+                assert sorted(good_words) == sorted(bad_words)
+            else:
+                assert sum(a != b for a, b in zip(good_words, bad_words, strict=True)) == 1
+
+
+def test_the_splits_share_function_words_alone(seed: int):
+    assert not words_in(lexicon("train")) & words_in(lexicon("validation"))
+    assert not (words_in(lexicon("train")) | words_in(lexicon("validation"))) & FUNCTION_WORDS
+    train, validation = (
+        {word for sentence in split for word in words_of(sentence.text)}
+        for split in agreement(seed=seed)
+    )
+    assert train & validation <= FUNCTION_WORDS
+    assert train - FUNCTION_WORDS <= words_in(lexicon("train"))
+
+
+def test_no_word_tells_acceptable_from_unacceptable(seed: int):
+    """Within a phenomenon, a word is as frequent on either side, within five standard errors."""
+    train, _ = agreement(num_train=20_000, seed=seed)
+    counts: Counter[tuple[str, str, int]] = Counter()
+    for sentence in train:
+        for word in words_of(sentence.text):
+            counts[sentence.phenomenon, word, sentence.label] += 1
+    for phenomenon, word, _ in counts:
+        bad, good = (counts[phenomenon, word, label] for label in (0, 1))
+        assert abs(good - bad) <= 5 * np.sqrt(good + bad), (phenomenon, word, good, bad)
+
+
+def test_counting_words_stays_near_chance_overall_and_in_every_phenomenon(seed: int):
+    train, validation = agreement(seed=seed)
+    vectorizer = CountVectorizer(token_pattern=r"\w+")
+    features = vectorizer.fit_transform([sentence.text for sentence in train])
+    model = LogisticRegression(max_iter=1000).fit(features, [row.label for row in train])
+    predicted = model.predict(vectorizer.transform([row.text for row in validation]))
+    correct = predicted == np.array([row.label for row in validation])
+    assert correct.mean() < 0.55
+    for phenomenon in PHENOMENA:
+        chosen = np.array([row.phenomenon == phenomenon for row in validation])
+        assert correct[chosen].mean() < 0.65, phenomenon
+
+
+def test_the_labels_follow_the_rules_of_english(seed: int):
+    """Judge two phenomena anew, from the words and not from the grammar that made them."""
+    for split, sentences in zip(("train", "validation"), agreement(seed=seed), strict=True):
+        words = lexicon(split)
+        number = {"this": 0, "that": 0, "these": 1, "those": 1}
+        number |= {form: index for noun in words.people for index, form in enumerate(noun)}
+        things = {form: index for noun in words.things for index, form in enumerate(noun)}
+        singular = {"is", "was", "has", *(verb.singular for verb in words.intransitive)}
+        for sentence in sentences:
+            tokens = words_of(sentence.text)
+            if sentence.phenomenon == "subject_verb_prepositional":
+                is_good = number[tokens[1]] != (tokens[-2] in singular)
+                assert is_good == bool(sentence.label), sentence.text
+            if sentence.phenomenon == "determiner_noun":
+                at = next(i for i, t in enumerate(tokens) if t in FUNCTION_WORDS and t in number)
+                noun = next(token for token in tokens[at:] if token in things)
+                assert (number[tokens[at]] == things[noun]) == bool(sentence.label), sentence.text
+
+
+@pytest.mark.parametrize("size", [7, -2])
+def test_a_size_that_is_no_number_of_pairs_is_refused(size: int):
+    with pytest.raises(ConfigError, match=f"num_train must be even and not negative.*got {size}"):
+        agreement(num_train=size)
+    with pytest.raises(ConfigError, match=f"num_validation must be even.*got {size}"):
+        agreement(num_validation=size)
+
+
+def test_more_sentences_than_the_grammar_has_are_refused():
+    with pytest.raises(ConfigError, match=r"no new pair for \w+ in 1000 attempts after \d{4,} sen"):
+        agreement(num_validation=100_000)

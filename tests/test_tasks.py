@@ -1,0 +1,57 @@
+import pytest
+
+from gelora.errors import ConfigError
+from gelora.tasks import TASKS, default_metrics, find_task
+
+
+def test_the_tasks_are_gelora_s_own_and_eight_of_glue():
+    assert set(TASKS) == {
+        "agreement", "cola", "sst2", "mrpc", "qqp", "stsb", "qnli", "rte", "wnli"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text_columns", "label_names", "headline_metric"),
+    [
+        ("cola", ("sentence",), ("unacceptable", "acceptable"), "matthews_correlation"),
+        ("sst2", ("sentence",), ("negative", "positive"), "accuracy"),
+        ("mrpc", ("sentence1", "sentence2"), ("not_equivalent", "equivalent"), "f1"),
+        ("qqp", ("question1", "question2"), ("not_duplicate", "duplicate"), "f1"),
+        ("stsb", ("sentence1", "sentence2"), None, "pearson"),
+        ("qnli", ("question", "sentence"), ("entailment", "not_entailment"), "accuracy"),
+        ("rte", ("sentence1", "sentence2"), ("entailment", "not_entailment"), "accuracy"),
+        ("wnli", ("sentence1", "sentence2"), ("not_entailment", "entailment"), "accuracy"),
+    ],
+)
+def test_columns_labels_and_metric_are_those_of_glue(
+    name, text_columns, label_names, headline_metric
+):
+    task = find_task(name)
+    assert task.text_columns == text_columns
+    assert task.label_names == label_names
+    assert task.headline_metric == headline_metric
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_agrees_with_itself(name):
+    task = TASKS[name]
+    assert task.name == name
+    assert task.headline_metric in task.metrics
+    assert task.num_labels == (1 if task.label_names is None else len(task.label_names))
+    assert (task.problem == "regression") == (task.label_names is None)
+
+
+def test_a_misspelt_task_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="no task 'CoLa': did you mean cola?"):
+        find_task("CoLa")
+
+
+def test_an_unknown_task_is_answered_with_all():
+    with pytest.raises(ConfigError, match="no task 'translation': the tasks are agreement, cola"):
+        find_task("translation")
+
+
+def test_f1_is_reported_for_two_classes_alone():
+    assert "f1" in default_metrics("classification", 2)
+    assert "f1" not in default_metrics("classification", 3)
+    assert default_metrics("regression", 1) == ("pearson", "spearman")
