@@ -74,7 +74,7 @@ def test_the_influence_is_the_effect_of_a_sample(
 
 
 @pytest.mark.parametrize(
-    ("estimator", "spread"), [(TwoNN(), 1.076), (TwoNN("likelihood"), 1.0), (TwoNN("line", 0), 1.1)]
+    ("estimator", "spread"), [(TwoNN(), 1.076), (TwoNN("likelihood"), 1.0), (TwoNN("line", 0.0), 1.1)]
 )
 def test_the_error_on_independent_ratios(estimator: TwoNN, spread: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

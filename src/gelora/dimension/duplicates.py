@@ -99,7 +99,8 @@ def first_copies(points: Float[Tensor, "samples width"]) -> Int[np.ndarray, " sa
     """Return for each sample the row number of the first sample equal to it, itself if none is."""
     rows = points.cpu().numpy() + 0.0  # makes -0.0 the same bytes as 0.0
     first: dict[bytes, int] = {}
-    return np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)])
+    copies = [first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)]
+    return np.array(copies, dtype=np.int64)
 
 
 def is_constant(points: Float[Tensor, "samples width"]) -> bool:

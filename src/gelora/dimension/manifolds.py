@@ -5,8 +5,8 @@ their dimension and with how far TwoNN may be off in the mean, for TwoNN is bias
 curvature and by noise. They are for tests, examples and benchmarks; no measurement uses them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,26 +14,18 @@ from jaxtyping import Float
 Points = Float[np.ndarray, "samples width"]
 
 
-class Sampler(Protocol):
-    """Draws points of a manifold."""
-
-    def __call__(self, num_samples: int, *, seed: int) -> Points:
-        """Return that many points, the same ones for the same seed."""
-        ...
-
-
 @dataclass(frozen=True)
 class Manifold:
     """A point cloud of known dimension.
 
     Attributes:
-        sample: Draws it.
+        sample: Draws it: `sample(num_samples, seed=...)`.
         dimension: Its true dimension.
         bias: Largest share by which the mean of either TwoNN estimate is off with 1,000 to 4,000
             samples, as 60 draws showed it.
     """
 
-    sample: Sampler
+    sample: Callable[..., Points]
     dimension: int
     bias: float
 
