@@ -29,6 +29,7 @@ LAYERS = {
     "agreement": 2,
     "agreement_grammar": 2,
     "agreement_lexicon": 2,
+    "checkpoints": 2,
     "data": 2,
     "metrics": 2,
     "models": 2,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from transformers import BertForSequenceClassification, LlamaForSequenceClassification
 
@@ -80,12 +80,22 @@ def test_it_does_not_look_at_the_head_or_change_the_model():
     assert frozen_encoder_baseline(model, data, tokenizer, seed=3) == first
 
 
-def test_a_causal_model_is_read_at_its_last_token():
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_causal_model_is_read_at_its_last_token(side):
     model, tokenizer = tiny_llama(LlamaForSequenceClassification), tiny_tokenizer()
-    data = tiny_task(num_train=200)
-    metrics = frozen_encoder_baseline(model, data, tokenizer)
-    left = frozen_encoder_baseline(model, data, tiny_tokenizer(padding_side="left"))
-    assert metrics == left  # the last real token, wherever the padding is
+    data = tiny_task(problem="regression")
+
+    def last_states(split):
+        one_by_one = [tokenizer(text, return_tensors="pt") for text in split["text"]]
+        return hidden_states(model, one_by_one, pooling="last")[-1].double().numpy()
+
+    scale = StandardScaler().fit(last_states(data.train))
+    ridge = RidgeCV(frozen_encoder.RIDGE_PENALTIES)
+    ridge.fit(scale.transform(last_states(data.train)), data.train["label"])
+    predictions = ridge.predict(scale.transform(last_states(data.validation)))
+    expected = np.corrcoef(predictions, data.validation["label"])[0, 1]
+    metrics = frozen_encoder_baseline(model, data, tiny_tokenizer(padding_side=side))
+    assert metrics["pearson"].value == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_class_of_one_text_and_one_never_seen_are_no_trouble():

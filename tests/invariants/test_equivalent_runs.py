@@ -10,25 +10,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from gelora.data import tokenize
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import (
     BertForSequenceClassification,
     DataCollatorWithPadding,
     DebertaV2ForSequenceClassification,
+    LlamaForSequenceClassification,
     Trainer,
     TrainerCallback,
     set_seed,
 )
 
 from example_profiles import profile_of
+from gelora.data import tokenize
 from gelora.errors import RankError
-from gelora.evaluation import predict
+from gelora.evaluation import evaluate, predict
 from gelora.ranks import plan_ranks
 from gelora.training import train
 from invariants import killed_run
-from tiny_models import tiny_bert, tiny_deberta, tiny_tokenizer
+from tiny_models import tiny_bert, tiny_deberta, tiny_llama, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 
 HERE = Path(__file__).parent
@@ -74,18 +75,24 @@ def test_training_is_peft_and_the_trainer_by_hand(tmp_path):
     assert_same_weights(weights(tmp_path / "ours"), weights(tmp_path / "hand"))
 
 
-def test_two_batches_of_four_are_one_of_eight(tmp_path):
-    # Without dropout, whose random numbers depend on the batch; SGD, for Adam divides by tiny norms
-    without_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+# Without dropout, whose random numbers depend on the batch; SGD, for Adam hides a gradient's scale.
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
+        lambda: tiny_llama(LlamaForSequenceClassification),  # whose loss does count the whole batch
+    ],
+)
+def test_two_batches_of_four_are_one_of_eight(make, tmp_path):
     for size, accumulation in ((8, 1), (4, 2)):
-        model = bert(**without_dropout)
+        model = make()
         arguments = quick_arguments(
             tmp_path / str(size),
             per_device_train_batch_size=size,
             gradient_accumulation_steps=accumulation,
             optim="sgd",
             learning_rate=0.1,
-            logging_steps=1,
+            max_grad_norm=0.0,
         )
         plan = plan_ranks(profile_of(model))
         train(model, tiny_tokenizer(), tiny_task(), plan, arguments=arguments)
@@ -181,6 +188,30 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
             resume_from_checkpoint=True,
         )
     assert_same_weights(weights(tmp_path), before)
+
+
+def test_the_best_checkpoint_is_what_is_saved(tmp_path):
+    arguments = quick_arguments(
+        tmp_path,
+        max_steps=12,
+        learning_rate=0.05,  # high enough that the last step is not the best
+        eval_strategy="steps",
+        eval_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+    )
+    plan, data = plan_ranks(profile_of(bert())), tiny_task()
+    result = train(bert(), tiny_tokenizer(), data, plan, arguments=arguments)
+    accuracies = {e["step"]: e["eval_accuracy"] for e in result.history if "eval_accuracy" in e}
+    best = max(accuracies, key=lambda step: (accuracies[step], -step))
+    assert len(accuracies) == 6
+    assert accuracies[best] > accuracies[12]
+    checkpoint = load_file(tmp_path / f"checkpoint-{best}" / "adapter_model.safetensors")
+    assert_same_weights(weights(tmp_path), checkpoint)
+    scored = evaluate(result.model, tiny_tokenizer(), data)
+    assert scored["accuracy"].value == accuracies[best]
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
