@@ -12,10 +12,11 @@ from gelora.agreement_grammar import PHENOMENA
 from gelora.agreement_lexicon import Lexicon, Verb, lexicon
 from gelora.errors import ConfigError
 
-FUNCTION_WORDS = set(
-    "the this these that those who is are was were has have not no few any ever himself herself "
-    "themselves near behind beside opposite in front of".split()
-)
+_FUNCTION_WORDS = """
+    the this these that those who is are was were has have not no few any ever himself herself
+    themselves near behind beside opposite in front of
+"""
+FUNCTION_WORDS = set(_FUNCTION_WORDS.split())
 
 
 def words_of(text: str) -> list[str]:

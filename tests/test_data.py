@@ -1,0 +1,275 @@
+import json
+import warnings
+
+import pytest
+from datasets import Dataset
+
+import gelora.data
+from gelora.data import load_task_data, texts_of, tokenize
+from gelora.errors import ConfigError, DataError, SkippedRowsWarning
+from gelora.tables import Table
+from tiny_models import tiny_tokenizer
+
+
+def write(path, **columns):
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def train_file(tmp_path):
+    texts = [f"w{index} w{index + 1}" for index in range(40)]
+    return write(tmp_path / "train.jsonl", text=texts, label=[index % 2 for index in range(40)])
+
+
+def test_the_agreement_task_is_generated_and_the_same_for_every_seed():
+    data = load_task_data(task_name="agreement", seed=7)
+    assert (len(data.train), len(data.validation)) == (4000, 1000)
+    assert data.train.column_names == ["text", "label", "phenomenon"]
+    assert data.label_names == ("unacceptable", "acceptable")
+    assert (data.metrics, data.headline_metric) == (("accuracy",), "accuracy")
+    assert data.provenance == load_task_data(task_name="agreement", seed=8).provenance
+    assert data.provenance["train"]["generated"] == "agreement"
+    assert data.provenance["train"]["rows"] == 4000
+
+
+def test_without_a_validation_file_a_tenth_is_held_out_by_seed(train_file):
+    data = load_task_data(train_file=train_file, seed=1)
+    assert data.name == "train"
+    assert (len(data.train), len(data.validation)) == (36, 4)
+    assert not set(data.train["text"]) & set(data.validation["text"])
+    assert data.provenance["validation"]["held_out_fraction"] == 0.1
+    assert data.provenance["validation"]["held_out_seed"] == 1
+    assert data.provenance["validation"]["rows"] == 4
+    again, other = (load_task_data(train_file=train_file, seed=seed) for seed in (1, 2))
+    assert data.validation["text"][:] == again.validation["text"][:]
+    assert data.validation["text"][:] != other.validation["text"][:]
+
+
+def test_provenance_is_json_and_names_no_folder(tmp_path, train_file):
+    data = load_task_data(train_file=train_file, validation_file=train_file)
+    assert str(tmp_path) not in json.dumps(data.provenance)
+    assert data.provenance["train"]["file"] == "train.jsonl"
+    assert len(data.provenance["train"]["sha256"]) == 64
+    assert data.provenance["validation"]["skipped"] == 0
+
+
+def test_samples_are_drawn_by_seed_and_kept_in_order(train_file):
+    every = load_task_data(train_file=train_file, validation_file=train_file)
+    data, again, other = (
+        load_task_data(
+            train_file=train_file,
+            validation_file=train_file,
+            max_train_samples=10,
+            max_eval_samples=5,
+            seed=seed,
+        )
+        for seed in (1, 1, 2)
+    )
+    assert (len(data.train), len(data.validation)) == (10, 5)
+    order = [every.train["text"][:].index(text) for text in data.train["text"]]
+    assert order == sorted(set(order))
+    assert data.train["text"][:] == again.train["text"][:] != other.train["text"][:]
+    assert data.provenance["train"]["rows"] == 10
+
+
+def test_a_task_gives_a_local_file_its_columns_labels_and_metrics(tmp_path):
+    path = write(
+        tmp_path / "rte.jsonl",
+        sentence1=["w1", "w2", "w3"],
+        sentence2=["w4", "w5", "w6"],
+        note=["x", "y", "z"],
+        label=["entailment", "not_entailment", 1],
+    )
+    with pytest.raises(DataError, match=r"Column 'label' of rte.jsonl mixes names and numbers"):
+        load_task_data(task_name="rte", train_file=path)
+    path.write_text(path.read_text().replace('"label": 1', '"label": "entailment"'))
+    data = load_task_data(task_name="rte", train_file=path, validation_file=path)
+    assert texts_of(data.train) == [("w1", "w4"), ("w2", "w5"), ("w3", "w6")]
+    assert data.train["label"][:] == [0, 1, 0]
+    assert (data.name, data.headline_metric) == ("rte", "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        (("text", "title"), ("text",)),
+        (("premise", "hypothesis", "explanation"), ("premise", "hypothesis")),
+        (("question", "sentence"), ("question", "sentence")),
+        (("review",), ("review",)),
+    ],
+)
+def test_usual_columns_are_found(tmp_path, columns, chosen):
+    path = write(
+        tmp_path / "a.jsonl", label=["x", "y"], **{name: [f"{name} 1", "b"] for name in columns}
+    )
+    data = load_task_data(train_file=path, validation_file=path)
+    first = texts_of(data.train)[0]
+    assert first == (f"{chosen[0]} 1" if len(chosen) == 1 else tuple(f"{c} 1" for c in chosen))
+
+
+def test_columns_can_be_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", a=["w1", "w2"], b=["w3", "w4"], score=[0.5, 2.0])
+    data = load_task_data(
+        train_file=path, validation_file=path, text_columns=["b", "a"], label_column="score"
+    )
+    assert texts_of(data.train) == [("w3", "w1"), ("w4", "w2")]
+    assert (data.problem, data.num_labels, data.headline_metric) == ("regression", 1, "pearson")
+    assert data.train["label"][:] == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {},
+            "Which columns of a.jsonl hold the texts cannot be told; it has 'a', 'b', 'n', 'label",
+        ),
+        (
+            {"text_columns": ["c"]},
+            r"no column 'c' in a.jsonl \(text_columns\); it has 'a', 'b', 'n'",
+        ),
+        ({"text_columns": ["n"]}, "Column 'n' of a.jsonl holds int values such as 1, not texts"),
+        (
+            {"label_column": "gold"},
+            r"no column 'gold' in a.jsonl \(label_column\); it has 'a', 'b'",
+        ),
+        ({"task_name": "cola"}, r"no column 'sentence' in a.jsonl \(text_columns\); it has 'a'"),
+    ],
+)
+def test_columns_that_are_not_there_or_unclear_are_refused(tmp_path, arguments, message):
+    path = write(tmp_path / "a.jsonl", a=["x", "y"], b=["x", "y"], n=[1, 2], label=[0, 1])
+    with pytest.raises(DataError, match=message):
+        load_task_data(train_file=path, **arguments)
+
+
+@pytest.mark.parametrize(
+    "columns", [("text", "sentence"), ("premise", "hypothesis", "question", "sentence")]
+)
+def test_two_sets_of_usual_columns_are_unclear(tmp_path, columns):
+    path = write(tmp_path / "a.jsonl", **{name: ["a", "b"] for name in columns}, label=[0, 1])
+    with pytest.raises(
+        DataError, match=r"hold the texts cannot be told; it has " + repr(columns[0])
+    ):
+        load_task_data(train_file=path)
+
+
+def test_an_unclear_label_column_is_refused_and_a_validation_file_needs_the_same(tmp_path):
+    path = write(tmp_path / "a.jsonl", text=["x", "y"], gold=[0, 1])
+    with pytest.raises(
+        DataError, match=r"Which column of a.jsonl holds the labels .* 'gold': name"
+    ):
+        load_task_data(train_file=path)
+    other = write(tmp_path / "b.jsonl", text=["x", "y"], label=[0, 1])
+    with pytest.raises(DataError, match=r"no column 'gold' in b.jsonl .*it has 'text', 'label'"):
+        load_task_data(train_file=path, validation_file=other, label_column="gold")
+
+
+def test_empty_texts_are_counted_and_located(tmp_path):
+    texts = ["a", "", None, "  ", "b", *[""] * 4]
+    path = write(tmp_path / "a.jsonl", text=texts, label=[0, 1, 0, 1, 0, 1, 0, 1, 0])
+    message = r"7 of 9 texts in column 'text' of a.jsonl are empty \(rows 2, 3, 4, 6, 7, ...\)"
+    with pytest.raises(DataError, match=message):
+        load_task_data(train_file=path)
+
+
+def test_rows_without_a_label_are_set_aside_and_counted(tmp_path):
+    path = write(tmp_path / "a.jsonl", text=["a", "", "c", "d"], label=[0, -1, 1, None])
+    with pytest.warns(SkippedRowsWarning, match=r"'label' of a.jsonl has no label .* 2 of 4 rows"):
+        data = load_task_data(train_file=path)
+    assert sorted([*data.train["text"], *data.validation["text"]]) == ["a", "c"]
+    assert data.provenance["train"]["skipped"] == 2
+
+
+def test_no_label_at_all_and_one_row_alone_are_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    with pytest.raises(DataError, match="'label' of a.jsonl has no label in any of its 2 rows"):
+        load_task_data(train_file=path)
+    path = write(tmp_path / "a.jsonl", text=["a"], label=[0.5])
+    with pytest.raises(DataError, match="'label' of a.jsonl has a label in one row alone"):
+        load_task_data(train_file=path)
+
+
+def test_labels_that_only_the_validation_file_has_are_named(tmp_path, train_file):
+    path = write(tmp_path / "b.jsonl", text=["a", "b"], label=[1, 2])
+    with pytest.raises(
+        DataError, match=r"of b.jsonl has labels .* not know: '2'; it knows '0', '1'"
+    ):
+        load_task_data(train_file=train_file, validation_file=path)
+
+
+def test_without_labels_every_row_is_kept_and_none_held_out(tmp_path):
+    path = write(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_task_data(train_file=path, labels_required=False)
+    assert data.train.column_names == ["text"]
+    assert (len(data.train), data.validation, data.num_labels) == (2, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "Nothing names the data: give task_name, dataset_name or train_file"),
+        ({"task_name": "cole"}, "no task 'cole': did you mean cola"),
+        (
+            {"train_file": "a.csv", "dataset_name": "imdb"},
+            r"train_file \(a.csv\) or .*\(imdb\), not",
+        ),
+        ({"validation_file": "b.csv"}, r"validation_file \(b.csv\) needs a train_file"),
+        ({"task_name": "agreement", "max_train_samples": 0}, "max_train_samples must be 1 or more"),
+        ({"task_name": "agreement", "max_eval_samples": -3}, "max_eval_samples .* got -3"),
+        ({"task_name": "agreement", "text_columns": []}, r"takes one column or two; got \[\]"),
+        ({"task_name": "agreement", "text_columns": ["a", "b", "c"]}, r"got \['a', 'b', 'c'\]"),
+    ],
+)
+def test_arguments_that_name_no_data_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        load_task_data(**arguments)
+
+
+def test_glue_and_other_data_sets_are_asked_of_the_hub(monkeypatch):
+    calls = []
+
+    def read_split(*arguments):
+        calls.append(arguments)
+        columns = {"sentence": ["a", "b"] * 10, "label": [0, 1] * 10}
+        return Table("hub", columns, ("sentence",), {"split": arguments[2]})
+
+    monkeypatch.setattr(gelora.data, "read_split", read_split)
+    assert load_task_data(task_name="cola").name == "cola"
+    assert sorted(calls) == [
+        ("nyu-mll/glue", "cola", "train"),
+        ("nyu-mll/glue", "cola", "validation"),
+    ]
+    calls.clear()
+    data = load_task_data(
+        dataset_name="me/mine",
+        dataset_config="en",
+        dataset_train_split="a",
+        dataset_test_split=None,
+    )
+    assert (data.name, len(data.train), len(data.validation)) == ("me/mine", 18, 2)
+    assert calls == [("me/mine", "en", "a")]
+
+
+def test_tokens_are_cut_unpadded_and_carry_the_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gelora.data, "_TOKENIZE_ROWS", 2)  # three parts for five rows
+    rows = Dataset.from_dict(
+        {"text": ["w0 w1 w2", "w3", "w4", "w5", "w6"], "label": [1, 0, 1, 0, 1]}
+    )
+    tokens = tokenize(rows, tiny_tokenizer(), max_length=4)
+    assert tokens["input_ids"][:2] == [[1, 4, 5, 2], [1, 7, 2]]
+    assert tokens["labels"][:] == [1, 0, 1, 0, 1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_are_tokenised_together_and_unlabelled_texts_have_no_labels():
+    rows = Dataset.from_dict({"text": ["w0"], "text_pair": ["w1"]})
+    tokens = tokenize(rows, tiny_tokenizer(), max_length=None)
+    assert tokens["input_ids"][0] == [1, 4, 2, 5, 2]
+    assert tokens.column_names == ["input_ids", "attention_mask"]

@@ -1,0 +1,108 @@
+import math
+
+import pytest
+
+from gelora.errors import DataError
+from gelora.labels import encode_labels, fit_labels, parse_labels, without_hidden
+from gelora.tasks import find_task
+
+WHERE = "Column 'label' of a.csv"
+
+
+@pytest.mark.parametrize(
+    ("values", "parsed"),
+    [
+        ([0, 1, None], [0, 1, None]),
+        (["0", " 1", ""], [0, 1, None]),
+        (["0.0", "1"], [0.0, 1.0]),
+        ([0.5, 1, math.nan], [0.5, 1.0, None]),
+        (["good ", "bad", " "], ["good", "bad", None]),
+        (["1", "one"], ["1", "one"]),
+        ([True, False], [1, 0]),
+    ],
+)
+def test_labels_are_read_as_one_kind(values, parsed):
+    labels = parse_labels(values, where=WHERE)
+    assert labels == parsed
+    assert [type(label) for label in labels] == [type(label) for label in parsed]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, "good"], "a.csv mixes names and numbers, such as 'good' and 0"),
+        ([0, [1]], r"a.csv must hold numbers or names; it has \[1\]"),
+        (["inf", "1"], "a.csv holds infinity"),
+    ],
+)
+def test_labels_of_no_usable_kind_are_refused(values, message):
+    with pytest.raises(DataError, match=message):
+        parse_labels(values, where=WHERE)
+
+
+def test_minus_one_is_hidden_but_in_a_regression_of_the_user_s_own():
+    assert without_hidden([0, -1, 1], None) == [0, None, 1]
+    assert without_hidden([0.5, -1.0], None) == [0.5, -1.0]
+    assert without_hidden([0.5, -1.0], find_task("stsb")) == [0.5, None]
+
+
+def fit(labels, task=None, class_names=None):
+    return fit_labels(labels, task=task, class_names=class_names, where=WHERE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "numbers"),
+    [
+        ([1, 0, 1], None, [1, 0, 1]),
+        ([4, 0, 4], ("0", "4"), [1, 0, 1]),
+        (["no", "yes", "maybe"], ("maybe", "no", "yes"), [1, 2, 0]),
+    ],
+)
+def test_classes_are_numbered_in_sorted_order(labels, names, numbers):
+    encoding = fit(labels)
+    assert (encoding.problem, encoding.num_labels) == ("classification", len(set(labels)))
+    assert encoding.names == names
+    assert encode_labels(labels, encoding, where=WHERE) == numbers
+
+
+def test_floats_are_a_regression():
+    encoding = fit([0.5, 2.0])
+    assert (encoding.problem, encoding.num_labels, encoding.names) == ("regression", 1, None)
+    assert encode_labels([0.5, 2.0], encoding, where=WHERE) == [0.5, 2.0]
+
+
+def test_a_task_and_class_names_fix_the_order_for_numbers_and_names():
+    rte = fit(["not_entailment"], task=find_task("rte"))
+    assert encode_labels(["not_entailment", "entailment"], rte, where=WHERE) == [1, 0]
+    assert encode_labels([0, 1.0], rte, where=WHERE) == [0, 1]
+    named = fit([0], class_names=["world", "sports", "business"])
+    assert (named.num_labels, named.names) == (3, ("world", "sports", "business"))
+    assert encode_labels([2, "sports"], named, where=WHERE) == [2, 1]
+
+
+def test_whole_numbers_are_targets_where_the_task_is_a_regression():
+    encoding = fit([0, 5], task=find_task("stsb"))
+    targets = encode_labels([0, 5], encoding, where=WHERE)
+    assert targets == [0.0, 5.0]
+    assert all(isinstance(target, float) for target in targets)
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(DataError, match="a.csv has one label alone, 'good'"):
+        fit(["good", "good"])
+
+
+def test_names_in_a_regression_are_refused():
+    encoding = fit([1], task=find_task("stsb"))
+    with pytest.raises(DataError, match="a.csv must hold numbers for a regression; it has 'good'"):
+        encode_labels(["good"], encoding, where=WHERE)
+
+
+def test_labels_unknown_to_the_training_data_are_named():
+    encoding = fit(["a", "b"])
+    with pytest.raises(DataError, match="training data does not know: 'c'; it knows 'a', 'b'"):
+        encode_labels(["a", "c", "c"], encoding, where=WHERE)
+    with pytest.raises(DataError, match="not know: '2', '3', '4', '5', '6' and 2 more; it knows"):
+        encode_labels(list(range(9)), fit([0, 1]), where=WHERE)
+    with pytest.raises(DataError, match="not know: '0.5'; it knows 'unacceptable', 'acceptable'"):
+        encode_labels([0.5], fit([0], task=find_task("cola")), where=WHERE)

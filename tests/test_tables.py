@@ -1,0 +1,170 @@
+import csv
+import gzip
+import hashlib
+import json
+
+import datasets
+import pytest
+
+from gelora.errors import DataError
+from gelora.tables import read_file, read_split
+
+ROWS = [{"text": "One, or two", "label": 0}, {"text": 'A "quoted"\nline', "label": 1}]
+
+
+def write(path, content: str | bytes):
+    raw = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+def as_csv(rows) -> str:
+    lines = [",".join(rows[0])]
+    lines += [
+        ",".join(f'"{str(v).replace(chr(34), chr(34) * 2)}"' for v in r.values()) for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_lines(rows) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (".csv", as_csv(ROWS)),
+        (".json", json.dumps(ROWS, indent=1)),
+        (".json", as_lines(ROWS)),
+        (".jsonl", as_lines(ROWS)),
+    ],
+)
+def test_every_format_gives_the_same_columns(tmp_path, kind, content, ending):
+    path = write(tmp_path / f"rows{kind}{ending}", content)
+    table = read_file(path)
+    labels = ["0", "1"] if kind == ".csv" else [0, 1]
+    assert table.columns == {"text": ["One, or two", 'A "quoted"\nline'], "label": labels}
+    assert table.string_columns == ("text",)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert table.provenance == {"file": f"rows{kind}{ending}", "sha256": sha256}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_csv_text_that_looks_like_a_missing_value_stays_a_text(tmp_path):
+    path = write(tmp_path / "a.csv", "\ufefftext,label\nNA,0\nNone,1\n\nnull,1\n")
+    assert read_file(path).columns == {"text": ["NA", "None", "null"], "label": ["0", "1", "1"]}
+
+
+def test_a_csv_column_of_numbers_and_blanks_is_no_column_of_texts(tmp_path):
+    table = read_file(write(tmp_path / "a.csv", "idx,text,score\n1,7 up,0.5\n2,8,\n"))
+    assert table.string_columns == ("text",)
+
+
+def test_a_csv_field_may_be_long_and_the_reader_s_limit_is_left_as_it_was(tmp_path):
+    limit = csv.field_size_limit()
+    long = "word " * 50_000
+    assert read_file(write(tmp_path / "a.csv", f"text\n{long}\n")).columns["text"] == [long]
+    assert csv.field_size_limit() == limit
+
+
+def test_a_json_line_may_hold_a_line_separator_and_lack_a_key(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a\u2028b"}\n\n{"text": "c", "label": 1}\n')
+    assert read_file(path).columns == {"text": ["a\u2028b", "c"], "label": [None, 1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", r"a\.csv holds no rows"),
+        ("a.csv", "text,label\n", r"a\.csv holds no rows"),
+        ("a.json", "[]", r"a\.json holds no rows"),
+        ("a.csv", "text,label\na,0\nb,1,2\n", r"Line 3 of a\.csv has 3 fields, its header has 2"),
+        ("a.csv", "text,text\na,b\n", r"a\.csv has two columns of one name.*\['text', 'text'\]"),
+        ("a.csv", 'text\n"a\n', r"Line 2 of a\.csv is no CSV: unexpected end of data"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": \n',
+            r"Line 2 of a\.jsonl is no JSON: Expecting value",
+        ),
+        ("a.jsonl", '{"text": "a"}\n"b"\n', r"Line 2 of a\.jsonl is no JSON object but 'b'"),
+        ("a.json", '[\n{"text": "a"},\n{]', r"Line 3 of a\.json is no JSON: Expecting property"),
+        ("a.json", '[{"text": "a"}, 7]', r"Item 2 of a\.json is no JSON object but 7"),
+        ("a.csv", b"text\n\xff\n", r"a\.csv is not UTF-8 \(byte 5 is 0xff\)"),
+        ("a.parquet", "", r"a\.parquet must end in \.csv, \.json, \.jsonl, or .* \+ \.gz"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message):
+        read_file(write(tmp_path / name, content))
+
+
+def test_a_truncated_or_false_gzip_file_is_refused(tmp_path):
+    path = write(tmp_path / "a.csv.gz", "text\n" + "".join(f"row {i}\n" for i in range(999)))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"a\.csv\.gz is no complete gzip file"):
+        read_file(path)
+    path.write_bytes(b"text\na\n")
+    with pytest.raises(DataError, match=r"a\.csv\.gz is no complete gzip file: Not a gzipped file"):
+        read_file(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"There is no file .*none\.csv"):
+        read_file(tmp_path / "none.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=r"folder\.csv cannot be read: Is a directory"):
+        read_file(tmp_path / "folder.csv")
+
+
+def hub_rows(monkeypatch, answer):
+    calls = []
+
+    def load_dataset(*args, **kwargs):
+        calls.append((args, kwargs))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return calls
+
+
+def test_a_hub_split_keeps_its_class_names_and_its_revision(monkeypatch):
+    features = datasets.Features(
+        sentence=datasets.Value("string"), label=datasets.ClassLabel(names=["bad", "good"])
+    )
+    rows = datasets.Dataset.from_dict({"sentence": ["a", "b"], "label": [0, 1]}, features=features)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    files = [{"filename": f"/cache/glue/cola/0.0.0/{commit}/glue-train.arrow"}]
+    monkeypatch.setattr(datasets.Dataset, "cache_files", files)
+    calls = hub_rows(monkeypatch, rows)
+    table = read_split("nyu-mll/glue", "cola", "train")
+    assert calls == [(("nyu-mll/glue", "cola"), {"split": "train"})]
+    assert {name: list(values) for name, values in table.columns.items()} == rows.to_dict()
+    assert table.string_columns == ("sentence",)
+    assert table.class_names == {"label": ("bad", "good")}
+    assert table.provenance == {
+        "dataset": "nyu-mll/glue",
+        "config": "cola",
+        "split": "train",
+        "revision": commit,
+    }
+
+
+def test_a_hub_split_that_cannot_be_loaded_is_refused(monkeypatch):
+    hub_rows(monkeypatch, ValueError("Unknown split \"dev\".\nShould be one of ['train']."))
+    with pytest.raises(
+        DataError, match=r"nyu-mll/glue/cola \[dev\] cannot be .*Unknown split \"dev\"\. Should be"
+    ):
+        read_split("nyu-mll/glue", "cola", "dev")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub_rows(monkeypatch, ConnectionError("no network"))
+    with pytest.raises(DataError, match=r"imdb \[train\] .*HF_HUB_OFFLINE is set\): no network"):
+        read_split("imdb", None, "train")
+
+
+def test_several_splits_at_once_are_refused(monkeypatch):
+    hub_rows(monkeypatch, datasets.DatasetDict())
+    with pytest.raises(DataError, match=r"imdb \[all\] is a DatasetDict, not one split"):
+        read_split("imdb", None, "all")
