@@ -160,6 +160,37 @@ def test_the_head_does_not_run_and_labels_do_not_matter(headed, head):
     torch.testing.assert_close(found, plain, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "t5", "bart"])
+def test_no_keys_and_values_are_kept(name):
+    model, outputs = TINY_MODELS[name](), []
+    model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    hidden_states(model, [padded(sequences())])
+    assert outputs[0].past_key_values is None
+
+
+class NotOfTransformers(nn.Module):
+    """Takes what it names and nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB_SIZE, WIDTH)
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(WIDTH, WIDTH)) for _ in range(2)])
+
+    def forward(self, input_ids):
+        states = self.embedding(input_ids)
+        for block in self.blocks:
+            states = block(states)
+        return states
+
+
+def test_columns_that_the_backbone_does_not_take_are_left_out_and_the_mask_still_pools():
+    model, rows = NotOfTransformers(), sequences()
+    found = hidden_states(model, [{**padded(rows), "labels": torch.zeros(4)}])
+    embedded = torch.stack([model.embedding(row).mean(dim=0) for row in rows]).detach()
+    torch.testing.assert_close(found[0], embedded)
+    torch.testing.assert_close(found[2], model.blocks[1](model.blocks[0](embedded)).detach())
+
+
 def test_t5_with_a_head_has_the_states_of_t5_without():
     headed = tiny_t5(hf.T5ForConditionalGeneration)
     plain = tiny_t5()

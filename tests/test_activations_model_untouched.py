@@ -87,6 +87,18 @@ def test_training_goes_on_after_measuring():
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+def test_what_a_model_caches_while_measuring_serves_training():
+    model, cache = tiny_bert(), {}
+
+    def scale(_module, _args, output):
+        return output * cache.setdefault("scale", torch.ones_like(output))
+
+    model.embeddings.register_forward_hook(scale)
+    hidden_states(model, batches())
+    model(**batches()[0]).last_hidden_state.sum().backward()
+    assert model.embeddings.word_embeddings.weight.grad is not None
+
+
 def test_dropout_is_off_while_measuring():
     model = tiny_bert(hidden_dropout_prob=0.5).train()
     torch.testing.assert_close(hidden_states(model, batches()), hidden_states(model, batches()))

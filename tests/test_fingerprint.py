@@ -44,6 +44,13 @@ def test_saved_modules_and_adapted_embeddings_change_nothing():
     check_fingerprint(wrapped, fingerprint)
 
 
+def test_an_adapted_embedding_inside_a_block_is_no_projection():
+    model = TINY_MODELS["t5"]()
+    plain = find_architecture(model)
+    wrapped = get_peft_model(model, LoraConfig(target_modules=["q", "relative_attention_bias"]))
+    assert find_architecture(wrapped) == plain
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "vit"])
 def test_dtype_is_free(name, dtype):

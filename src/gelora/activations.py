@@ -60,7 +60,7 @@ def hidden_states(
     with torch.no_grad(), _evaluating(backbone), recorder.attached_to(backbone):
         for batch in batches:
             inputs = _inputs(backbone, batch)
-            recorder.begin(inputs)
+            recorder.begin({**batch, **inputs})
             _run(backbone, inputs)
             for rows, row in zip(pooled, recorder.finish(), strict=True):
                 rows.append(row)
@@ -126,7 +126,7 @@ class _Recorder:
                 handle.remove()
 
     def begin(self, inputs: Mapping[str, Any]) -> None:
-        """Forget the last batch and take the masks of the next."""
+        """Forget the last batch and take the masks of the next, used by the model or not."""
         mask = inputs.get("attention_mask")
         decoder_mask = inputs.get("decoder_attention_mask")
         self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
@@ -212,8 +212,8 @@ def _inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         for name, values in batch.items()
         if name in known
     }
-    if "attention_mask" in inputs:
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    if "attention_mask" in batch:
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
         if 0 in lengths:
             raise DataError(
                 f"{lengths.count(0)} of {len(lengths)} sequences of a batch have no real token, "
