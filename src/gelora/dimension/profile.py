@@ -64,14 +64,15 @@ class DimensionProfile:
     Attributes:
         estimator: Name of the estimator that the ranks come from, a key of `series`.
         series: What each estimator gave.
-        levels: Name of every level: "embeddings" or the block's path.
+        levels: Name of every level: the block's path, or "embeddings" ("encoder.embeddings" and
+            "decoder.embeddings" where there are two stacks).
         blocks: Path of every block from the backbone's root, in the order they run.
         modules: Every Linear and Conv1D of every block.
         fingerprint: Tells the model: type, architecture hash and a sample of its weights.
         pooling: How a sequence became one vector: "mean", "last" or "first".
         discard_fraction: Share of the largest ratios that the line fit left out.
         seed: Seed that chose the texts.
-        num_texts: Texts offered, before any was set aside.
+        num_texts: Texts drawn, before any was set aside: those used and both kinds of copies.
         num_used: Samples that every estimate rests on, the same in each level.
         num_duplicates: Texts set aside as exact copies.
         num_near_duplicates: Texts set aside as copies up to rounding.
