@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import nn
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -96,7 +96,11 @@ def length_sorted_batches(
 
 
 def majority_baseline(
-    labels_train: Labels, labels_validation: Labels, *, problem: str, metrics: Sequence[str]
+    labels_train: Shaped[np.ndarray, " train"],
+    labels_validation: Shaped[np.ndarray, " validation"],
+    *,
+    problem: str,
+    metrics: Sequence[str],
 ) -> dict[str, Metric]:
     """Return the metrics of one constant prediction: the commonest label, or the mean number.
 

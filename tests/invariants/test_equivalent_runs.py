@@ -107,11 +107,8 @@ def left_alone(tmp_path_factory):
     return output_dir, killed_run.run(output_dir)
 
 
-@pytest.mark.parametrize(
-    ("moment", "steps"),
-    [("writing", ["4", "8"]), pytest.param("training", ["4", "8"], marks=pytest.mark.slow)],
-)
-def test_a_killed_run_resumes_to_the_same_weights(moment, steps, left_alone, tmp_path, caplog):
+@pytest.mark.parametrize("moment", ["writing", pytest.param("training", marks=pytest.mark.slow)])
+def test_a_killed_run_resumes_to_the_same_weights(moment, left_alone, tmp_path, caplog):
     killed = subprocess.run(
         [sys.executable, HERE / "killed_run.py", tmp_path, moment],
         env={**os.environ, "PYTHONPATH": str(HERE.parent)},
@@ -120,7 +117,7 @@ def test_a_killed_run_resumes_to_the_same_weights(moment, steps, left_alone, tmp
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f"checkpoint-{step}" for step in steps}
+    assert left == {"checkpoint-4", "checkpoint-8"}
     whole = (tmp_path / "checkpoint-8" / "trainer_state.json").exists()
     assert whole == (moment == "training")
 
