@@ -70,6 +70,16 @@ def test_overwrite_begins_again(flags, planned):
     assert (planned / METRICS_FILE).exists()
 
 
+def test_overwrite_removes_nothing_if_it_cannot_begin(flags, planned, error_of):
+    arguments = ["train", *flags, *STEPS, "--overwrite"]
+    assert main(arguments) == 0
+    before = (planned / METRICS_FILE).read_bytes()
+    for more in (["--label_column", "x"], ["--model_name_or_path", "./none"], ["--optim", "x"]):
+        error_of([*arguments, *more])
+        assert (planned / METRICS_FILE).read_bytes() == before
+        assert (planned / WEIGHTS).exists()
+
+
 def test_unfinished_training_with_other_flags_is_another_run(flags, planned, error_of):
     arguments = ["train", *flags, *STEPS]
     assert main(arguments) == 0

@@ -4,6 +4,7 @@ import argparse
 import logging
 import warnings
 from dataclasses import asdict
+from typing import Any
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -31,7 +32,8 @@ def training_arguments(config: Config) -> TrainingArguments:
         "disable_tqdm": not shows_progress(config.run),
         **config.extra,
     }
-    parser = HfArgumentParser(TrainingArguments, allow_abbrev=False, exit_on_error=False)
+    fields: Any = TrainingArguments  # a dataclass, decorated beyond pyright's view
+    parser = HfArgumentParser(fields, allow_abbrev=False, exit_on_error=False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

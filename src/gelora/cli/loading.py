@@ -92,4 +92,5 @@ def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedToken
         trust_remote_code=flags.trust_remote_code,
     )
     set_pad_token(model, tokenizer)
+    torch.nn.Module.to(model, device())
     return model, tokenizer

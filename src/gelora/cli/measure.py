@@ -49,7 +49,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     logger.info("Measuring %s on %s.", config.model_name, data.name)
     began = time.perf_counter()
     profile = measure_dimensions(
-        model.to(loading.device()),
+        model,
         tokenizer,
         texts,
         num_samples=flags.num_samples,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
+from gelora.architectures import check_fingerprint
 from gelora.artifacts import (
     ADAPTER_FOLDER,
     METRICS_FILE,
@@ -67,18 +68,21 @@ def train(
     """
     folder = config.folder
     inputs = _inputs(config, data, plan)
-    if _is_finished(config, inputs):
+    if not config.run.overwrite and _is_finished(config, inputs):
         logger.info("%s is complete and unchanged, so it is not trained again.", folder)
         return read_json(folder / METRICS_FILE, kind="metrics")
 
     model, tokenizer = loading.load_with_head(config, data)
-    cost = {"max_length": config.data.max_length, "batch_size": arguments.eval_batch_size}
+    check_fingerprint(model, plan.fingerprint)
+    if config.run.overwrite:
+        _clear(folder)
     record.write(config, verb, stage="train", inputs=inputs, facts=loading.facts(model, data))
+    cost = {"max_length": config.data.max_length, "batch_size": arguments.eval_batch_size}
     baselines: dict[str, Metrics] = {}
     if data.validation is not None:
         if with_encoder_baseline:
             baselines["frozen_encoder"] = frozen_encoder_baseline(
-                model.to(loading.device()), data, tokenizer, seed=config.run.seed, **cost
+                model, data, tokenizer, seed=config.run.seed, **cost
             )
         baselines["majority"] = _majority(data)
 
@@ -105,15 +109,9 @@ def train(
 
 
 def _is_finished(config: Config, inputs: dict[str, Any]) -> bool:
-    """Say whether training is done; with --overwrite, clear away what there is of it."""
+    """Say whether the folder holds the result of this very training, and refuse any other."""
     folder = config.folder
     checkpoints = sorted(path.name for path in folder.glob("checkpoint-*"))
-    if config.run.overwrite:
-        for name in (*checkpoints, ADAPTER_FOLDER):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in (METRICS_FILE, REPORT_FILE):
-            (folder / name).unlink(missing_ok=True)
-        return False
     if (folder / METRICS_FILE).exists():
         record.check_inputs(folder, "train", inputs, holds=METRICS_FILE)
         return True
@@ -125,6 +123,14 @@ def _is_finished(config: Config, inputs: dict[str, Any]) -> bool:
             "--resume_from_checkpoint true to go on from there, or --overwrite to begin again."
         )
     return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what training left; the profile and the plan stay."""
+    for path in (*folder.glob("checkpoint-*"), folder / ADAPTER_FOLDER):
+        shutil.rmtree(path, ignore_errors=True)
+    for name in (METRICS_FILE, REPORT_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _checkpoint(config: Config) -> bool | str | None:
