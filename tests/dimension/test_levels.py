@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gelora.dimension import TwoNN, estimate_levels
+from gelora.dimension import TwoNN, estimate_levels, two_nearest_neighbors
 from gelora.dimension.manifolds import gaussian
 from gelora.errors import (
     ConstantStatesWarning,
@@ -68,14 +68,14 @@ def test_numpy_and_torch_give_the_same(seed: int) -> None:
 
 
 def test_the_quantiles_are_those_of_the_ratios(seed: int) -> None:
-    states = residual_chain(400, 1, seed=seed)
-    estimates = estimate_levels(states, level_names=names(states), num_quantiles=20)
-    (quantiles,) = estimates.log_mu_quantiles
-    dimension = estimates.series["twonn_likelihood"].dimensions[0]
-    fractions = (np.arange(20) + 0.5) / 20
-    # Exp(d), within five standard errors of a quantile.
-    error = np.sqrt(fractions / (1 - fractions) / 400) / dimension
-    assert (np.abs(np.array(quantiles) + np.log(1 - fractions) / dimension) < 5 * error).all()
+    states = residual_chain(100, 1, seed=seed)
+    (quantiles,) = estimate_levels(
+        states, level_names=names(states), num_quantiles=4
+    ).log_mu_quantiles
+    distances, _ = two_nearest_neighbors(states[0])
+    log_mu = np.log(distances[:, 1] / distances[:, 0])
+    expected = np.quantile(log_mu, [0.125, 0.375, 0.625, 0.875])
+    np.testing.assert_allclose(quantiles, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -89,6 +89,16 @@ def test_an_increment_has_the_error_of_paired_samples(name: str, seed: int) -> N
     independent = np.mean([np.hypot(*series.standard_errors) for series in runs])
     assert 0.65 < stated / spread < 1.45
     assert independent > 1.8 * stated
+
+
+def test_backwards_an_increment_is_its_negative_with_the_same_error(seed: int) -> None:
+    states = [torch.from_numpy(gaussian(200, seed=seed + i, dimension=4 + i)) for i in range(2)]
+    for name in SERIES:
+        forth = estimate_levels(states, level_names=["a", "b"]).series[name]
+        back = estimate_levels(states[::-1], level_names=["b", "a"]).series[name]
+        assert forth.increments[0] == -back.increments[0]
+        errors = (forth.increment_standard_errors[0], back.increment_standard_errors[0])
+        assert errors[0] == pytest.approx(errors[1], rel=1e-9)
 
 
 def test_a_level_that_only_turns_and_stretches_adds_nothing_for_certain(seed: int) -> None:
