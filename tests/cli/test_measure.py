@@ -95,6 +95,12 @@ def test_another_model_under_the_same_name_is_noticed(flags, tmp_path, error_of)
     assert message in error_of(["measure", *flags])
 
 
+def test_a_model_without_blocks_is_refused(flags, tmp_path, error_of):
+    folder = save_tiny(tiny_bert(num_hidden_layers=0), tiny_tokenizer(), tmp_path / "model")
+    message = error_of(["measure", *flags, "--model_name_or_path", str(folder)])
+    assert message.startswith("gelora: BertModel has no ")
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -37,6 +37,13 @@ def test_the_table_has_the_majority_beside_the_adapter(flags, planned, capsys):
     assert "parameters in the adapter and 66 outside" in lines[-1]
 
 
+def test_quiet_prints_the_table_alone(flags, planned, capsys):
+    assert main(["train", *flags, *STEPS, "--quiet"]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("metric")
+    assert not output.err
+
+
 def test_unfinished_training_says_what_to_do_and_is_resumed_exactly(
     flags, planned, capsys, error_of
 ):

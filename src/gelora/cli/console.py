@@ -46,8 +46,10 @@ def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.callback(LOGGER.setLevel, level)
         stack.callback(LOGGER.removeHandler, handler)
-        prints = stack.enter_context(Path(os.devnull).open("w")) if flags.quiet else sys.stderr
-        stack.enter_context(contextlib.redirect_stdout(prints))
+        if flags.quiet:  # our handler keeps the standard error that there was
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always", GeloraWarning)
         warnings.showwarning = _show_warning
