@@ -60,8 +60,9 @@ def test_another_seed_draws_other_texts():
 
 def test_texts_are_cut_at_the_smallest_limit():
     long = [" ".join(["w1"] * 200)]
-    unlimited = tiny_tokenizer()
-    unlimited.model_max_length = int(1e30)
+    unlimited, short = tiny_tokenizer(), tiny_tokenizer()
+    unlimited.model_max_length, short.model_max_length = int(1e30), 20
+    assert len(encode(long, tokenizer=short)[0]["input_ids"]) == 20
     assert len(encode(long, max_length=10)[0]["input_ids"]) == 10
     assert len(encode(long)[0]["input_ids"]) == MAX_TOKENS
     assert len(encode(long, max_length=1000)[0]["input_ids"]) == MAX_TOKENS
