@@ -98,7 +98,7 @@ def test_another_model_under_the_same_name_is_noticed(flags, tmp_path, error_of)
 def test_a_model_without_blocks_is_refused(flags, tmp_path, error_of):
     folder = save_tiny(tiny_bert(num_hidden_layers=0), tiny_tokenizer(), tmp_path / "model")
     message = error_of(["measure", *flags, "--model_name_or_path", str(folder)])
-    assert message.startswith("gelora: BertModel has no ")
+    assert message.startswith("gelora: No blocks were found in BertModel")
 
 
 @pytest.mark.parametrize(

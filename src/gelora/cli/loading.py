@@ -91,7 +91,6 @@ def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedToken
         attn_implementation=flags.attn_implementation,
         trust_remote_code=flags.trust_remote_code,
     )
-    model.name_or_path = name  # the adapter's files name the model so, not the folder it lay in
     set_pad_token(model, tokenizer)
     torch.nn.Module.to(model, device())
     return model, tokenizer
