@@ -169,6 +169,9 @@ def test_a_tokenizer_of_another_model():
     expected = "gives token 103 for the text at index 1, and the model knows 64 tokens"
     with pytest.raises(DataError, match=expected):
         encode(["x3", "x99"], tokenizer=tokenizer)
+    with pytest.raises(DataError, match="gives token 64 for the text at index 0"):
+        encode(["x60"], tokenizer=tokenizer)
+    assert encode(["x59"], tokenizer=tokenizer)[0]["input_ids"] == [1, 63, 2]
 
 
 def test_no_room_for_text():

@@ -58,13 +58,21 @@ def test_twice_the_same_json_byte_for_byte(name):
     check_fingerprint(TINY_MODELS[name](), first.fingerprint)
 
 
-def test_profile_is_that_of_states_taken_in_the_order_of_the_texts():
+def test_states_are_estimated_on_in_the_order_of_the_texts(monkeypatch):
     model, tokenizer, texts = tiny_bert(), tiny_tokenizer(), tiny_texts(120)
-    batches = [tokenizer([text], return_tensors="pt") for text in texts]
-    levels = level_names(find_architecture(model))
-    by_hand = estimate_levels(hidden_states(model, batches), level_names=levels)
+    seen = []
+
+    def estimate_and_keep(states, **arguments):
+        seen.extend(states)
+        return estimate_levels(states, **arguments)
+
+    monkeypatch.setattr("gelora.measurement.estimate_levels", estimate_and_keep)
     profile = measure(model, texts, batch_size=7)
-    for name, series in by_hand.series.items():
+    by_hand = hidden_states(model, [tokenizer([text], return_tensors="pt") for text in texts])
+    for found, expected in zip(seen, by_hand, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    estimates = estimate_levels(by_hand, level_names=level_names(find_architecture(model)))
+    for name, series in estimates.series.items():
         found = profile.series[name]
         np.testing.assert_allclose(found.dimensions, series.dimensions, rtol=1e-3)
         np.testing.assert_allclose(found.increments, series.increments, rtol=1e-2, atol=1e-2)
