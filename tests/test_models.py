@@ -77,6 +77,11 @@ def test_every_other_name_and_the_embedded_one_without_its_package_stay_names(mo
     assert resolve_model(EMBEDDED_MODEL) == EMBEDDED_MODEL
 
 
+def test_the_embedded_model_is_named_as_on_the_hub(package):
+    assert models.public_name(models.resolve_model(models.EMBEDDED_MODEL)) == models.EMBEDDED_MODEL
+    assert models.public_name("a/folder") == "a/folder"
+
+
 def test_a_backbone_and_heads_are_loaded(bert_folder):
     assert type(load_model(str(bert_folder), task=None)).__name__ == "BertModel"
     names = ("bad", "fair", "good")

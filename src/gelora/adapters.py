@@ -101,7 +101,7 @@ def verify_saved_ranks(folder: str | Path, plan: RankPlan) -> None:
     Raises:
         RankError: They differ; the message names the first module and both values.
     """
-    config = LoraConfig.from_pretrained(str(folder))
+    config: LoraConfig = LoraConfig.from_pretrained(str(folder))  # pyright: ignore[reportAssignmentType]
     found: dict[str, tuple[int, float]] = {}
     with safe_open(Path(folder) / "adapter_model.safetensors", framework="pt") as tensors:
         for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping

@@ -129,10 +129,10 @@ def _is_hub_id(source: str) -> bool:
 
 
 def _download(repository: str, filename: str) -> Path:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - only this path needs the Hub
+    import huggingface_hub as hub  # noqa: PLC0415 - only this path needs the Hub
 
     try:
-        return Path(hf_hub_download(repository, filename))
+        return Path(hub.hf_hub_download(repository, filename))  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:  # the Hub client's errors span OSError, ValueError and its own
         raise ArtifactError(
             f"{repository} is no local folder, and the Hub gave no {filename}: {error}"

@@ -39,15 +39,22 @@ def resolve_model(name_or_path: str) -> str:
     Raises:
         ConfigError: The installed package's weights are not the ones this code knows.
     """
-    if name_or_path != EMBEDDED_MODEL or Path(name_or_path).is_dir():
+    folder = _embedded_folder()
+    if folder is None or name_or_path != EMBEDDED_MODEL or Path(name_or_path).is_dir():
         return name_or_path
-    # find_spec, for importing the package would run its code
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    if spec is None or spec.origin is None:
-        return name_or_path
-    folder = Path(spec.origin).parent / "model"
     _check_weights(folder / "model.safetensors")
     return str(folder)
+
+
+def public_name(name_or_path: str) -> str:
+    """Return the name that a model has on other machines: the Hub's for the embedded one."""
+    return EMBEDDED_MODEL if name_or_path == str(_embedded_folder()) else name_or_path
+
+
+def _embedded_folder() -> Path | None:
+    # find_spec, for importing the package would run its code
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
 
 @functools.cache

@@ -6,7 +6,7 @@ only the profile, no model and no data.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,11 @@ from gelora.errors import ArtifactError, ConfigError, RankError
 from gelora.targets import select_modules
 
 RULES = ("paper", "budget")
-ROUNDINGS = {"nearest": lambda d: math.floor(d + 0.5), "up": math.ceil, "down": math.floor}
+ROUNDINGS: Mapping[str, Callable[[float], int]] = {
+    "nearest": lambda dimension: math.floor(dimension + 0.5),
+    "up": math.ceil,
+    "down": math.floor,
+}
 DEFAULT_ALPHA_PER_RANK = 2.0
 
 

@@ -43,6 +43,7 @@ from gelora.checkpoints import find_checkpoint
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError, RankError
 from gelora.metrics import metric_values
+from gelora.models import public_name
 from gelora.ranks import RankPlan
 
 
@@ -140,7 +141,11 @@ def train(
     verify_ranks(wrapped, plan)
     if arguments.should_save:
         folder = Path(arguments.output_dir or ".") / ADAPTER_FOLDER
-        wrapped.save_pretrained(str(folder))
+        wrapped.peft_config["default"].base_model_name_or_path = public_name(
+            str(model.name_or_path)
+        )
+        # Only blocks are adapted; "auto" would ask the Hub whether the vocabulary has grown.
+        wrapped.save_pretrained(str(folder), save_embedding_layers=False)
         verify_saved_ranks(folder, plan)
     return TrainingResult(
         model=wrapped,
