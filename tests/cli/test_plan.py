@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from example_profiles import make_profile
-from gelora.artifacts import CONFIG_FILE, PLAN_FILE, PROFILE_FILE
+from gelora.artifacts import CONFIG_FILE, ENVIRONMENT_FILE, PLAN_FILE, PROFILE_FILE, write_json
 from gelora.cli import main
+from gelora.cli.record import read_stages
 from gelora.ranks import RankPlan
 
 GROWING = (5.0, 8.0, 6.0, 7.0)
@@ -105,6 +106,19 @@ def test_another_profile_is_not_overwritten(folder, tmp_path, error_of):
     arguments = ["plan", "--profile", str(folder), "--output_dir", str(out)]
     assert f"{out / PROFILE_FILE} is of another run" in error_of(arguments)
     assert (out / PROFILE_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(("dimensions", "stages"), [(FLAT, set()), (GROWING, {"measure"})])
+def test_a_replaced_profile_takes_the_record_of_its_measuring_along(
+    folder, tmp_path, dimensions, stages
+):
+    out = tmp_path / "out"
+    make_profile(dimensions).save_pretrained(out)
+    write_json(out / ENVIRONMENT_FILE, {"stages": {"measure": {}}}, kind="environment")
+    arguments = ["plan", "--profile", str(folder), "--output_dir", str(out), "--overwrite"]
+    assert main(arguments) == 0
+    assert (out / PROFILE_FILE).read_bytes() == (folder / PROFILE_FILE).read_bytes()
+    assert set(read_stages(out)) == stages
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_unchanged_inputs_pass(config, same):
     [
         ({"seed": 2}, "holds the profile of another run: seed is 1 there, 2 now."),
         ({"seed": 1, "x": True}, "x is None there, True now"),
+        ({"zeal": 1, "depth": 2, "seed": 3}, "depth is None there, 2 now"),
         ({}, "seed is 1 there, None now"),
         ({"seed": 64 * "a"}, "seed is 1 there, aaaaaaaaaaaa… now"),
     ],

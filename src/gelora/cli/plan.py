@@ -54,10 +54,11 @@ def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
 def adopt_profile(config: Config, profile: DimensionProfile) -> None:
     """Keep a profile in the run's folder, where the report and the adapter look for it."""
     path = config.folder / PROFILE_FILE
-    if path.exists() and not config.run.overwrite:
-        if DimensionProfile.from_pretrained(path).content_hash() != profile.content_hash():
+    if path.exists():
+        if DimensionProfile.from_pretrained(path).content_hash() == profile.content_hash():
+            return
+        if not config.run.overwrite:
             raise _exists(path)
-        return
     forget(config.folder, "measure")
     profile.save_pretrained(config.folder)
 
