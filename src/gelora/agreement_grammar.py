@@ -1,4 +1,4 @@
-"""The grammar of the `agreement` task: nine phenomena, each a function that makes a minimal pair.
+"""The grammar of the `agreement` task: its phenomena, each a function that makes a minimal pair.
 
 Every function draws numbers, genders, auxiliaries and words at random and returns an acceptable
 sentence and its unacceptable twin, without the capital at the start. Each is symmetric: whichever
