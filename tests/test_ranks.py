@@ -1,6 +1,7 @@
 """The rules: what they must satisfy for any profile, then the paper's arithmetic by hand."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -28,6 +29,13 @@ def test_paper_rule_by_hand():
     assert plan_ranks(profile).ranks == (4, 1, 1, 2)
     assert plan_ranks(profile, rounding="up").ranks == (3, 1, 2, 1)  # 6, 8, 6, 7, 7
     assert plan_ranks(profile, rounding="down").ranks == (3, 1, 1, 1)  # 5, 7, 6, 6, 6
+
+
+@pytest.mark.parametrize("budget", [None, "r=4"])
+def test_growth_out_of_a_constant_level_is_not_counted(budget):
+    flat = make_profile([12.0, 12.0, 12.0, 15.0])
+    constant = replace(make_profile([0.0, 12.0, 12.0, 15.0]), constant_levels=(0,))
+    assert plan_ranks(constant, budget=budget).ranks == plan_ranks(flat, budget=budget).ranks
 
 
 @given(dimension_lists, st.integers(1, 32))

@@ -121,6 +121,9 @@ def plan_ranks(
     cost `budget` parameters to within one step of one block's rank (largest remainder). No rank
     is below the paper's lower bound max(d(i) - d(i-1), 0), if the budget pays for all bounds.
 
+    Neither counts the growth out of a constant level (the first token's embedding, say), which
+    is the pooling's, not the block's.
+
     Args:
         profile: The dimensions, and the modules of the model they were measured on.
         rule: "paper", or "budget"; giving a `budget` implies the latter.
@@ -159,7 +162,7 @@ def plan_ranks(
     else:
         spend = _parse_budget(budget, targets)
         ranks = allocate(
-            weights=[max(increment, 0.0) + 1.0 for increment in profile.increments],
+            weights=[growth + 1.0 for growth in growths(profile)],
             floors=[
                 _clamp(max(bound, min_rank), 0, top)
                 for bound, top in zip(bounds, ceilings, strict=True)
@@ -191,10 +194,25 @@ def plan_ranks(
 
 
 def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tuple[int, ...]:
-    """Return the paper's lower bound max(d(i) - d(i-1), 0) of every block, dimensions rounded."""
-    whole_dimensions = [ROUNDINGS[rounding](d) for d in profile.dimensions]
+    """Return the paper's lower bound max(d(i) - d(i-1), 0) of every block, dimensions rounded.
+
+    It is 0 where the block's input level is constant: such a level is the pooling's doing, and
+    the growth out of it says nothing of the block.
+    """
+    rounded = [ROUNDINGS[rounding](dimension) for dimension in profile.dimensions]
     levels = [profile.level_of(block) for block in range(len(profile.blocks))]
-    return tuple(max(whole_dimensions[i] - whole_dimensions[i - 1], 0) for i in levels)
+    return tuple(
+        0 if level - 1 in profile.constant_levels else max(rounded[level] - rounded[level - 1], 0)
+        for level in levels
+    )
+
+
+def growths(profile: DimensionProfile) -> tuple[float, ...]:
+    """Return max(increment, 0) of every block, and 0 where its input level is constant."""
+    return tuple(
+        0.0 if profile.level_of(block) - 1 in profile.constant_levels else max(increment, 0.0)
+        for block, increment in enumerate(profile.increments)
+    )
 
 
 def whole(number: float) -> int | float:

@@ -48,6 +48,23 @@ def test_copies_in_all_number_are_all_set_aside(seed: int) -> None:
     assert estimate.dimension == pytest.approx(TwoNN().estimate(points).dimension, rel=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.49, 0.5])
+def test_coarse_copies_of_half_the_samples_are_set_aside(share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(1000, 8))
+    copied = points[: int(share * 1000)]
+    estimate = TwoNN().estimate(np.vstack([points, copied * (1 + 1e-4 * rng.normal(size=(1, 8)))]))
+    clean = TwoNN().estimate(points)
+    assert estimate.num_near_duplicates == len(copied)
+    assert abs(estimate.dimension - clean.dimension) < clean.standard_error
+
+
+def test_an_outlier_makes_no_copies_of_the_others(seed: int) -> None:
+    points = np.random.default_rng(seed).normal(size=(500, 8))
+    points[7] = 1e7
+    assert TwoNN().estimate(points).num_near_duplicates == 0
+
+
 def test_the_first_stays() -> None:
     points = torch.from_numpy(gaussian(60, seed=0, dimension=3))
     points[10], points[20], points[30] = points[5], points[5], points[4] + 1e-7

@@ -12,6 +12,7 @@ from gelora.dimension.manifolds import gaussian
 from gelora.errors import (
     ConstantStatesWarning,
     DuplicateSamplesWarning,
+    GeloraWarning,
     HiddenStatesError,
     NonFiniteStatesError,
     TooFewSamplesError,
@@ -122,7 +123,9 @@ def test_no_increment_belongs_to_the_start_of_a_stack(seed: int) -> None:
 def test_a_constant_level_has_dimension_0_and_says_so(seed: int) -> None:
     states = residual_chain(200, 2, seed=seed)
     states.insert(0, torch.full((200, 48), 0.3))
-    with pytest.warns(ConstantStatesWarning, match=r"over 200 distinct samples: 'level 0' \(1\)\."):
+    with pytest.warns(
+        ConstantStatesWarning, match=r"200 distinct samples .*: 'level 0' \(1\)\."
+    ):
         estimates = estimate_levels(states, level_names=names(states))
     assert estimates.constant_levels == (0,)
     assert estimates.log_mu_quantiles[0] == ()
@@ -143,6 +146,17 @@ def test_a_level_of_few_values_is_constant_too(seed: int) -> None:
     assert (estimates.num_used, estimates.num_duplicates) == (200, 0)
 
 
+@pytest.mark.parametrize(("num_values", "constant"), [(191, ()), (189, (0,))])
+def test_a_level_is_constant_when_more_than_a_twentieth_coincide_there(num_values, constant, seed):
+    states = residual_chain(200, 2, seed=seed)
+    states.insert(0, states[0][torch.arange(200) % num_values].clone())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeloraWarning)
+        estimates = estimate_levels(states, level_names=names(states))
+    assert estimates.constant_levels == constant
+    assert estimates.num_used == (200 if constant else num_values)
+
+
 def test_texts_given_often_make_no_level_constant(seed: int) -> None:
     distinct = residual_chain(100, 3, seed=seed)
     states = [level.repeat(3, 1) for level in distinct]
@@ -154,17 +168,14 @@ def test_texts_given_often_make_no_level_constant(seed: int) -> None:
 
 def test_a_copy_at_one_level_is_set_aside_at_all_and_counted(seed: int) -> None:
     states = residual_chain(100, 3, seed=seed)
-    states[0][90:] = states[0][:10]
-    states[2][80:90] = states[2][10:20] * (1 + 1e-6)
-    with pytest.warns(DuplicateSamplesWarning, match="20 of 100 .* 10 copies and 10 near-copies"):
+    states[0][96:] = states[0][:4]
+    states[2][86:96] = states[2][10:20] * (1 + 1e-6)
+    with pytest.warns(DuplicateSamplesWarning, match="14 of 100 .* 4 copies and 10 near-copies"):
         estimates = estimate_levels(states, level_names=names(states))
-    rest = [level[:80] for level in states]
+    rest = [level[:86] for level in states]
     assert estimates.series == estimate_levels(rest, level_names=names(states)).series
-    assert (estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates) == (
-        80,
-        10,
-        10,
-    )
+    counts = estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates
+    assert counts == (86, 4, 10)
 
 
 def test_a_few_copies_are_no_reason_to_warn(seed: int) -> None:

@@ -27,7 +27,8 @@ from gelora.errors import (
 )
 
 MAX_SHARE_SET_ASIDE = 0.05
-"""More repeated samples than this are worth a warning."""
+"""More repeated samples than this are worth a warning; more at one level alone, and it is made of
+single points."""
 
 MAX_DISAGREEMENT = 0.2
 """Line and likelihood that differ by more than this share, and by more than three standard
@@ -80,9 +81,10 @@ def estimate_levels(
 ) -> LevelEstimates:
     """Estimate the dimension of every level and the increment of every block.
 
-    A level whose samples are all one vector, or of whose distinct samples fewer than half differ
-    (the last token's embedding takes few values), is constant: its dimension is 0. Of the other
-    levels' samples, one that repeats another at any level is set aside at all of them.
+    A level whose samples are all one vector (the first token's embedding), or where more than 5 %
+    of the samples that differ elsewhere coincide (the last token's), is a set of single points:
+    constant, its dimension is 0. Of the other levels' samples, one that repeats another at any
+    level is set aside at all of them.
 
     Args:
         hidden_states: One matrix per level, the same samples in the same order.
@@ -154,13 +156,15 @@ def _varying_levels(
     # Samples alike at every level are one text given often, and say nothing about a level.
     num_texts = len(np.unique(np.stack(list(copies.values())), axis=1).T)
     values = {i: len(np.unique(first)) for i, first in copies.items()}
-    varying = [i for i, count in values.items() if 2 * count >= num_texts]
+    fewest = (1 - MAX_SHARE_SET_ASIDE) * num_texts
+    varying = [i for i, count in values.items() if count >= fewest]
     constant = [i for i in range(len(states)) if i not in varying]
     if constant:
         listed = ", ".join(f"{level_names[i]!r} ({values.get(i, 1)})" for i in constant)
         warnings.warn(
-            f"The dimension is 0 at levels that take few values over {num_texts} distinct"
-            f" samples: {listed}. That is usual for embeddings pooled at the first or last token.",
+            f"The dimension is 0 at levels whose states repeat over {num_texts} distinct samples"
+            f" (values taken): {listed}. That is usual for embeddings pooled at the first or last"
+            " token; the rules count no growth out of such a level.",
             ConstantStatesWarning,
             stacklevel=3,
         )
