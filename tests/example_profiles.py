@@ -37,7 +37,7 @@ def make_profile(
         levels=("embeddings", *blocks),
         blocks=blocks,
         modules=tuple(modules),
-        fingerprint={"model_type": "none", "architecture": "0", "weights": None},
+        fingerprint={"model_type": "none", "architecture": "0"},
         pooling="mean",
         discard_fraction=0.1,
         seed=0,

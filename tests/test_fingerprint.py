@@ -64,20 +64,31 @@ def test_head_is_free():
     assert model_fingerprint(classifier) == model_fingerprint(classifier.bert)
 
 
-def test_weights_are_strided_over_the_whole_embedding():
+def test_weights_are_strided_over_the_first_rows_and_the_last_module():
     model = tiny_bert()
+    fingerprint = model_fingerprint(model)
     embedding = model.embeddings.word_embeddings.weight
-    assert model_fingerprint(model)["weights"] == embedding.flatten()[:: 64 * 32 // 32].tolist()
-    assert len(model_fingerprint(tiny_vit())["weights"]) == 32
+    last = model.encoder.layer[2].output.dense.weight
+    assert fingerprint["embedding_weights"] == embedding.flatten()[:: 64 * 32 // 32].tolist()
+    assert fingerprint["block_weights"] == last.flatten()[:: 32 * 64 // 32].tolist()
+    assert len(model_fingerprint(tiny_vit())["embedding_weights"]) == 32
 
 
 def test_weights_that_cannot_be_read_are_left_out():
     model = tiny_llama()
     fingerprint = model_fingerprint(model)
     on_meta = copy.deepcopy(model).to("meta")
-    assert model_fingerprint(on_meta) == {**fingerprint, "weights": None}
+    unread = {"embedding_weights": None, "block_weights": None}
+    assert model_fingerprint(on_meta) == fingerprint | unread
     check_fingerprint(on_meta, fingerprint)
     check_fingerprint(model, model_fingerprint(on_meta))
+
+
+def test_a_token_added_at_the_end_of_a_large_vocabulary_changes_nothing():
+    model = tiny_llama(vocab_size=1200)
+    fingerprint = model_fingerprint(model)
+    model.resize_token_embeddings(1201)
+    assert model_fingerprint(model) == fingerprint
 
 
 def test_another_type_or_depth_is_another_model():
@@ -102,14 +113,25 @@ def test_same_shapes_of_another_type_are_another_model():
         check_fingerprint(tiny_bert(), model_fingerprint(tiny_roberta()))
 
 
-def test_other_weights_are_another_model():
+def test_other_embeddings_are_another_model():
     model = tiny_llama()
     fingerprint = model_fingerprint(model)
     with torch.no_grad():
         model.embed_tokens.weight[4] += 0.5  # sample 2 is entry 128, row 4
-    was, now = fingerprint["weights"][2], fingerprint["weights"][2] + 0.5
-    expected = f"sample 2 of its input embedding was {was:g} and is {now:g} here; measure"
+    was = fingerprint["embedding_weights"][2]
+    expected = f"sample 2 of its input embedding was {was:g} and is {was + 0.5:g} here; measure"
     with pytest.raises(ModelMismatchError, match=expected):
+        check_fingerprint(model, fingerprint)
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_blocks_of_other_weights_are_another_model(name):
+    model = TINY_MODELS[name]()
+    fingerprint = model_fingerprint(model)
+    last = find_architecture(model).modules[-1].name
+    with torch.no_grad():
+        model.get_submodule(last).weight.mul_(1.5)
+    with pytest.raises(ModelMismatchError, match="other weights: sample 0 of its last block was"):
         check_fingerprint(model, fingerprint)
 
 

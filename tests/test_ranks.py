@@ -102,7 +102,8 @@ def test_lora_alpha_belongs_to_the_largest_rank():
 
 
 @pytest.mark.parametrize(
-    ("target_modules", "count"), [("attention", 4), ("all-linear", 5), (["query", "up"], 2)]
+    ("target_modules", "count"),
+    [("attention", 4), ("all-linear", 5), (["query", "up"], 2), (["bert.layer.0.key"], 1)],
 )
 def test_target_modules(target_modules, count):
     plan = plan_ranks(make_profile([5, 6]), target_modules=target_modules)
@@ -154,7 +155,11 @@ def test_file_with_a_missing_field_is_refused(tmp_path):
         ({"min_rank": 33}, RankError, "min_rank 33 is above 32"),
         ({"max_rank": 64}, RankError, "max_rank 64 is above 32"),
         ({"target_modules": ["qeury"]}, RankError, "'qeury'. Did you mean 'query'.*key, output"),
-        ({"target_modules": []}, RankError, "target_modules is empty"),
+        (
+            {"target_modules": []},
+            RankError,
+            r"target_modules \[\] selects none of the 5 .*key, output",
+        ),
     ],
 )
 def test_what_cannot_be_planned(arguments, error, message):

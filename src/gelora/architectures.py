@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -25,6 +25,7 @@ from gelora.module_tree import (
     has_attention,
     outermost_lists,
     projections,
+    without_adapter,
     without_wrapper,
 )
 
@@ -40,6 +41,8 @@ ROLE_NAMES: Mapping[Role, frozenset[str]] = {
 }
 
 NUM_WEIGHTS = 32
+# New tokens are added at the end of a vocabulary, and must not shift the entries sampled.
+NUM_ROWS = 1000
 # bfloat16 keeps 8 significant bits: rounding moves a weight by up to 2^-8 of itself.
 WEIGHT_RTOL = 2.0**-7
 WEIGHT_ATOL = 1e-6
@@ -146,7 +149,8 @@ def model_fingerprint(model: nn.Module) -> dict[str, Any]:
 
     Returns:
         `model_type`; `num_blocks`; `architecture`, a SHA-256 of the paths and shapes of all
-        modules in the blocks; `weights`, 32 evenly spaced entries of the input embedding, or None
+        modules in the blocks; `embedding_weights` and `block_weights`, 32 evenly spaced entries
+        of the input embedding's first 1,000 rows and of the last block's last module, or None
         where they cannot be read (on the meta device, quantised).
 
     Raises:
@@ -160,7 +164,8 @@ def model_fingerprint(model: nn.Module) -> dict[str, Any]:
         "model_type": config.model_type if config else type(backbone).__name__,
         "num_blocks": len(found.blocks),
         "architecture": content_hash({"blocks": found.blocks, "modules": shapes}),
-        "weights": _weight_sample(backbone),
+        "embedding_weights": _sample(input_embedding(backbone)[:NUM_ROWS]),
+        "block_weights": _sample(_last_weight(backbone, found)),
     }
 
 
@@ -182,14 +187,15 @@ def check_fingerprint(model: nn.Module, expected: Mapping[str, Any]) -> None:
             f"The profile or plan was made for a {theirs}, and this is a {ours}"
             f"{' with other modules or shapes' if theirs == ours else ''}: measure this model."
         )
-    pairs = zip(expected.get("weights") or (), actual["weights"] or (), strict=False)
-    for index, (theirs, ours) in enumerate(pairs):
-        if abs(theirs - ours) > WEIGHT_RTOL * max(abs(theirs), abs(ours)) + WEIGHT_ATOL:
-            raise ModelMismatchError(
-                f"The profile or plan was made for a {_describe(expected)} with other weights: "
-                f"sample {index} of its input embedding was {theirs:g} and is {ours:g} here; "
-                "measure this model."
-            )
+    for name, where in (("embedding_weights", "input embedding"), ("block_weights", "last block")):
+        pairs = zip(expected.get(name) or (), actual[name] or (), strict=False)
+        for index, (theirs, ours) in enumerate(pairs):
+            if abs(theirs - ours) > WEIGHT_RTOL * max(abs(theirs), abs(ours)) + WEIGHT_ATOL:
+                raise ModelMismatchError(
+                    f"The profile or plan was made for a {_describe(expected)} with other weights: "
+                    f"sample {index} of its {where} was {theirs:g} and is {ours:g} here; "
+                    "measure this model."
+                )
 
 
 def input_embedding(backbone: nn.Module) -> nn.Parameter:
@@ -263,12 +269,18 @@ def _is_causal(backbone: nn.Module, blocks: list[str]) -> bool:
     )
 
 
-def _weight_sample(backbone: nn.Module) -> list[float] | None:
-    weight = input_embedding(backbone).detach().flatten()
-    if weight.is_meta or not weight.is_floating_point():
+def _last_weight(backbone: nn.Module, architecture: Architecture) -> Tensor | None:
+    """Return the weight of the last block's last module, if it has a plain one."""
+    module = without_adapter(backbone.get_submodule(architecture.modules[-1].name))
+    return dict(module.named_parameters(recurse=False)).get("weight")
+
+
+def _sample(weight: Tensor | None) -> list[float] | None:
+    if weight is None or weight.is_meta or not weight.is_floating_point():
         return None
-    indices = torch.arange(NUM_WEIGHTS, device=weight.device) * weight.numel() // NUM_WEIGHTS
-    return weight[indices].float().tolist()
+    flat = weight.detach().flatten()
+    indices = torch.arange(NUM_WEIGHTS, device=flat.device) * flat.numel() // NUM_WEIGHTS
+    return flat[indices].float().tolist()
 
 
 def _describe(fingerprint: Mapping[str, Any]) -> str:

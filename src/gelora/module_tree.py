@@ -69,10 +69,11 @@ def has_attention(blocks: nn.ModuleList) -> bool:
 def _children(module: nn.Module, path: str) -> Iterator[tuple[str, str, nn.Module]]:
     """Yield name, path and module of every child, adapters taken off."""
     for name, child in module.named_children():
-        yield name, f"{path}.{name}" if path else name, _without_adapter(child)
+        yield name, f"{path}.{name}" if path else name, without_adapter(child)
 
 
-def _without_adapter(module: nn.Module) -> nn.Module:
+def without_adapter(module: nn.Module) -> nn.Module:
+    """Return the module that an adapter was put on, or the module itself."""
     if isinstance(module, BaseTunerLayer):
         return module.get_base_layer()
     if isinstance(module, ModulesToSaveWrapper):

@@ -17,32 +17,40 @@ def select_modules(
     Args:
         modules: All modules of all blocks.
         target_modules: "attention", "all-linear", or names: each is a module's path or the end
-            of one at a dot, as in PEFT's LoraConfig.
+            of one at a dot, as in a list for PEFT's LoraConfig (regular expressions are not read).
 
     Raises:
         RankError: A name matches no module, or nothing is selected.
     """
     if target_modules == "all-linear":
-        return tuple(modules)
-    if target_modules == "attention":
-        return tuple(module for module in modules if module.role in ATTENTION_ROLES)
-    names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    for name in names:
-        if not any(_ends_with(module.name, name) for module in modules):
-            raise RankError(_unknown(name, modules))
-    chosen = tuple(m for m in modules if any(_ends_with(m.name, name) for name in names))
+        chosen = tuple(modules)
+    elif target_modules == "attention":
+        chosen = tuple(module for module in modules if module.role in ATTENTION_ROLES)
+    else:
+        names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+        for name in names:
+            if not any(_is_named(module.name, name) for module in modules):
+                raise RankError(_unknown(name, modules))
+        chosen = tuple(m for m in modules if any(_is_named(m.name, name) for name in names))
     if not chosen:
-        raise RankError("target_modules is empty: name at least one module, or 'attention'.")
+        raise RankError(
+            f"target_modules {target_modules!r} selects none of the {len(modules)} modules of the "
+            f"blocks: name some of {', '.join(_last_names(modules))}."
+        )
     return chosen
 
 
-def _ends_with(path: str, name: str) -> bool:
-    return path == name or path.endswith(f".{name}")
+def _is_named(path: str, name: str) -> bool:
+    """Whether a name is the end of a path, or a path from a model whose backbone has a prefix."""
+    return f".{path}".endswith(f".{name}") or name.endswith(f".{path}")
+
+
+def _last_names(modules: Sequence[BlockModule]) -> list[str]:
+    return sorted({module.name.rsplit(".", 1)[-1] for module in modules})
 
 
 def _unknown(name: str, modules: Sequence[BlockModule]) -> str:
-    """Say which names there are: those inside the first block, each once."""
-    seen = sorted({module.name.rsplit(".", 1)[-1] for module in modules})
+    seen = _last_names(modules)
     near = difflib.get_close_matches(name, seen, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (

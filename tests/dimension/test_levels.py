@@ -123,9 +123,7 @@ def test_no_increment_belongs_to_the_start_of_a_stack(seed: int) -> None:
 def test_a_constant_level_has_dimension_0_and_says_so(seed: int) -> None:
     states = residual_chain(200, 2, seed=seed)
     states.insert(0, torch.full((200, 48), 0.3))
-    with pytest.warns(
-        ConstantStatesWarning, match=r"200 distinct samples .*: 'level 0' \(1\)\."
-    ):
+    with pytest.warns(ConstantStatesWarning, match=r"200 distinct samples .*: 'level 0' \(1\)\."):
         estimates = estimate_levels(states, level_names=names(states))
     assert estimates.constant_levels == (0,)
     assert estimates.log_mu_quantiles[0] == ()

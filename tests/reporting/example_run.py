@@ -43,7 +43,7 @@ def example_profile(
             for index, name in enumerate(blocks)
             for role in ("query", "key", "value", "output")
         ),
-        fingerprint={"model_type": "roberta", "architecture": "ab" * 32, "weights": None},
+        fingerprint={"model_type": "roberta", "architecture": "ab" * 32},
         pooling="mean",
         discard_fraction=0.1,
         seed=42,

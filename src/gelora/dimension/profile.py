@@ -68,7 +68,7 @@ class DimensionProfile:
             "decoder.embeddings" where there are two stacks).
         blocks: Path of every block from the backbone's root, in the order they run.
         modules: Every Linear and Conv1D of every block.
-        fingerprint: Tells the model: type, architecture hash and a sample of its weights.
+        fingerprint: Tells the model: type, architecture hash and samples of its weights.
         pooling: How a sequence became one vector: "mean", "last" or "first".
         discard_fraction: Share of the largest ratios that the line fit left out.
         seed: Seed that chose the texts.
