@@ -19,6 +19,7 @@ LAYERS = {
     "errors": 0,
     "artifacts": 0,
     "dimension": 1,
+    "advice": 1,
     "allocation": 1,
     "targets": 1,
     "ranks": 1,

@@ -43,13 +43,13 @@ def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
     make_profile(FLAT).save_pretrained(tmp_path)
     assert main(["plan", "--output_dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "The dimension grows by less than one in 3 of 3 blocks, so the paper's rule gives them "
-        "rank 1, the least there is. To spend more parameters by the same growth: --rank_rule "
-        "budget --budget r=8, with --overwrite or in another --output_dir."
+        "The dimension hardly grows in 3 of 3 blocks, so the paper's rule gives them rank 1, the "
+        "least there is. For a larger adapter, shared out by the same growth, give a budget: "
+        "--budget r=8."
     )
-    budget = ["--rank_rule", "budget", "--budget", "r=8", "--overwrite"]
+    budget = ["--budget", "r=8", "--overwrite"]
     assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
-    assert "grows by less" not in capsys.readouterr().out
+    assert "hardly grows" not in capsys.readouterr().out
     assert sum(RankPlan.from_pretrained(tmp_path).ranks) == 24
 
 

@@ -2,11 +2,8 @@
 
 from dataclasses import replace
 
-import pytest
-
 from example_profiles import make_profile
-from gelora.cli.tables import dimension_table, metrics_table, metrics_text, rank_advice, table
-from gelora.ranks import plan_ranks
+from gelora.cli.tables import dimension_table, metrics_table, metrics_text, table
 
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
 PAYLOAD = {
@@ -51,20 +48,3 @@ def test_metrics_without_baselines():
 def test_no_validation_texts_is_said():
     text = metrics_text({**PAYLOAD, "metrics": {}})
     assert text.startswith("There are no validation texts to evaluate on.\n12,345")
-
-
-@pytest.mark.parametrize(
-    ("dimensions", "arguments", "said"),
-    [
-        ((5, 5, 5, 5, 5), {}, "in 4 of 4 blocks"),
-        ((5, 9, 9, 9, 9), {}, "in 3 of 4 blocks"),
-        ((5, 9, 13, 13, 13), {}, ""),
-        ((5, 5, 5, 5, 5), {"budget": "r=1"}, ""),
-        ((5, 5, 5, 5, 5), {"min_rank": 2}, ""),
-    ],
-)
-def test_rank_one_is_said_only_of_the_papers_rule(dimensions, arguments, said):
-    plan = plan_ranks(make_profile(tuple(map(float, dimensions))), **arguments)
-    advice = rank_advice(plan)
-    assert said in advice
-    assert bool(said) == bool(advice)

@@ -144,7 +144,7 @@ def test_rank_one_everywhere_is_said_and_a_budget_offered(tmp_path):
     folder = tmp_path / "my run"
     write_example_run(folder, profile=example_profile(growth=0.05))
     page = Page(write_report(folder).read_text())
-    assert "The paper's rule asks for rank 1 in 12 of 12 blocks" in page.text
+    assert "hardly grows in 12 of 12 blocks" in page.text
     command = f"--budget r=8 --profile '{folder}' --output_dir '{folder}-r8'"
     assert f"gelora plan --rank_rule budget {command}" in page.code
 

@@ -79,14 +79,6 @@ def test_share_of_parameters_is_of_all_the_blocks_weights():
     assert "2.1 % of the blocks' weights" in wording._rank_sentence(profile, plan)
 
 
-def test_rank_one_is_said_plainly_and_only_where_it_holds():
-    flat = plan_ranks(example_profile(growth=0.05))
-    assert set(flat.ranks) == {1}
-    assert wording.rank_one_notice(flat).startswith("The paper's rule asks for rank 1 in 12 of 12")
-    assert not wording.rank_one_notice(plan_ranks(example_profile(growth=3.0)))
-    assert not wording.rank_one_notice(plan_ranks(example_profile(growth=0.05), budget="r=1"))
-
-
 def test_samples_and_copies_are_counted():
     sentence = wording.samples_sentence(example_profile())
     assert "Of 4,000 texts, 120 exact copies and 9 copies up to rounding" in sentence

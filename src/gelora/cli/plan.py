@@ -4,11 +4,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from gelora.advice import plan_advice
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
 from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.record import forget, write_config
-from gelora.cli.tables import rank_advice, rank_table
+from gelora.cli.tables import rank_table
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
@@ -77,9 +78,8 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
 
 
 def plan_text(planned: RankPlan, profile: DimensionProfile) -> str:
-    """Return the table of ranks and, if there is something to know about them, a sentence."""
-    advice = rank_advice(planned)
-    return f"{rank_table(planned, profile)}\n{advice}".rstrip()
+    """Return the table of ranks and what there is to know about them."""
+    return "\n".join([rank_table(planned, profile), *plan_advice(planned, profile)])
 
 
 def _exists(path: Path, difference: str = "") -> OutputExistsError:

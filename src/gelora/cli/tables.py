@@ -62,19 +62,6 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
     return table(headings, [*rows, total])
 
 
-def rank_advice(plan: RankPlan) -> str:
-    """Say so if the paper's rule asks for rank 1 nearly everywhere, and what to do; else ''."""
-    adapted = [rank for rank in plan.ranks if rank > 0]
-    ones = sum(rank == 1 for rank in adapted)
-    if plan.rule != "paper" or ones < 0.75 * len(adapted):
-        return ""
-    return (
-        f"The dimension grows by less than one in {ones} of {len(adapted)} blocks, so the paper's "
-        "rule gives them rank 1, the least there is. To spend more parameters by the same growth: "
-        "--rank_rule budget --budget r=8, with --overwrite or in another --output_dir."
-    )
-
-
 def metrics_table(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a row for every metric: the adapter's value, and each baseline's beside it.
 

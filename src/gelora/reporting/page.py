@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gelora.advice import asks_for_rank_one, plan_advice
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
 from gelora.reporting import figures, wording
@@ -73,7 +74,8 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         headline=wording.headline(run),
         rows=_block_rows(run),
         modules_note=_modules_note(run),
-        rank_one_notice=wording.rank_one_notice(plan),
+        advice=plan_advice(plan, profile),
+        offers_budget=asks_for_rank_one(plan),
         samples=wording.samples_sentence(profile),
         constant=wording.constant_sentence(profile),
         agreement=wording.agreement_sentence(profile),

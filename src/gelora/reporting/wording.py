@@ -142,20 +142,6 @@ def _join(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
-def rank_one_notice(plan: RankPlan) -> str:
-    """Return what to say if the rule asks for rank 1 almost everywhere, otherwise ""."""
-    adapted = [rank for rank in plan.ranks if rank > 0]
-    ones = adapted.count(1)
-    if plan.rule != "paper" or ones < 0.75 * len(adapted):
-        return ""
-    return (
-        f"The paper's rule asks for rank 1 in {ones} of {len(adapted)} blocks, because the "
-        "dimension hardly grows there, or falls. That is what was measured on these texts, not a "
-        "fault. For a larger adapter, shared out in proportion to the growth of "
-        "the dimension, give a budget:"
-    )
-
-
 def samples_sentence(profile: DimensionProfile) -> str:
     """Return how many texts the estimates rest on, and which were set aside."""
     copies = profile.num_duplicates + profile.num_near_duplicates
