@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import EvaConfig, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
@@ -127,6 +127,7 @@ def test_conv1d_is_declared_as_stored_transposed():
     [
         ({"r": 8}, "plan decides r: plan again"),
         ({"target_modules": ["query"], "lora_alpha": 1}, "decides lora_alpha, target_modules"),
+        ({"init_lora_weights": "eva"}, r"unless eva_config=EvaConfig\(rho=1.0\), and got rho=2.0"),
         ({"init_lora_weights": "orthogonal"}, "orthogonal' needs even ranks and .* has 1"),
     ],
 )
@@ -139,7 +140,7 @@ def test_refused_arguments(arguments, message):
 def test_lora_ga_needs_twice_the_rank():
     model = tiny_bert()
     plan = plan_ranks(profile_of(model), min_rank=17)
-    with pytest.raises(RankError, match="twice the rank 17 of .*32 by 32"):
+    with pytest.raises(RankError, match="twice the rank, 17, of .* side, 32"):
         lora_config(plan, model, init_lora_weights="lora_ga")
 
 
@@ -186,6 +187,30 @@ def test_verify_notices_a_missing_tensor(tmp_path):
     save_file(dict(sorted(tensors.items())[2:]), path)
     with pytest.raises(RankError, match="1 planned modules have no adapter"):
         verify_saved_ranks(tmp_path, plan)
+
+
+def test_eva_keeps_the_ranks_with_rho_1():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    eva = {"init_lora_weights": "eva", "eva_config": EvaConfig(rho=1.0)}
+    config = lora_config(plan, model, **eva)
+    verify_ranks(get_peft_model(model, config, low_cpu_mem_usage=True), plan)
+
+
+def test_an_adapter_added_by_transformers_is_verified_too():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    model.add_adapter(lora_config(plan, model))
+    verify_ranks(model, plan)
+
+
+def test_quantised_linears_are_sized_by_their_attributes():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    for layer in model.encoder.layer:
+        packed = layer.attention.self.query
+        del packed.weight  # what packed formats keep elsewhere
+    assert lora_config(plan, model).r == 4
 
 
 def test_logits_survive_a_round_trip(tmp_path):

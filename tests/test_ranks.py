@@ -1,6 +1,5 @@
 """The rules: what they must satisfy for any profile, then the paper's arithmetic by hand."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -101,6 +100,11 @@ def test_lora_alpha_belongs_to_the_largest_rank():
     assert plan.alphas["layer.1.query"] == 4
 
 
+@pytest.mark.parametrize("budget", [2048, 2048.0, "2048", "2_048", "2,048", "2.048e3", "r = 8"])
+def test_ways_to_write_a_budget(budget):
+    assert plan_ranks(make_profile([5, 6]), budget=budget).budget == 2048
+
+
 @pytest.mark.parametrize(
     ("target_modules", "count"),
     [("attention", 4), ("all-linear", 5), (["query", "up"], 2), (["bert.layer.0.key"], 1)],
@@ -126,19 +130,41 @@ def test_plan_and_profile_survive_their_files(tmp_path):
     assert plan.profile_hash == DimensionProfile.from_pretrained(tmp_path).content_hash()
 
 
-def test_file_with_a_missing_field_is_refused(tmp_path):
-    path = plan_ranks(make_profile([5, 6])).save_pretrained(tmp_path)
-    payload = json.loads(path.read_text())
-    del payload["alphas"]
-    path.write_text(json.dumps(payload))
-    with pytest.raises(ArtifactError, match="rank plan lacks or mistypes a field: .*alphas"):
-        RankPlan.from_pretrained(tmp_path)
-    path = make_profile([5, 6]).save_pretrained(tmp_path)
-    payload = json.loads(path.read_text())
-    del payload["dimensions"]
-    path.write_text(json.dumps(payload))
-    with pytest.raises(ArtifactError, match="profile lacks or mistypes a field: 'dimensions'"):
-        DimensionProfile.from_pretrained(tmp_path)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alphas": None}, "rank plan lacks or mistypes a field: .*NoneType"),
+        ({"alpha_per_rank": "x"}, "rank plan lacks or mistypes a field: .*'x'"),
+        ({"colour": "red"}, "rank plan lacks or mistypes a field: .*colour"),
+    ],
+)
+def test_a_plan_of_the_wrong_shape_is_refused(change, message):
+    with pytest.raises(ArtifactError, match=message):
+        RankPlan.from_dict(plan_ranks(make_profile([5, 6])).to_dict() | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modules": None}, "profile lacks or mistypes a field: .*NoneType"),
+        ({"other_estimates": {"x": 3}}, "profile lacks or mistypes a field"),
+        ({"dimensions": [1.0]}, r"2 levels and 1 blocks, and twonn_line has \(1, 2\) and \(1, 1\)"),
+        ({"blocks": ["a"]}, "blocks that are not among its levels"),
+    ],
+)
+def test_a_profile_of_the_wrong_shape_is_refused(change, message):
+    with pytest.raises(ArtifactError, match=message):
+        DimensionProfile.from_dict(make_profile([5, 6]).to_dict() | change)
+
+
+def test_a_missing_field_is_named():
+    for cls, payload, name in (
+        (DimensionProfile, make_profile([5, 6]).to_dict(), "dimensions"),
+        (RankPlan, plan_ranks(make_profile([5, 6])).to_dict(), "alphas"),
+    ):
+        del payload[name]
+        with pytest.raises(ArtifactError, match=f"lacks or mistypes a field: '{name}'"):
+            cls.from_dict(payload)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +175,10 @@ def test_file_with_a_missing_field_is_refused(tmp_path):
         ({"rounding": "off"}, ConfigError, "no rounding 'off'.*nearest, up, down"),
         ({"budget": "r=0"}, ConfigError, "budget 'r=0' is neither"),
         ({"budget": "8k"}, ConfigError, "budget '8k' is neither"),
+        ({"budget": float("inf")}, ConfigError, "budget inf is neither"),
+        ({"budget": 2.5}, ConfigError, "budget 2.5 is neither"),
+        ({"alpha_per_rank": 0}, ConfigError, "alpha_per_rank is 0; it must be a positive"),
+        ({"lora_alpha": float("nan")}, ConfigError, "lora_alpha is nan; it must be a positive"),
         ({"budget": 255}, RankError, "budget of 255 parameters is below the 256 that rank 1"),
         ({"min_rank": 0}, RankError, "min_rank is 0"),
         ({"min_rank": 4, "max_rank": 3}, RankError, "max_rank 3 is below min_rank 4"),

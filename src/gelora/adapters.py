@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from gelora.architectures import check_fingerprint, find_architecture
 from gelora.errors import ModelMismatchError, RankError
+from gelora.module_tree import without_wrapper
 from gelora.ranks import RankPlan, whole
 
 PATTERN_ARGUMENTS = frozenset(
@@ -49,10 +50,15 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     if decided:
         raise RankError(f"The plan decides {', '.join(decided)}: plan again instead of passing it.")
     modules = dict(model.named_modules())
-    prefix = find_architecture(model).prefix
+    architecture = find_architecture(model)
+    prefix = architecture.prefix
     ranks = {f"{prefix}{name}": int(rank) for name, rank in plan.modules.items()}
+    sides = {
+        f"{prefix}{module.name}": min(module.in_features, module.out_features)
+        for module in architecture.modules
+    }
     _check_names(ranks, modules)
-    _check_initialisation(ranks, modules, lora_arguments.get("init_lora_weights", True))
+    _check_initialisation(ranks, sides, lora_arguments)
 
     def alpha(rank: int) -> int | float:
         rooted = math.sqrt(rank) if lora_arguments.get("use_rslora", False) else rank
@@ -71,11 +77,11 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     )
 
 
-def verify_ranks(model: PeftModel, plan: RankPlan, *, adapter_name: str = "default") -> None:
+def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "default") -> None:
     """Check that every planned module, and no other, has its planned rank and scale.
 
     Args:
-        model: The wrapped model.
+        model: The model with its adapter, as a PeftModel or after `model.add_adapter`.
         plan: What it should have.
         adapter_name: Which of the model's adapters to read.
 
@@ -84,7 +90,7 @@ def verify_ranks(model: PeftModel, plan: RankPlan, *, adapter_name: str = "defau
     """
     found = {
         name: (layer.r[adapter_name], layer.scaling[adapter_name])
-        for name, layer in model.get_base_model().named_modules()
+        for name, layer in without_wrapper(model).named_modules()
         if isinstance(layer, LoraLayer) and adapter_name in layer.r
     }
     prefix = find_architecture(model).prefix
@@ -166,35 +172,37 @@ def _dot_suffixes(paths: Collection[str], endings: Collection[str]) -> tuple[str
 
 
 def _check_initialisation(
-    ranks: Mapping[str, int], modules: Mapping[str, nn.Module], init: object
+    ranks: Mapping[str, int], sides: Mapping[str, int], lora_arguments: Mapping[str, Any]
 ) -> None:
-    """Refuse what PEFT would only trip over later, or not notice at all."""
+    """Refuse what PEFT would only trip over later, or not notice at all.
+
+    Args:
+        ranks: By full name.
+        sides: The smaller side of each module's matrix.
+        lora_arguments: As given to `lora_config`.
+    """
+    init = lora_arguments.get("init_lora_weights", True)
+    eva = lora_arguments.get("eva_config")
+    if init == "eva" and (eva is None or eva.rho != 1):
+        raise RankError(
+            "init_lora_weights='eva' moves ranks between modules unless eva_config=EvaConfig("
+            f"rho=1.0), and got rho={2.0 if eva is None else eva.rho}."
+        )
     for name, rank in ranks.items():
-        weight_sides = _sides(modules[name])
-        if rank > min(weight_sides):
+        if rank > sides[name]:
             raise RankError(
-                f"{name} is {weight_sides[0]} by {weight_sides[1]}: rank {rank} is above it."
+                f"Rank {rank} of {name} is above the smaller side of it, {sides[name]}."
             )
         if init == "orthogonal" and rank % 2:
             raise RankError(
                 f"init_lora_weights='orthogonal' needs even ranks and {name} has {rank}; choose "
                 "another initialisation."
             )
-        if init == "lora_ga" and 2 * rank > min(weight_sides):
+        if init == "lora_ga" and 2 * rank > sides[name]:
             raise RankError(
-                f"init_lora_weights='lora_ga' needs twice the rank {rank} of {name} within its "
-                f"{weight_sides[0]} by {weight_sides[1]} matrix; lower max_rank."
+                f"init_lora_weights='lora_ga' needs twice the rank, {rank}, of {name} within its "
+                f"smaller side, {sides[name]}; lower max_rank."
             )
-
-
-def _sides(module: nn.Module) -> tuple[int, int]:
-    """Return a module's (in, out); Conv1D stores its weight as (in, out)."""
-    if isinstance(module, Conv1D):
-        return module.nx, module.nf
-    if isinstance(module, nn.Linear):  # quantised linears are subclasses, their weights packed
-        return module.in_features, module.out_features
-    weight = module.get_parameter("weight")
-    return weight.shape[1], weight.shape[0]
 
 
 def adapter_parameters(model: nn.Module) -> int:

@@ -48,7 +48,7 @@ def encode_texts(
         ConfigError: The length leaves no room for text.
         DataError: The texts are none, not text, empty, or not in the model's vocabulary.
     """
-    _check_texts(texts)
+    texts = _as_list(texts)
     drawn = _draw(len(texts), num_samples, seed)
     chosen = [texts[i] for i in drawn]
     is_pair = not isinstance(chosen[0], str)
@@ -100,10 +100,12 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {"input_ids": token, "attention_mask": 0, "token_type_ids": types}
 
 
-def _check_texts(texts: Texts) -> None:
-    if isinstance(texts, str):
+def _as_list(given: Texts) -> list[str] | list[tuple[str, str]]:
+    """Return the texts as a list, whatever holds them (a column of a table, say), checked."""
+    if isinstance(given, str):
         raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
-    if not len(texts):
+    texts = list(given)
+    if not texts:
         raise DataError("There are no texts to measure.")
     single = isinstance(texts[0], str)
     wrong = [i for i, text in enumerate(texts) if not (_is_text if single else _is_pair)(text)]
@@ -113,6 +115,7 @@ def _check_texts(texts: Texts) -> None:
             f", the first at index {wrong[0]}: {texts[wrong[0]]!r}. Give texts that are all "
             "strings, or all pairs of strings."
         )
+    return texts  # pyright: ignore[reportReturnType] - what was just checked
 
 
 def _is_text(text: object) -> bool:

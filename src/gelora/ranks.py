@@ -76,8 +76,11 @@ class RankPlan:
         try:
             for name in ("blocks", "bounds", "ranks", "parameters"):
                 values[name] = tuple(values[name])
+            for name in ("modules", "alphas", "fingerprint"):
+                values[name] = dict(values[name])
+            values["alpha_per_rank"] = float(values["alpha_per_rank"])
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"The rank plan lacks or mistypes a field: {error}.") from error
 
     def content_hash(self) -> str:
@@ -104,7 +107,7 @@ def plan_ranks(
     profile: DimensionProfile,
     *,
     rule: str = "paper",
-    budget: int | str | None = None,
+    budget: float | str | None = None,
     rounding: str = "nearest",
     min_rank: int = 1,
     max_rank: int | None = None,
@@ -143,10 +146,12 @@ def plan_ranks(
     Raises:
         RankError: Unknown modules, limits that contradict each other or exceed every matrix, or
             a budget below the cost of `min_rank` everywhere.
-        ConfigError: An unknown rule or rounding, or a budget that cannot be read.
+        ConfigError: An unknown rule or rounding, a budget that cannot be read, or a scale that is
+            not positive.
     """
     rule = "budget" if budget is not None else rule
     _check_choices(rule, rounding, budget)
+    _check_scale(alpha_per_rank=alpha_per_rank, lora_alpha=lora_alpha)
     targets = select_modules(profile.modules, target_modules)
     per_block = [[m for m in targets if m.block == i] for i in range(len(profile.blocks))]
     limits = [_largest_rank(modules) for modules in per_block]
@@ -216,8 +221,13 @@ def growths(profile: DimensionProfile) -> tuple[float, ...]:
 
 
 def whole(number: float) -> int | float:
-    """Return an int where the number is one: PEFT takes floats, other readers want ints."""
-    return int(number) if float(number).is_integer() else float(number)
+    """Return an int where the number is one, but for rounding: other readers than PEFT want ints.
+
+    >>> whole(16 / 49 * 49), whole(1.5)
+    (16, 1.5)
+    """
+    nearest = round(number)
+    return nearest if math.isclose(number, nearest, rel_tol=1e-9) else float(number)
 
 
 def _parameters(modules: Sequence[BlockModule], rank: float) -> float:
@@ -235,19 +245,29 @@ def _clamp(rank: int, low: int, high: int) -> int:
     return min(max(rank, low), high)
 
 
-def _parse_budget(budget: int | str | None, targets: Sequence[BlockModule]) -> int:
+def _parse_budget(budget: float | str | None, targets: Sequence[BlockModule]) -> int:
     """Return the budget in parameters; "r=8" costs what uniform LoRA of rank 8 costs."""
-    text = str(budget).strip()
+    text = str(budget).replace(" ", "").replace(",", "").lower()
     number = text.removeprefix("r=")
-    if not number.isdecimal() or int(number) == 0:
+    try:
+        value = float(number)  # reads 300_000, 3e5 and 300000.0 alike
+    except ValueError:
+        value = math.nan
+    if not (value >= 1 and value.is_integer()):
         raise ConfigError(
             f"The budget {budget!r} is neither a positive number of parameters nor of the form "
             "'r=8'."
         )
-    return int(_parameters(targets, int(number))) if text.startswith("r=") else int(number)
+    return int(_parameters(targets, value)) if text.startswith("r=") else int(value)
 
 
-def _check_choices(rule: str, rounding: str, budget: int | str | None) -> None:
+def _check_scale(**scales: float | None) -> None:
+    for name, scale in scales.items():
+        if scale is not None and not (scale > 0 and math.isfinite(scale)):
+            raise ConfigError(f"{name} is {scale}; it must be a positive number.")
+
+
+def _check_choices(rule: str, rounding: str, budget: float | str | None) -> None:
     if rule not in RULES:
         raise ConfigError(f"There is no rank rule {rule!r}; the rules are {', '.join(RULES)}.")
     if rounding not in ROUNDINGS:

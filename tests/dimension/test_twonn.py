@@ -168,8 +168,8 @@ def test_values_that_are_not_finite() -> None:
     ("arguments", "message"),
     [
         ({"method": "mle"}, "'line' or 'likelihood'; got 'mle'"),
-        ({"discard_fraction": 1.0}, "below 1; got 1.0"),
-        ({"discard_fraction": -0.1}, "at least 0 and below 1; got -0.1"),
+        ({"discard_fraction": 1.0}, "between 0 and 0.9; got 1.0"),
+        ({"discard_fraction": -0.1}, "between 0 and 0.9; got -0.1"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, message: str) -> None:

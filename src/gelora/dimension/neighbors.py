@@ -92,9 +92,8 @@ def as_tensor(points: np.ndarray | Tensor, *, where: str = "") -> Tensor:
     num_infinite = int(values.isinf().sum())
     if num_nan or num_infinite:
         raise NonFiniteStatesError(
-            f"{num_nan} NaN and {num_infinite} infinite values among {values.numel()}"
-            f" ({str(values.dtype).removeprefix('torch.')}){where}. If the model runs in float16,"
-            " its states overflowed: load it in bfloat16 or float32."
+            f"{num_nan} NaN and {num_infinite} infinite values among {values.numel()}{where}. If"
+            " the model runs in float16, its states overflowed: load it in bfloat16 or float32."
         )
     return values if values.dtype in {torch.float32, torch.float64} else values.float()
 

@@ -76,7 +76,7 @@ class DimensionProfile:
         num_used: Samples that every estimate rests on, the same in each level.
         num_duplicates: Texts set aside as exact copies.
         num_near_duplicates: Texts set aside as copies up to rounding.
-        forward_tokens: Tokens that went through the model: the cost of measuring.
+        forward_tokens: Input tokens, padding too, that went through the model: its cost.
         constant_levels: Indices of the levels that do not vary; their dimension is 0.
         log_mu_quantiles: For every level, log(r2/r1) at evenly spaced fractions
             (i + 0.5) / len; empty for a constant level. For the figure of the fit.
@@ -146,11 +146,13 @@ class DimensionProfile:
             values["log_mu_quantiles"] = tuple(map(tuple, values["log_mu_quantiles"]))
             for name in ("levels", "blocks", "constant_levels"):
                 values[name] = tuple(values[name])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
+            profile = cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"The dimension profile lacks or mistypes a field: {error}."
             ) from error
+        _check_lengths(profile)
+        return profile
 
     def content_hash(self) -> str:
         """Return the SHA-256 that a plan made from this profile names it by."""
@@ -174,3 +176,16 @@ class DimensionProfile:
 
 def _series(values: Mapping[str, list[float]]) -> DimensionSeries:
     return DimensionSeries(**{name: tuple(numbers) for name, numbers in values.items()})
+
+
+def _check_lengths(profile: DimensionProfile) -> None:
+    for name, series in profile.series.items():
+        per_level = len(series.dimensions), len(series.standard_errors)
+        per_block = len(series.increments), len(series.increment_standard_errors)
+        if {*per_level} != {len(profile.levels)} or {*per_block} != {len(profile.blocks)}:
+            raise ArtifactError(
+                f"The dimension profile has {len(profile.levels)} levels and {len(profile.blocks)} "
+                f"blocks, and {name} has {per_level} and {per_block} values and errors of them."
+            )
+    if not set(profile.blocks) <= set(profile.levels):
+        raise ArtifactError("The dimension profile has blocks that are not among its levels.")

@@ -19,6 +19,9 @@ from gelora.dimension.duplicates import distinct_samples, is_constant
 from gelora.dimension.neighbors import as_tensor
 from gelora.errors import ConfigError, ConstantStatesWarning, HiddenStatesError
 
+MAX_DISCARD_FRACTION = 0.9
+"""With more left out a line is fitted to next to nothing."""
+
 
 @dataclass(frozen=True)
 class DimensionEstimate:
@@ -87,9 +90,10 @@ class TwoNN:
     def __post_init__(self) -> None:
         if self.method not in {"line", "likelihood"}:
             raise ConfigError(f"method must be 'line' or 'likelihood'; got {self.method!r}.")
-        if not 0 <= self.discard_fraction < 1:
+        if not 0 <= self.discard_fraction <= MAX_DISCARD_FRACTION:
             raise ConfigError(
-                f"discard_fraction must be at least 0 and below 1; got {self.discard_fraction}."
+                f"discard_fraction must be between 0 and {MAX_DISCARD_FRACTION}; got "
+                f"{self.discard_fraction}."
             )
 
     def estimate(
