@@ -189,7 +189,7 @@ def test_no_label_at_all_and_one_row_alone_are_refused(tmp_path):
     with pytest.raises(DataError, match="'label' of a.jsonl has no label in any of its 2 rows"):
         load_task_data(train_file=path)
     path = write(tmp_path / "a.jsonl", text=["a"], label=[0.5])
-    with pytest.raises(DataError, match="'label' of a.jsonl has a label in one row alone"):
+    with pytest.raises(DataError, match="'label' of a.jsonl has one usable row alone"):
         load_task_data(train_file=path)
 
 
@@ -201,13 +201,20 @@ def test_labels_that_only_the_validation_file_has_are_named(tmp_path, train_file
         load_task_data(train_file=train_file, validation_file=path)
 
 
-def test_without_labels_every_row_is_kept_and_none_held_out(tmp_path):
+def test_measuring_reads_the_very_texts_that_training_will(train_file):
+    measured = load_task_data(train_file=train_file, labels_required=False, seed=3)
+    trained = load_task_data(train_file=train_file, seed=3)
+    assert measured.train["text"] == trained.train["text"]
+    assert measured.validation["text"] == trained.validation["text"]
+
+
+def test_without_labels_every_row_is_kept(tmp_path):
     path = write(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load_task_data(train_file=path, labels_required=False)
     assert data.train.column_names == ["text"]
-    assert (len(data.train), data.validation, data.num_labels) == (2, None, 0)
+    assert (len(data.train), len(data.validation), data.num_labels) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

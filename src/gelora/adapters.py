@@ -190,9 +190,7 @@ def _check_initialisation(
         )
     for name, rank in ranks.items():
         if rank > sides[name]:
-            raise RankError(
-                f"Rank {rank} of {name} is above the smaller side of it, {sides[name]}."
-            )
+            raise RankError(f"Rank {rank} of {name} is above its smaller side, {sides[name]}.")
         if init == "orthogonal" and rank % 2:
             raise RankError(
                 f"init_lora_weights='orthogonal' needs even ranks and {name} has {rank}; choose "

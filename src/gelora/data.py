@@ -43,7 +43,7 @@ class TaskData:
         name: The task's name, the data set's, or the training file's.
         train: Columns `text`, `text_pair` for pairs of texts, and `label` unless unlabelled. The
             `agreement` task also has `phenomenon`.
-        validation: The same columns, or None where the texts are unlabelled and none was named.
+        validation: The same columns; None only if the caller made it so.
         problem: `classification` or `regression`.
         num_labels: The number of classes, 1 for a regression, 0 for unlabelled texts.
         label_names: The classes by number, or None if they have no names.
@@ -100,7 +100,7 @@ def load_task_data(
         max_eval_samples: Validate on so many.
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
         labels_required: False for measuring alone: labels are not read, so no row is left out for
-            want of one, and none is held out.
+            want of one.
 
     Returns:
         The task's data.
@@ -142,13 +142,11 @@ def load_task_data(
             where=train.label_where,
         )
         train = train.encoded(encoding)
-        if validation is None:
-            train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
-        else:
-            validation = validation.encoded(encoding)
+        validation = None if validation is None else validation.encoded(encoding)
+    if validation is None:  # also for measuring, so that it reads the texts that training will
+        train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
     train = train.sample(max_train_samples, seed=seed)
-    if validation is not None:
-        validation = validation.sample(max_eval_samples, seed=seed)
+    validation = validation.sample(max_eval_samples, seed=seed)
     return _task_data(name, train, validation, task=task, encoding=encoding)
 
 
@@ -249,7 +247,7 @@ def _generated_table(sentences: Sequence[Sentence], split: str) -> Table:
 def _task_data(
     name: str,
     train: Rows,
-    validation: Rows | None,
+    validation: Rows,
     *,
     task: Task | None,
     encoding: LabelEncoding | None,
@@ -257,11 +255,11 @@ def _task_data(
     if encoding is None:
         encoding = LabelEncoding(task.problem if task else "classification", 0, None, {})
     metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
-    splits = {"train": train} if validation is None else {"train": train, "validation": validation}
+    splits = {"train": train, "validation": validation}
     return TaskData(
         name=name,
         train=Dataset.from_dict(train.columns),
-        validation=None if validation is None else Dataset.from_dict(validation.columns),
+        validation=Dataset.from_dict(validation.columns),
         problem=encoding.problem,
         num_labels=encoding.num_labels,
         label_names=encoding.names,

@@ -57,8 +57,8 @@ class Rows:
         """
         if len(self) < 2:
             raise DataError(
-                f"{self.label_where} has a label in one row alone, so none can be held out to "
-                "validate on: add rows, or name a validation file or split."
+                f"{self.label_where} has one usable row alone, so none can be held out to validate "
+                "on: add rows, or name a validation file or split."
             )
         order = np.random.default_rng(seed).permutation(len(self))
         held_out = max(1, round(fraction * len(self)))
