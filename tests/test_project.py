@@ -33,6 +33,7 @@ LAYERS = {
     "rows": 2,
     "tables": 2,
     "measurement": 2,
+    "memory": 1,
     "adapters": 2,
     "agreement": 2,
     "agreement_grammar": 2,

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from gelora.data import TaskData
 from transformers import TrainingArguments
 
+from gelora.data import TaskData
 from tiny_models import WORDS
 
 MARKED, OTHERS = WORDS[:3], WORDS[3:6]

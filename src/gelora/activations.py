@@ -57,7 +57,7 @@ def hidden_states(
     backbone, recorder = find_backbone(model), _Recorder(find_architecture(model), pooling)
     pooled: list[list[Tensor]] = [[] for _ in recorder.levels]
     # no_grad and not inference_mode: what a model caches in here must serve training later.
-    with torch.no_grad(), _evaluating(backbone), recorder.attached_to(backbone):
+    with evaluation_mode(backbone), recorder.attached_to(backbone):
         for batch in batches:
             inputs = _inputs(backbone, batch)
             recorder.begin({**batch, **inputs})
@@ -191,12 +191,16 @@ def _embeddings_name(stack: str) -> str:
 
 
 @contextmanager
-def _evaluating(backbone: nn.Module) -> Iterator[None]:
-    """Switch off dropout, and give every submodule its own mode back."""
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch off dropout and gradients, and give every submodule its own mode back.
+
+    Under `no_grad`, not `inference_mode`: what a model caches must serve training later.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
     try:
-        yield
+        with torch.no_grad():
+            yield
     finally:
         for module, training in modes:
             module.training = training

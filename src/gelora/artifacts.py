@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 from gelora.errors import ArtifactError
 
@@ -119,6 +120,50 @@ def locate(source: str | Path, filename: str) -> Path:
     if path.exists() or not _is_hub_id(str(source)):
         raise ArtifactError(f"{source} holds no {filename}.")
     return _download(str(source), filename)
+
+
+class Artifact(ABC):
+    """A frozen result that has a JSON file of its own, in a run's folder or on the Hub.
+
+    Attributes:
+        FILE: The file's fixed name.
+        KIND: What the file says it is.
+    """
+
+    FILE: ClassVar[str]
+    KIND: ClassVar[str]
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as it stands in its file."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, payload: Mapping[str, Any]) -> Self:
+        """Rebuild the result from `to_dict`'s form.
+
+        Raises:
+            ArtifactError: A field is missing or of the wrong shape.
+        """
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 that files made from this one name it by."""
+        return content_hash(self.to_dict())
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the file into a folder, and return its path."""
+        path = Path(folder) / self.FILE
+        write_json(path, self.to_dict(), kind=self.KIND)
+        return path
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Self:
+        """Read the result from its file, a run's or adapter's folder, or the Hub.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be read.
+        """
+        return cls.from_dict(read_json(locate(source, cls.FILE), kind=cls.KIND))
 
 
 def _is_hub_id(source: str) -> bool:

@@ -4,15 +4,14 @@ It trains nothing, and a model passed in leaves as it came.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Int, Shaped
-from torch import nn
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
 
+from gelora.activations import evaluation_mode
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError
 from gelora.metrics import Labels, Metric, Scores, compute_metrics
@@ -67,7 +66,7 @@ def predict(
     One column per label, or one number per text where the model has a single output.
     """
     order, batches = length_sorted_batches(dataset, tokenizer, batch_size, max_length)
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         outputs = (
             model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
             for batch in batches
@@ -121,15 +120,3 @@ def majority_baseline(
         majority = np.bincount(labels_train).argmax()
         scores = np.tile(np.eye(num_labels)[majority], (len(labels_validation), 1))
     return compute_metrics(scores, labels_validation, metrics=metrics)
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.no_grad():  # not inference_mode: what a model caches must serve training later
-            yield
-    finally:
-        for module in training:  # one by one: a frozen part may have been in evaluation mode
-            module.training = True

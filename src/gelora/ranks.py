@@ -8,11 +8,10 @@ only the profile, no model and no data.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from gelora.allocation import allocate
-from gelora.artifacts import PLAN_FILE, content_hash, locate, read_json, write_json
+from gelora.artifacts import PLAN_FILE, Artifact
 from gelora.dimension.profile import BlockModule, DimensionProfile
 from gelora.errors import ArtifactError, ConfigError, RankError
 from gelora.targets import select_modules
@@ -27,7 +26,7 @@ DEFAULT_ALPHA_PER_RANK = 2.0
 
 
 @dataclass(frozen=True)
-class RankPlan:
+class RankPlan(Artifact):
     """A LoRA rank for every block and every module in it.
 
     Attributes:
@@ -46,6 +45,9 @@ class RankPlan:
         fingerprint: Tells the model, as in the profile.
         profile_hash: `content_hash` of the profile that the plan comes from.
     """
+
+    FILE: ClassVar[str] = PLAN_FILE
+    KIND: ClassVar[str] = "rank_plan"
 
     rule: str
     rounding: str
@@ -82,25 +84,6 @@ class RankPlan:
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"The rank plan lacks or mistypes a field: {error}.") from error
-
-    def content_hash(self) -> str:
-        """Return the SHA-256 that files made from this plan name it by."""
-        return content_hash(self.to_dict())
-
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write `rank_plan.json` into a folder, and return its path."""
-        path = Path(folder) / PLAN_FILE
-        write_json(path, self.to_dict(), kind="rank_plan")
-        return path
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path) -> Self:
-        """Read a plan from its file, a run's or adapter's folder, or the Hub.
-
-        Raises:
-            ArtifactError: There is none, or it cannot be read.
-        """
-        return cls.from_dict(read_json(locate(source, PLAN_FILE), kind="rank_plan"))
 
 
 def plan_ranks(

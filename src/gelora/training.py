@@ -42,6 +42,7 @@ from gelora.artifacts import ADAPTER_FOLDER
 from gelora.checkpoints import find_checkpoint
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError, RankError
+from gelora.memory import peak_memory_bytes
 from gelora.metrics import metric_values
 from gelora.models import public_name
 from gelora.ranks import RankPlan
@@ -151,7 +152,7 @@ def train(
         model=wrapped,
         history=_history(trainer.state.log_history),
         seconds=seconds,
-        peak_memory_bytes=_peak_memory_bytes(device),
+        peak_memory_bytes=peak_memory_bytes(device),
         adapter_parameters=adapter_parameters(wrapped),
         head_parameters=head_parameters(wrapped),
     )
@@ -234,14 +235,3 @@ def _history(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
         for entry in entries
         if "train_runtime" not in entry  # the Trainer's summary
     ]
-
-
-def _peak_memory_bytes(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "win32":
-        return None
-    import resource  # noqa: PLC0415 - Windows has none
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # kibibytes on Linux

@@ -14,6 +14,7 @@ from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.measurement import measure_dimensions
+from gelora.memory import peak_memory_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         inputs=inputs,
         facts=loading.facts(model, data),
         seconds=time.perf_counter() - began,
-        peak_memory_bytes=record.peak_memory_bytes(),
+        peak_memory_bytes=peak_memory_bytes(loading.device()),
     )
     profile.save_pretrained(config.folder)
     return profile

@@ -138,16 +138,6 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def peak_memory_bytes() -> int | None:
-    """Return the largest resident memory of this process so far, or None where unknown."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
-
-
 def sha256_of(rows: Any) -> str:
     """Return the SHA-256 of JSON-able rows."""
     return hashlib.sha256(canonical_json({"rows": rows}).encode()).hexdigest()

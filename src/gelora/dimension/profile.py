@@ -6,10 +6,9 @@ modules of the model, so that ranks can be planned on a machine that has no mode
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from gelora.artifacts import PROFILE_FILE, content_hash, locate, read_json, write_json
+from gelora.artifacts import PROFILE_FILE, Artifact
 from gelora.errors import ArtifactError
 
 Role = Literal["query", "key", "value", "query_key_value", "output", "mlp"]
@@ -53,7 +52,7 @@ class DimensionSeries:
 
 
 @dataclass(frozen=True)
-class DimensionProfile:
+class DimensionProfile(Artifact):
     """The intrinsic dimension after every block of a model, on one set of texts.
 
     A *level* is a place where the hidden states are read: the embeddings, then each block's
@@ -81,6 +80,9 @@ class DimensionProfile:
         log_mu_quantiles: For every level, log(r2/r1) at evenly spaced fractions
             (i + 0.5) / len; empty for a constant level. For the figure of the fit.
     """
+
+    FILE: ClassVar[str] = PROFILE_FILE
+    KIND: ClassVar[str] = "dimension_profile"
 
     estimator: str
     series: Mapping[str, DimensionSeries]
@@ -153,25 +155,6 @@ class DimensionProfile:
             ) from error
         _check_lengths(profile)
         return profile
-
-    def content_hash(self) -> str:
-        """Return the SHA-256 that a plan made from this profile names it by."""
-        return content_hash(self.to_dict())
-
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write `dimension_profile.json` into a folder, and return its path."""
-        path = Path(folder) / PROFILE_FILE
-        write_json(path, self.to_dict(), kind="dimension_profile")
-        return path
-
-    @classmethod
-    def from_pretrained(cls, source: str | Path) -> Self:
-        """Read a profile from its file, a run's or adapter's folder, or the Hub.
-
-        Raises:
-            ArtifactError: There is none, or it cannot be read.
-        """
-        return cls.from_dict(read_json(locate(source, PROFILE_FILE), kind="dimension_profile"))
 
 
 def _series(values: Mapping[str, list[float]]) -> DimensionSeries:
