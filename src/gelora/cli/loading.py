@@ -44,7 +44,8 @@ def load_with_head(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the model with a head for the data's labels, new unless it has one, and its tokenizer.
 
-    The seed decides a new head's weights.
+    The seed decides a new head's weights. `--dtype auto` is float32 here, whatever the checkpoint's
+    own: small steps are lost to rounding in half precision.
     """
     set_seed(config.run.seed)
     return _load(
@@ -86,7 +87,7 @@ def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedToken
     model = load_model(
         name,
         **head,
-        dtype=flags.dtype,
+        dtype="float32" if flags.dtype == "auto" and head["task"] else flags.dtype,
         revision=flags.model_revision,
         attn_implementation=flags.attn_implementation,
         trust_remote_code=flags.trust_remote_code,
