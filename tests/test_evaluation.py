@@ -16,7 +16,7 @@ from transformers import (
 from gelora.errors import DataError
 from gelora.evaluation import evaluate, length_sorted_batches, majority_baseline, predict
 from gelora.metrics import Metric, compute_metrics
-from tiny_models import TINY_MODELS, tiny_bert, tiny_tokenizer
+from tiny_models import MAX_TOKENS, TINY_MODELS, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task
 
 CLASSES = {
@@ -49,7 +49,7 @@ def test_a_single_output_is_a_number_per_text():
 
 def test_texts_are_cut_at_the_length_given():
     model, tokenizer, validation = bert(), tiny_tokenizer(), tiny_task().validation
-    order, batches = length_sorted_batches(validation, tokenizer, 16, 6)
+    order, batches = length_sorted_batches(model, validation, tokenizer, 16, 6)
     shapes = [batch["input_ids"].shape for batch in batches]
     assert shapes == [(16, 6), (16, 6), (8, 6)]
     assert sorted(order) == list(range(40))
@@ -58,12 +58,23 @@ def test_texts_are_cut_at_the_length_given():
 
 
 def test_batches_hold_texts_of_like_length_and_no_labels():
-    order, batches = length_sorted_batches(tiny_task().validation, tiny_tokenizer(), 8, None)
+    validation = tiny_task().validation
+    order, batches = length_sorted_batches(bert(), validation, tiny_tokenizer(), 8, None)
     batches = list(batches)
     lengths = np.concatenate([batch["attention_mask"].sum(dim=1) for batch in batches])
     words = [len(tiny_task().validation["text"][row].split()) + 2 for row in order]
     assert list(lengths) == words == sorted(words, reverse=True)
     assert all("labels" not in batch for batch in batches)
+
+
+@pytest.mark.parametrize("max_length", [None, 1024])
+def test_texts_are_cut_at_the_positions_of_the_model(max_length):
+    model, tokenizer = bert(), tiny_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    words = ["w1"] * (MAX_TOKENS - 2)
+    texts = [" ".join(words + more) for more in ([], ["w2"] * 100)]
+    scores = predict(model, tokenizer, Dataset.from_dict({"text": texts}), max_length=max_length)
+    np.testing.assert_array_equal(scores[0], scores[1])
 
 
 def test_the_model_leaves_as_it_came():

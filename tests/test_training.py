@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import (
@@ -208,6 +209,17 @@ def test_pairs_of_texts_are_trained_on(tmp_path):
     alone = replace(data, validation=data.validation.remove_columns("text_pair"))
     both = predict(result.model, tiny_tokenizer(), data.validation)
     assert not (both == predict(result.model, tiny_tokenizer(), alone.validation)).all()
+
+
+def test_texts_longer_than_the_model_s_positions_are_cut(tmp_path):
+    model, data, tokenizer = bert(), tiny_task(), tiny_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    long = Dataset.from_dict({"text": ["w1 " * 200] * 8, "label": [0, 1] * 4})
+    data = replace(data, train=long, validation=long)
+    arguments = quick_arguments(tmp_path, max_steps=1, eval_strategy="steps", eval_steps=1)
+    plan = plan_for(model)
+    result = train(model, tokenizer, data, plan, arguments=arguments, max_length=1024)
+    assert evaluate(result.model, tokenizer, data, max_length=1024)["accuracy"].value == 0.5
 
 
 def test_a_plan_of_another_model_is_refused(tmp_path):

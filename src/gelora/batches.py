@@ -1,4 +1,4 @@
-"""From texts to the batches that a model is measured on: draw, check, tokenise, sort, pad.
+"""From texts to the batches that a model reads: draw, check, cut, tokenise, sort, pad.
 
 Padding is done here, always on the right: real tokens then have the same positions in any batch,
 in models that count positions without looking at the mask too. The tokenizer is not changed.
@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.architectures import input_embedding
+from gelora.architectures import find_backbone, input_embedding
 from gelora.errors import ConfigError, DataError
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
@@ -53,21 +53,36 @@ def encode_texts(
     chosen = [texts[i] for i in drawn]
     is_pair = not isinstance(chosen[0], str)
     num_special = tokenizer.num_special_tokens_to_add(pair=is_pair)
-    limit = min(max_length or math.inf, tokenizer.model_max_length, _position_limit(backbone))
-    if limit <= num_special:
+    limit = token_limit(tokenizer, backbone, max_length)
+    if limit is not None and limit <= num_special:
         raise ConfigError(
             f"max_length {limit} leaves no room for text beside {num_special} special tokens."
         )
     sides: list[Any] = list(map(list, zip(*chosen, strict=True))) if is_pair else [chosen]
-    arguments: dict[str, Any] = {"return_attention_mask": True}
-    if limit < NO_LIMIT:
-        arguments |= {"truncation": True, "max_length": int(limit)}
-    encoded = tokenizer(*sides, **arguments)
+    cut = {"truncation": limit is not None, "max_length": limit}
+    encoded = tokenizer(*sides, **cut, return_attention_mask=True)
     names = [name for name in _padding(tokenizer) if name in encoded]
     columns: list[list[list[int]]] = [encoded[name] for name in names]
     rows: list[Row] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
     return rows
+
+
+def token_limit(
+    tokenizer: PreTrainedTokenizerBase, model: nn.Module, max_length: int | None
+) -> int | None:
+    """Return the tokens kept of each text, the same for measuring, training and evaluating.
+
+    Args:
+        tokenizer: The model's own; its limit holds.
+        model: With or without a head or adapters; the positions it has hold.
+        max_length: The user's limit, None for none.
+
+    Returns:
+        The least of the three, None where none of them says anything.
+    """
+    limit = min(max_length or math.inf, tokenizer.model_max_length, _position_limit(model))
+    return int(limit) if limit < NO_LIMIT else None
 
 
 def chunks_by_length(rows: Sequence[Row], batch_size: int) -> list[list[int]]:
@@ -134,8 +149,9 @@ def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def _position_limit(backbone: nn.Module) -> float:
+def _position_limit(model: nn.Module) -> float:
     """Return how many tokens the model has positions for, infinity where it says nothing."""
+    backbone = find_backbone(model)
     for path, module in backbone.named_modules():
         if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             # RoBERTa and its kin begin after the padding's index.

@@ -165,8 +165,9 @@ def tokenize(
 
     Args:
         dataset: The split.
-        tokenizer: Its own length holds where `max_length` is None.
-        max_length: Tokens at most, special ones and both texts of a pair together.
+        tokenizer: The model's own.
+        max_length: Tokens at most, special ones and both texts of a pair together; None to cut
+            nothing. `batches.token_limit` says what the model takes.
 
     Returns:
         The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
@@ -176,7 +177,8 @@ def tokenize(
     for start in range(0, len(dataset), _TOKENIZE_ROWS):
         rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
         pairs = rows.get("text_pair")
-        encoded = tokenizer(rows["text"], pairs, truncation=True, max_length=max_length)
+        cut = {"truncation": max_length is not None, "max_length": max_length}
+        encoded = tokenizer(rows["text"], pairs, **cut)
         labels = {"labels": rows["label"]} if "label" in rows else {}
         parts.append(Dataset.from_dict({**encoded, **labels}))
     return concatenate_datasets(parts)

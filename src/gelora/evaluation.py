@@ -3,15 +3,16 @@
 It trains nothing, and a model passed in leaves as it came.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Int, Shaped
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.activations import evaluation_mode
+from gelora.batches import chunks_by_length, padded_batch, token_limit
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError
 from gelora.metrics import Labels, Metric, Scores, compute_metrics
@@ -65,7 +66,7 @@ def predict(
 
     One column per label, or one number per text where the model has a single output.
     """
-    order, batches = length_sorted_batches(dataset, tokenizer, batch_size, max_length)
+    order, batches = length_sorted_batches(model, dataset, tokenizer, batch_size, max_length)
     with evaluation_mode(model):
         outputs = (
             model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
@@ -77,21 +78,18 @@ def predict(
 
 
 def length_sorted_batches(
+    model: nn.Module,
     dataset: "Dataset",
     tokenizer: PreTrainedTokenizerBase,
     batch_size: int,
     max_length: int | None,
-) -> tuple[Int[np.ndarray, " samples"], Iterator[Mapping[str, torch.Tensor]]]:
-    """Return the rows of a dataset, longest text first, and their padded batches in that order.
-
-    Texts of one length share a batch, so little is padding; and memory runs out at once or never.
-    """
-    tokens = tokenize(dataset, tokenizer, max_length=max_length)
-    tokens = tokens.select_columns([name for name in tokens.column_names if name != "labels"])
-    collate = DataCollatorWithPadding(tokenizer)
-    order = np.argsort([-len(ids) for ids in tokens["input_ids"]], kind="stable")
-    chunks = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
-    return order, (collate([tokens[int(row)] for row in chunk]) for chunk in chunks)
+) -> tuple[list[int], Iterator[dict[str, Int[Tensor, "batch tokens"]]]]:
+    """Return the order of a dataset's rows, longest text first, and their batches in that order."""
+    limit = token_limit(tokenizer, model, max_length)
+    rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit).to_list()
+    chunks = chunks_by_length(rows, batch_size)
+    order = [row for chunk in chunks for row in chunk]
+    return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)
 
 
 def majority_baseline(

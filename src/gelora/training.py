@@ -1,8 +1,8 @@
 """Train the adapter of a `RankPlan` with `transformers.Trainer`, for classes or for a number.
 
 The loop, the optimiser, checkpoints and logging are the Trainer's. What is added: the planned
-ranks, verified in the model and in every saved file; a new head that is trained whole; and
-resuming from the last checkpoint that is complete. It measures nothing and plans nothing.
+ranks, verified in the model and in every saved file; a new head that is trained whole, in float32;
+and resuming from the last checkpoint that is complete. It measures nothing and plans nothing.
 """
 
 import contextlib
@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel, TaskType, get_peft_model
+from peft import PeftModel, TaskType, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from transformers import (
     DataCollatorWithPadding,
@@ -39,9 +40,10 @@ from gelora.adapters import (
 )
 from gelora.architectures import find_architecture
 from gelora.artifacts import ADAPTER_FOLDER
+from gelora.batches import token_limit
 from gelora.checkpoints import find_checkpoint
 from gelora.data import TaskData, tokenize
-from gelora.errors import DataError, RankError
+from gelora.errors import ConfigError, DataError, RankError
 from gelora.memory import peak_memory_bytes
 from gelora.metrics import metric_values
 from gelora.models import public_name
@@ -85,6 +87,9 @@ def train(
 ) -> TrainingResult:
     """Train an adapter with the planned ranks and save it to `output_dir/adapter`.
 
+    What is trained is float32, whatever the model's own precision: in half precision a step smaller
+    than a weight's last digit is lost, and a new head may not move at all.
+
     The model's head must have been initialised under `transformers.set_seed`, before it came
     here; all randomness from here on follows `arguments.seed`. On a CPU, a run that was killed
     and resumed ends with the same weights, bit for bit, as one left alone.
@@ -96,7 +101,7 @@ def train(
         plan: The ranks, made for this model.
         arguments: The Trainer's own.
         lora_kwargs: More arguments of LoraConfig, as `lora_config` takes them.
-        max_length: Tokens after which a text is cut; None for the tokenizer's own limit.
+        max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
         resume_from_checkpoint: A checkpoint's folder, or True for the last complete one in
             `output_dir`, and for none if there is none.
         callbacks: More callbacks for the Trainer.
@@ -105,6 +110,7 @@ def train(
         ModelMismatchError: The plan was made for another model.
         RankError: The adapter, or that of the checkpoint, differs from the plan.
         ArtifactError: The checkpoint named is not complete.
+        ConfigError: The model is in half precision and `arguments` set neither bf16 nor fp16.
         DataError: There are no training texts, or an evaluation is asked for and there is nothing
             to evaluate on.
     """
@@ -112,11 +118,20 @@ def train(
     checkpoint = find_checkpoint(Path(arguments.output_dir or "."), resume_from_checkpoint)
     if checkpoint is not None:
         verify_saved_ranks(checkpoint, plan)
+    # The files to come name the model as other machines know it.
+    model.name_or_path = model.config.name_or_path = public_name(str(model.name_or_path))
+    has_autocast = arguments.bf16 or arguments.fp16
+    if not has_autocast and getattr(model, "is_quantized", False):  # set by transformers, if at all
+        prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(arguments.seed)  # of A's initial values
     wrapped = wrap(model, plan, **(lora_kwargs or {}))
+    _train_in_float32(wrapped, has_autocast=has_autocast)
+    # Only blocks are adapted; "auto" would ask the Hub whether the vocabulary has grown, also when
+    # the Trainer saves a checkpoint.
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
 
     def tokens(split: Any) -> Any:
-        return tokenize(split, tokenizer, max_length=max_length)
+        return tokenize(split, tokenizer, max_length=token_limit(tokenizer, wrapped, max_length))
 
     trainer = Trainer(
         model=wrapped,
@@ -142,11 +157,7 @@ def train(
     verify_ranks(wrapped, plan)
     if arguments.should_save:
         folder = Path(arguments.output_dir or ".") / ADAPTER_FOLDER
-        wrapped.peft_config["default"].base_model_name_or_path = public_name(
-            str(model.name_or_path)
-        )
-        # Only blocks are adapted; "auto" would ask the Hub whether the vocabulary has grown.
-        wrapped.save_pretrained(str(folder), save_embedding_layers=False)
+        wrapped.save_pretrained(str(folder))
         verify_saved_ranks(folder, plan)
     return TrainingResult(
         model=wrapped,
@@ -172,6 +183,9 @@ def wrap(model: PreTrainedModel, plan: RankPlan, **lora_arguments: Any) -> PeftM
     lora_arguments["modules_to_save"] = sorted({*head_modules(model), *asked})
     config = lora_config(plan, model, **{**lora_arguments, "task_type": TaskType.SEQ_CLS})
     wrapped = get_peft_model(model, config)
+    # PEFT's set has another order in every process, and it adds names that are already there.
+    config.target_modules = sorted(config.target_modules or ())
+    config.modules_to_save = sorted(set(config.modules_to_save or ()))
     verify_ranks(wrapped, plan)
     count = adapter_parameters(wrapped)
     if count != plan.trainable_parameters and not config.use_dora:  # whose magnitudes come on top
@@ -193,6 +207,25 @@ def head_modules(model: PreTrainedModel) -> list[str]:
         for name, module in model.named_children()
         if backbone not in ("", name) and any(True for _ in module.parameters())
     ]
+
+
+def _train_in_float32(model: PeftModel, *, has_autocast: bool) -> None:
+    """Make every trainable parameter float32; PEFT does so for LoRA's own, not for the head.
+
+    Raises:
+        ConfigError: The head's inputs would be in half precision still.
+    """
+    for parameter in model.parameters():
+        if not parameter.requires_grad or parameter.dtype == torch.float32:
+            continue
+        if not has_autocast:
+            name = str(parameter.dtype).removeprefix("torch.")
+            flag = "fp16" if parameter.dtype == torch.float16 else "bf16"
+            raise ConfigError(
+                f"The model is in {name}, where small training steps are lost to rounding: load it "
+                f"with --dtype float32, or add --{flag} true to train in mixed precision."
+            )
+        parameter.data = parameter.data.float()
 
 
 def _check_data(data: TaskData, arguments: TrainingArguments) -> None:

@@ -119,6 +119,14 @@ def test_equal_training_labels_are_refused(problem):
         frozen_encoder_baseline(bert(), data, tiny_tokenizer())
 
 
+def test_texts_longer_than_the_model_s_positions_are_cut():
+    data, tokenizer = tiny_task(), tiny_tokenizer()
+    tokenizer.model_max_length = int(1e30)
+    longer = data.train.map(lambda row: {"text": row["text"] + " w1" * 100})
+    metrics = frozen_encoder_baseline(bert(), replace(data, train=longer), tokenizer)
+    assert metrics["accuracy"].num_samples == 40
+
+
 def test_without_validation_labels_it_says_so():
     data = replace(tiny_task(), validation=None)
     with pytest.raises(DataError, match="tiny has no labelled validation texts"):

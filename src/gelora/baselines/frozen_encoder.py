@@ -52,7 +52,7 @@ def frozen_encoder_baseline(
         data: Fitted on `train`, scored on `validation`.
         tokenizer: Of the model.
         batch_size: Texts in one forward pass.
-        max_length: Tokens after which a text is cut; None for the tokenizer's own limit.
+        max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
         seed: Of the folds.
 
     Raises:
@@ -87,7 +87,7 @@ def _final_states(
     max_length: int | None,
 ) -> Float[np.ndarray, "samples width"]:
     pooling = "last" if find_architecture(model).is_causal else "mean"
-    order, batches = length_sorted_batches(split, tokenizer, batch_size, max_length)
+    order, batches = length_sorted_batches(model, split, tokenizer, batch_size, max_length)
     states = hidden_states(model, batches, pooling=pooling)[-1]
     return states.numpy().astype(np.float64)[np.argsort(order)]
 
