@@ -126,9 +126,11 @@ def train(
     set_seed(arguments.seed)  # of A's initial values
     wrapped = wrap(model, plan, **(lora_kwargs or {}))
     _train_in_float32(wrapped, has_autocast=has_autocast)
-    # Only blocks are adapted; "auto" would ask the Hub whether the vocabulary has grown, also when
-    # the Trainer saves a checkpoint.
-    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
+    # Only blocks are adapted; "auto", the Trainer's choice for checkpoints, would ask the Hub whether
+    # the vocabulary has grown.
+    wrapped.save_pretrained = partial(  # pyright: ignore[reportAttributeAccessIssue]
+        wrapped.save_pretrained, save_embedding_layers=False
+    )
 
     def tokens(split: Any) -> Any:
         return tokenize(split, tokenizer, max_length=token_limit(tokenizer, wrapped, max_length))
