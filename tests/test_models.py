@@ -94,6 +94,31 @@ def test_a_backbone_and_heads_are_loaded(bert_folder):
     assert model.config.problem_type == "regression"
 
 
+def test_a_head_of_another_size_makes_way_for_a_new_one_and_it_is_said(tmp_path, caplog):
+    trained = tiny_bert(BertForSequenceClassification, num_labels=5)
+    folder = str(save_tiny(trained, tiny_tokenizer(), tmp_path))
+    with caplog.at_level("INFO", logger="gelora"):
+        same = load_model(folder, task="classification", num_labels=5)
+        new = load_model(folder, task="classification", num_labels=3)
+    assert torch.equal(same.classifier.weight, trained.classifier.weight)
+    assert new.classifier.out_features == new.config.num_labels == 3
+    assert torch.equal(new.bert.pooler.dense.weight, trained.bert.pooler.dense.weight)
+    said = [record.getMessage() for record in caplog.records if record.name == "gelora.models"]
+    expected = f"{folder} has a head of another size, so a new one of 3 outputs takes its place."
+    assert said == [expected]
+
+
+def test_a_backbone_of_other_shapes_is_refused(tmp_path):
+    model = tiny_bert(BertForSequenceClassification)
+    model.config.vocab_size = 99
+    folder = str(save_tiny(model, tiny_tokenizer(), tmp_path))
+    message = (
+        r"1 of its weights have other shapes than .* bert\.embeddings\.word_embeddings\.weight"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_model(folder, task="classification")
+
+
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)],

