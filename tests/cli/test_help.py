@@ -53,3 +53,18 @@ def test_help_loads_nothing_heavy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_training_key_in_a_file_does_not_undo_quiet(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("max_steps: 5\n")
+    code = (
+        "import os; os.environ.pop('HF_HUB_DISABLE_PROGRESS_BARS', None)\n"
+        "from gelora.cli.parsing import parse\n"
+        f"parse('measure', ['--quiet', '--config', {str(path)!r}])\n"
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "from transformers.utils.logging import get_verbosity\n"
+        "print(are_progress_bars_disabled(), get_verbosity())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "40"]

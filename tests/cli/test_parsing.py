@@ -9,7 +9,8 @@ import yaml
 
 from gelora.cli.config import FLAGS, GROUPS, VERBS, Config, resolved
 from gelora.cli.flags import RunFlags
-from gelora.cli.parsing import SWITCHES, as_arguments, as_mapping, parse, read_yaml
+from gelora.cli.parsing import SWITCHES, parse
+from gelora.cli.values import as_arguments, as_mapping, read_yaml
 from gelora.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -54,14 +54,14 @@ def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
 
 
 def test_the_folder_remembers_the_flags(folder):
-    (folder / CONFIG_FILE).write_text("num_samples: 77\nmin_rank: 3\n")
+    (folder / CONFIG_FILE).write_text("# gelora 0.1.0\nnum_samples: 77\nmin_rank: 3\n")
     assert main(["plan", "--output_dir", str(folder), "--max_rank", "9"]) == 0
     text = (folder / CONFIG_FILE).read_text()
     assert text.startswith("# gelora ")
     assert "gelora run --config" in text
     config = yaml.safe_load(text)
     assert config["num_samples"] == 77  # another verb's
-    assert config["min_rank"] == 1  # this verb's, as it was given now
+    assert config["min_rank"] == 3  # this verb's, as it was given before
     assert config["max_rank"] == 9
 
 

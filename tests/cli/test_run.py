@@ -135,13 +135,13 @@ def test_other_flags_in_the_same_folder_are_refused(finished, capsys):
     assert {path: path.read_bytes() for path in out.glob("*.*")} == before
 
 
-def test_evaluate_gives_the_metrics_of_the_run(finished, capsys):
+@pytest.mark.parametrize("flag", ["--output_dir", "--adapter"])
+def test_evaluate_remembers_the_run_and_gives_its_metrics(finished, flag, capsys):
     out, _ = finished
-    config = yaml.safe_load((out / "config.yaml").read_text())
-    arguments = ["--validation_file", config["validation_file"], "--text_columns", "sentence"]
-    train = ["--train_file", config["train_file"], "--label_column", "kind", "--max_length", "32"]
-    assert main(["evaluate", "--output_dir", str(out), *arguments, *train, "--json"]) == 0
+    folder = out / ADAPTER_FOLDER if flag == "--adapter" else out
+    assert main(["evaluate", flag, str(folder), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
+    assert printed["task"] == "train"
     assert printed["metrics"] == read_json(out / METRICS_FILE, kind="metrics")["metrics"]
 
 

@@ -68,9 +68,14 @@ class Config:
 
     @property
     def folder(self) -> Path:
-        """The folder of the run: the one that was named, or runs/TASK-MODEL."""
+        """The folder of the run: the adapter's, the one named, the profile's or runs/TASK-MODEL."""
+        if self.adapter_source.adapter is not None:
+            return Path(self.adapter_source.adapter).parent
         if self.run.output_dir is not None:
             return Path(self.run.output_dir)
+        profile = Path(self.profile_source.profile or "")
+        if self.profile_source.profile is not None and profile.exists():
+            return profile if profile.is_dir() else profile.parent
         file = self.data.train_file or self.data.validation_file or ""
         data = self.task_name or self.data.dataset_name or Path(file).name.partition(".")[0]
         return Path("runs") / f"{data.split('/')[-1]}-{Path(self.model_name).name}"

@@ -35,7 +35,7 @@ def shows_progress(flags: RunFlags) -> bool:
 @contextlib.contextmanager
 def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
     """Send logs, warnings and whatever a library prints to standard error, while inside."""
-    _hush_libraries(flags)
+    hush_libraries(flags)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = LOGGER.level
@@ -56,6 +56,16 @@ def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
         yield
 
 
+def hush_libraries(flags: RunFlags) -> None:
+    """Set what the Hugging Face libraries read when they are first imported."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns after a fork
+    if not flags.verbose:
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not shows_progress(flags):
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
 def _show_warning(  # noqa: PLR0917 - as the standard library calls it
     message: Warning | str,
     category: type[Warning],
@@ -69,13 +79,3 @@ def _show_warning(  # noqa: PLR0917 - as the standard library calls it
         LOGGER.warning("Warning: %s", message)
     else:
         LOGGER.debug("%s:%d: %s: %s", filename, lineno, category.__name__, message)
-
-
-def _hush_libraries(flags: RunFlags) -> None:
-    """Set what the Hugging Face libraries read when they are first imported."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns after a fork
-    if not flags.verbose:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if not shows_progress(flags):
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

@@ -10,7 +10,8 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
-from gelora.cli.parsing import as_arguments, as_mapping, training_fields, unknown_flag
+from gelora.cli.parsing import training_fields, unknown_flag
+from gelora.cli.values import as_arguments, as_mapping
 from gelora.errors import ConfigError
 
 logger = logging.getLogger(__name__)

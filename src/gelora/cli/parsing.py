@@ -1,8 +1,9 @@
-"""From a command line, and the YAML file it may name, to a `Config`; every other flag refused.
+"""From a command line, the YAML file it may name and the run's folder to a `Config`.
 
-YAML has no parser of its own: each key becomes its flag, placed before those of the command line,
-so that the later one wins and both are read the same way. Loads no torch; only where flags are
-passed on to `transformers.TrainingArguments`, or a YAML key may be one, is transformers imported.
+What the folder's config.yaml says holds unless --config says otherwise, and that unless the command
+line does. YAML has no parser of its own: each key becomes its flag, placed before those of the
+command line, so that the later one wins and all are read the same way. Loads no torch; only where
+a YAML key may be one of `transformers.TrainingArguments` is transformers imported.
 """
 
 import difflib
@@ -12,11 +13,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from gelora.cli.config import FLAGS, GROUPS, VERBS, Config, flags_of
+from gelora.cli.console import hush_libraries
+from gelora.cli.record import saved_flags
+from gelora.cli.values import as_arguments, as_mapping, read_yaml
 from gelora.errors import ConfigError
 
+# Flags of which one named drops those of a file below: they say the same thing in two ways.
+ALTERNATIVES = [
+    (names, names)
+    for names in (
+        frozenset({"rank_rule", "budget"}),
+        frozenset({"alpha_per_rank", "lora_alpha"}),
+    )
+]
+# Data named drop all that the run's folder says of its own: columns of one file are not another's.
+DATA = (
+    frozenset({"task_name", "dataset_name", "train_file"}),
+    frozenset(name for name, group in FLAGS.items() if group == "data" and name != "max_length"),
+)
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
 )
@@ -26,95 +41,22 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     """Read a verb's flags; `--help` prints them and leaves by SystemExit.
 
     Raises:
-        ConfigError: A flag or YAML key is unknown, or the file cannot be read.
+        ConfigError: A flag or YAML key is unknown, or a file cannot be read.
         SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
     """
-    import tyro
-
     path = _config_path(arguments)
     keys = read_yaml(path) if path is not None else {}
-    tokens = [*as_arguments(_for_verb(verb, keys, path)), *arguments]
-    parsed, rest = cast(
-        "tuple[Any, list[str]]",
-        tyro.cli(
-            _flags_type(verb),
-            prog=f"gelora {verb}",
-            description=_description(verb),
-            args=_plain_switches(tokens),
-            return_unknown_args=True,
-            use_underscores=True,
-            config=(tyro.conf.OmitArgPrefixes,),
-        ),
-    )
-    extra = as_mapping(rest)
-    if not VERBS[verb].forwards:
-        for name in extra:
-            raise unknown_flag(name, flags_of(verb))
-    return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a flat YAML file: keys are flags.
-
-    Raises:
-        ConfigError: It is missing, no YAML, or not flat.
-    """
-    try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The config file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"The config file {path} is not YAML: {problem}.") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"The config file {path} holds no keys: write one flag: value per line.")
-    values = cast("dict[Any, Any]", content)
-    for key, value in values.items():
-        if isinstance(value, dict):
-            raise ConfigError(
-                f"The key {key!r} in {path} holds keys of its own: write one flag: value per line."
-            )
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
-
-
-def as_arguments(values: Mapping[str, Any]) -> list[str]:
-    """Return a mapping as flags; a key whose value is None is left to its default.
-
-    >>> as_arguments({"seed": 1, "text_columns": ["a", "b"], "bf16": True, "max_rank": None})
-    ['--seed=1', '--text_columns', 'a', 'b', '--bf16=True']
-    """
-    arguments: list[str] = []
-    for name, value in values.items():
-        if isinstance(value, list | tuple):
-            arguments += [f"--{name}", *map(str, cast("Iterable[object]", value))]
-        elif value is not None:
-            arguments.append(f"--{name}={value}")
-    return arguments
-
-
-def as_mapping(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return flags as a mapping, the inverse of `as_arguments`; values are read as YAML's.
-
-    >>> as_mapping(["--max_steps", "10", "--bf16", "--optim=sgd"])
-    {'max_steps': 10, 'bf16': True, 'optim': 'sgd'}
-
-    Raises:
-        ConfigError: A value stands before any flag.
-    """
-    found: dict[str, list[str]] = {}
-    name = None
-    for token in arguments:
-        if token.startswith("--"):
-            name, equals, value = token.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            found[name] = [value] if equals else []
-        elif name is None:
-            raise ConfigError(f"{token!r} is no flag, and no flag before it takes it.")
-        else:
-            found[name].append(token)
-    return {name: _value(values) for name, values in found.items()}
+    chosen = _not_replaced(keys, arguments, ALTERNATIVES)
+    tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
+    config = _read(verb, tokens)
+    saved = saved_flags(config.folder)
+    if saved:
+        kept = _not_replaced(saved, tokens, [*ALTERNATIVES, DATA])
+        folder = f"--output_dir={config.folder}"
+        config = _read(verb, [*as_arguments(_for_verb(verb, kept)), folder, *tokens])
+    if path is not None:
+        _check_keys(keys, path, config)
+    return config
 
 
 def unknown_flag(name: str, known: Iterable[str], *, key_in: Path | None = None) -> ConfigError:
@@ -152,17 +94,64 @@ def _config_path(arguments: Sequence[str]) -> Path | None:
     return path
 
 
-def _for_verb(verb: str, keys: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
-    """Keep a file's keys that are this verb's: one file serves all verbs of a run."""
-    foreign = [name for name in keys if name not in FLAGS]
-    if foreign:
-        known = training_fields()
-        for name in foreign:
-            if name not in known:
-                raise unknown_flag(name, known | FLAGS.keys(), key_in=path)
+def _read(verb: str, tokens: Sequence[str]) -> Config:
+    import tyro
+
+    parsed, rest = cast(
+        "tuple[Any, list[str]]",
+        tyro.cli(
+            _flags_type(verb),
+            prog=f"gelora {verb}",
+            description=_description(verb),
+            args=_plain_switches(tokens),
+            return_unknown_args=True,
+            use_underscores=True,
+            config=(tyro.conf.OmitArgPrefixes,),
+        ),
+    )
+    extra = as_mapping(rest)
+    if not VERBS[verb].forwards:
+        for name in extra:
+            raise unknown_flag(name, flags_of(verb))
+    return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
+
+
+def _not_replaced(
+    values: Mapping[str, Any],
+    tokens: Sequence[str],
+    replacements: Sequence[tuple[frozenset[str], frozenset[str]]],
+) -> dict[str, Any]:
+    """Return the values that stand beside the flags named: one of a pair drops the other."""
+    named = {_name(token) for token in tokens if token.startswith("--")}
+    dropped = {name for naming, drops in replacements if naming & named for name in drops}
+    return {name: value for name, value in values.items() if name not in dropped}
+
+
+def _for_verb(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the values that are this verb's: one file serves all verbs of a run."""
     mine = flags_of(verb)
     forwards = VERBS[verb].forwards
-    return {k: v for k, v in keys.items() if k in mine or (forwards and k not in FLAGS)}
+    return {k: v for k, v in values.items() if k in mine or (forwards and k not in FLAGS)}
+
+
+def _check_keys(keys: Mapping[str, Any], path: Path, config: Config) -> None:
+    """Refuse keys that no verb takes, and keys of keys but where transformers takes them."""
+    foreign = keys.keys() - FLAGS.keys()
+    known: frozenset[str] = frozenset()
+    if foreign:
+        hush_libraries(config.run)
+        known = training_fields()
+    for name, value in keys.items():
+        if isinstance(value, dict) and name not in known:
+            raise ConfigError(
+                f"The key {name!r} in {path} holds keys of its own: write one flag: value per line."
+            )
+        if name in foreign and name not in known:
+            raise unknown_flag(name, known | FLAGS.keys(), key_in=path)
+
+
+def _name(token: str) -> str:
+    return token.partition("=")[0].removeprefix("--").replace("-", "_")
 
 
 def _flags_type(verb: str) -> type:
@@ -184,7 +173,7 @@ def _plain_switches(tokens: Sequence[str]) -> list[str]:
     for token in tokens:
         flag, equals, value = token.partition("=")
         word = (value if equals else token).lower()
-        name = flag.removeprefix("--").replace("-", "_")
+        name = _name(token)
         if switch is not None and not equals and word in ("true", "false"):
             plain[-1] = f"--{switch}" if word == "true" else f"--no_{switch}"
             switch = None
@@ -196,10 +185,3 @@ def _plain_switches(tokens: Sequence[str]) -> list[str]:
             plain.append(token)
             switch = None
     return plain
-
-
-def _value(values: list[str]) -> Any:
-    if not values:
-        return True
-    read = [yaml.safe_load(value) for value in values]
-    return read[0] if len(read) == 1 else read

@@ -1,7 +1,6 @@
 """`gelora plan`: dimension_profile.json in, rank_plan.json out."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from gelora.advice import plan_advice
@@ -20,9 +19,6 @@ logger = logging.getLogger(__name__)
 def main(config: Config) -> Output:
     """Plan, and show the rank of every block beside its dimension."""
     source = config.profile_source.profile
-    if source is not None and config.run.output_dir is None and Path(source).exists():
-        folder = Path(source) if Path(source).is_dir() else Path(source).parent
-        config = replace(config, run=replace(config.run, output_dir=str(folder)))
     profile = DimensionProfile.from_pretrained(locate(source or config.folder, PROFILE_FILE))
     adopt_profile(config, profile)
     planned = plan(config, profile, verb="plan")

@@ -23,16 +23,48 @@ from gelora import __version__
 from gelora.artifacts import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
+    REPORT_FILE,
     canonical_json,
     read_json,
     write_json,
     write_text,
 )
-from gelora.cli.config import FLAGS, Config, flags_of, resolved
+from gelora.cli.config import NOT_SAVED, Config, flags_of, resolved
+from gelora.cli.values import read_yaml
 from gelora.errors import OutputExistsError
 
 PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
 PACKAGES += ("transformers",)
+
+
+_HEADER = "# gelora "
+
+
+def saved_flags(folder: Path) -> dict[str, Any]:
+    """Return the flags that a run left in its folder; none if the folder is no run's.
+
+    Raises:
+        ConfigError: config.yaml cannot be read.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file() or not _is_run(folder):
+        return {}
+    elsewhere = NOT_SAVED | {"output_dir"}  # a run may be moved
+    return {name: value for name, value in read_yaml(path).items() if name not in elsewhere}
+
+
+def check_folder(folder: Path) -> None:
+    """Check that what a run would write does not replace what no run wrote.
+
+    Raises:
+        OutputExistsError: It would.
+    """
+    for name in (CONFIG_FILE, REPORT_FILE):
+        if (folder / name).exists() and not _is_run(folder):
+            raise OutputExistsError(
+                f"{folder} holds a {name} and no {ENVIRONMENT_FILE}, so it is not the folder of a "
+                "run. Give another --output_dir, or --overwrite to replace it."
+            )
 
 
 def read_stages(folder: Path) -> dict[str, dict[str, Any]]:
@@ -113,13 +145,11 @@ def forget(folder: Path, stage: str) -> None:
 def write_config(config: Config, verb: str) -> None:
     """Write config.yaml: the flags of this verb, and those that other verbs left there."""
     path = config.folder / CONFIG_FILE
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    before: dict[str, Any] = content if isinstance(content, dict) else {}
     mine = flags_of(verb)
-    others = {name: v for name, v in before.items() if name in FLAGS and name not in mine}
+    others = {name: v for name, v in saved_flags(config.folder).items() if name not in mine}
     body = yaml.safe_dump({**others, **resolved(config, verb)}, sort_keys=False)
     header = (
-        f"# gelora {__version__}, written by: {shlex.join(_command())}\n"
+        f"{_HEADER}{__version__}, written by: {shlex.join(_command())}\n"
         f"# To repeat: gelora run --config {shlex.quote(str(path))} --output_dir ANOTHER_FOLDER\n"
     )
     write_text(path, header + body)
@@ -141,6 +171,14 @@ def describe_environment() -> dict[str, Any]:
 def sha256_of(rows: Any) -> str:
     """Return the SHA-256 of JSON-able rows."""
     return hashlib.sha256(canonical_json({"rows": rows}).encode()).hexdigest()
+
+
+def _is_run(folder: Path) -> bool:
+    """Say whether a folder is a run's; planning alone leaves our config.yaml, no environment."""
+    if (folder / ENVIRONMENT_FILE).exists():
+        return True
+    path = folder / CONFIG_FILE
+    return path.is_file() and path.read_bytes().startswith(_HEADER.encode())
 
 
 def _command() -> list[str]:
