@@ -126,8 +126,8 @@ def train(
     set_seed(arguments.seed)  # of A's initial values
     wrapped = wrap(model, plan, **(lora_kwargs or {}))
     _train_in_float32(wrapped, has_autocast=has_autocast)
-    # Only blocks are adapted; "auto", the Trainer's choice for checkpoints, would ask the Hub whether
-    # the vocabulary has grown.
+    # Only blocks are adapted; "auto", which the Trainer's checkpoints get, would ask the Hub
+    # whether the vocabulary has grown.
     wrapped.save_pretrained = partial(  # pyright: ignore[reportAttributeAccessIssue]
         wrapped.save_pretrained, save_embedding_layers=False
     )
