@@ -61,13 +61,27 @@ def test_two_stacks_are_two_lines_with_a_gap():
     assert lower.get_xlabel() == "block (encoder   |   decoder)"
 
 
-def test_constant_level_is_called_so_in_both_figures():
+def test_constant_level_is_called_so_and_squeezes_no_scale():
     profile = example_profile(constant=True)
-    upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
-    assert "constant" in texts(upper)
+    upper, lower = figures.dimension_figure(profile, plan_ranks(profile)).axes
+    assert texts(upper)[0] == "constant"
+    assert upper.texts[0].xy == (0, 0)
+    assert lower.get_xticks()[0] == 0
+    np.testing.assert_array_equal(upper.lines[0].get_xdata(), np.arange(1, 13))
+    (estimators,) = figures.estimators_figure(profile).axes
+    for axes in (upper, estimators):
+        assert axes.get_ylim()[0] > 0.7 * min(profile.dimensions[1:])
     panel = figures.fit_figure(profile).axes[0]
     assert texts(panel) == ["constant"]
     assert not panel.lines
+
+
+def test_nothing_but_constant_levels_is_drawn_too():
+    profile = replace(example_profile(), constant_levels=tuple(range(13)))
+    upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
+    assert texts(upper) == ["constant"] * 13
+    (estimators,) = figures.estimators_figure(profile).axes
+    assert not estimators.texts
 
 
 def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():

@@ -1,13 +1,14 @@
+import ast
 import re
 import shutil
 from html.parser import HTMLParser
 
 import pytest
 
-from gelora.artifacts import METRICS_FILE, PLAN_FILE
+from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
 from gelora.errors import ArtifactError
 from gelora.reporting import write_report
-from reporting.example_run import example_profile, write_example_run
+from reporting.example_run import example_metrics, example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
 
@@ -112,6 +113,31 @@ def test_the_loading_code_is_python_and_needs_no_gelora(page, run):
     compile(code, "report", "exec")
     assert "gelora" not in code.replace(str(run), "")
     assert f'"{run}/adapter"' in code
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments"),
+    [
+        ({}, {"num_labels": 2}),
+        ({"num_labels": 3, "label_names": None}, {"num_labels": 3}),
+        (
+            {"num_labels": 3, "label_names": ["yes", "it's <no>", "maybe"]},
+            {"num_labels": 3, "id2label": {0: "yes", 1: "it's <no>", 2: "maybe"}},
+        ),
+        (
+            {"problem": "regression", "num_labels": 1, "label_names": None},
+            {"num_labels": 1},
+        ),
+    ],
+)
+def test_the_loading_code_makes_the_head_that_was_trained(changes, arguments, tmp_path):
+    plan = write_example_run(tmp_path)
+    write_json(tmp_path / METRICS_FILE, example_metrics(plan) | changes, kind="metrics")
+    page = Page(write_report(tmp_path).read_text())
+    code = next(code for code in page.code if "PeftModel" in code)
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    (keywords,) = [call.keywords for call in calls if call.keywords]
+    assert {word.arg: ast.literal_eval(word.value) for word in keywords} == arguments
 
 
 def test_page_is_small_and_the_same_twice(run):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gelora.ranks import plan_ranks
@@ -41,7 +42,7 @@ def test_duration(seconds, text):
 def test_names_unknown_to_us_are_readable():
     assert wording.metric_name("matthews_correlation") == "Matthews correlation"
     assert wording.metric_name("exact_match") == "exact match"
-    assert wording.baseline_name("nearest_text") == "nearest text"
+    assert wording.baseline_name("nearest_text", "classification") == "nearest text"
     assert wording.metric_value(None) == "–"
 
 
@@ -60,7 +61,32 @@ def test_headline_of_a_trained_run(tmp_path):
         "The dimension of the hidden states of 3,871 texts goes from 8.01 ± 0.16 at the embeddings "
         "up to 12.07 ± 0.24 after block 7 and to 10.12 ± 0.20 after block 12."
     )
-    assert time == "All of it took 5 min 58 s."
+    assert time == "Measuring, training and evaluating took 5 min 58 s."
+
+
+def test_the_time_is_that_of_the_stages_it_names():
+    seconds = {"evaluate": 2.0, "train": 30.0, "baselines": 5.5}
+    assert wording._time_sentence(seconds) == "The baselines, training and evaluating took 37.5 s."
+    assert wording._time_sentence({"train": 30.0}) == "Training took 30.0 s."
+
+
+def test_the_commonest_answer_to_a_regression_is_the_mean():
+    assert wording.baseline_name("majority", "classification") == "majority class"
+    assert wording.baseline_name("majority", "regression") == "mean label"
+    assert wording.baseline_name("frozen_encoder", "regression") == "frozen encoder"
+
+
+def test_the_widest_gap_of_the_fits_is_named():
+    profile = example_profile()
+    shares = (np.arange(50) + 0.5) / 50
+    exact = [tuple(-np.log1p(-shares) / d) for d in profile.dimensions]
+    # Below a point where the line has 1 - (1 - F)^1.2, the samples' share is F.
+    bent = tuple(1.2 * x for x in exact[7])
+    profile = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
+    gap = 100 * max(1 - (1 - shares[:45]) ** 1.2 - shares[:45])
+    assert wording.fit_sentence(profile) == (
+        f"The lines below miss the samples by at most {gap:.1f} percentage points of F, at block 7."
+    )
 
 
 def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):

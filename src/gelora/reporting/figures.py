@@ -38,7 +38,11 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     layouts = stack_layouts(profile)
     dimensions, errors = np.array(profile.dimensions), np.array(profile.standard_errors)
     for layout in layouts:
-        levels, positions = list(layout.levels), np.array(layout.positions)
+        _draw_ranks(lower, layout, plan)
+        _draw_constant(upper, layout, profile)
+        levels, positions = _varying(profile, layout)
+        if not levels:
+            continue
         middle, error = dimensions[levels], errors[levels]
         upper.fill_between(
             positions, middle - error, middle + error, color=BLUE, alpha=0.2, linewidth=0
@@ -51,13 +55,6 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
             )
         _label_end(upper, positions[0], middle[0], f"{middle[0]:.2f}", BLUE, align="right")
         _label_end(upper, positions[-1], middle[-1], f"{middle[-1]:.2f}", BLUE)
-        _draw_ranks(lower, layout, plan)
-    places = {i: x for one in layouts for i, x in zip(one.levels, one.positions, strict=True)}
-    for level in profile.constant_levels:
-        upper.annotate(
-            "constant", (places[level], 0), (0, -6), textcoords="offset points",
-            color=BLUE, ha="center", va="top",
-        )  # fmt: skip
     upper.margins(x=0.1, y=0.18)
     upper.spines.bottom.set_visible(False)
     upper.set_title("Dimension, ± 1 standard error")
@@ -67,6 +64,24 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     lower.set_ylim(bottom=0)
     _label_levels(lower, layouts)
     return figure
+
+
+def _varying(profile: DimensionProfile, *layouts: StackLayout) -> tuple[list[int], np.ndarray]:
+    """Return the levels that are not constant, and their positions on the axis."""
+    places = {i: x for one in layouts for i, x in zip(one.levels, one.positions, strict=True)}
+    levels = [level for level in places if level not in profile.constant_levels]
+    return levels, np.array([places[level] for level in levels])
+
+
+def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -> None:
+    """Mark constant levels at the bottom edge: at their 0 they would squeeze all the others."""
+    at_bottom = axes.get_xaxis_transform()
+    for level, position in zip(layout.levels, layout.positions, strict=True):
+        if level in profile.constant_levels:
+            axes.annotate(
+                "constant", (position, 0), (0, 4), xycoords=at_bottom, textcoords="offset points",
+                color=MUTED, ha="center",
+            )  # fmt: skip
 
 
 def _draw_ranks(axes: Axes, layout: StackLayout, plan: RankPlan) -> None:
@@ -141,22 +156,24 @@ def estimators_figure(profile: DimensionProfile) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     axes = figure.subplots()
     layouts = stack_layouts(profile)
+    levels, positions = _varying(profile, *layouts)
     ends: list[tuple[float, float, str, str]] = []
     for name in sorted(profile.series, reverse=True):
         label, colour, shift = ESTIMATORS.get(name, (name, PURPLE, 0.0))
         series = profile.series[name]
-        positions = np.concatenate([np.array(layout.positions) + shift for layout in layouts])
+        dimensions = np.array(series.dimensions)[levels]
         axes.errorbar(
-            positions,
-            series.dimensions,
-            yerr=series.standard_errors,
+            positions + shift,
+            dimensions,
+            yerr=np.array(series.standard_errors)[levels],
             color=colour,
             linestyle="none",
             marker="o",
             markersize=3.5,
             label=label,
         )
-        ends.append((positions[-1], series.dimensions[-1], label, colour))
+        if levels:
+            ends.append((positions[-1] + shift, dimensions[-1], label, colour))
     axes.margins(y=0.15)
     _label_ends(axes, ends)
     axes.set_title("Dimension by two estimators, ± 1 standard error")

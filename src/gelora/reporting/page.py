@@ -79,6 +79,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         samples=wording.samples_sentence(profile),
         constant=wording.constant_sentence(profile),
         agreement=wording.agreement_sentence(profile),
+        straightness=wording.fit_sentence(profile),
         figures=_figures(run),
         panel_step=figures.panel_step(profile),
         baseline_name=wording.baseline_name,
@@ -87,9 +88,23 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         facts=_facts(run),
         command=shlex.join(run.environment.get("command", [])),
         adapter=f"{folder_name}/{ADAPTER_FOLDER}",
+        head=_head_arguments(run.metrics),
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )
+
+
+def _head_arguments(metrics: Mapping[str, Any] | None) -> list[str]:
+    """Return, as lines of code, what gives a loaded model the head that was trained."""
+    if metrics is None:
+        return []
+    if metrics["problem"] == "regression":
+        return ["num_labels=1,"]
+    if "num_labels" not in metrics:  # of a run by an earlier gelora
+        return ["num_labels=2,  # as many as the task has"]
+    names = metrics.get("label_names")
+    named = [f"id2label={dict(enumerate(names))},"] if names else []
+    return [f"num_labels={metrics['num_labels']},", *named]
 
 
 def _budget_command(folder_name: str) -> str:
@@ -130,7 +145,7 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
 def _training_figure(metrics: Mapping[str, Any]) -> str:
     headline, history = metrics["headline_metric"], metrics["history"]
     references = {
-        wording.baseline_name(name): values[headline]["value"]
+        wording.baseline_name(name, metrics["problem"]): values[headline]["value"]
         for name, values in sorted(metrics["baselines"].items())
         if headline in values
     }

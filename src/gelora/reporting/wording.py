@@ -3,6 +3,7 @@
 Every function turns values into words; nothing is read, drawn or written here.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,12 @@ _METRIC_NAMES = {
     "spearman": "Spearman correlation",
 }
 _BASELINE_NAMES = {"frozen_encoder": "frozen encoder", "majority": "majority class"}
+_STAGES = {
+    "measure": "measuring",
+    "baselines": "the baselines",
+    "train": "training",
+    "evaluate": "evaluating",
+}
 
 
 def number(value: float, decimals: int) -> str:
@@ -67,8 +74,10 @@ def metric_name(name: str) -> str:
     return _METRIC_NAMES.get(name, name.replace("_", " "))
 
 
-def baseline_name(name: str) -> str:
-    """Return a baseline's name in words."""
+def baseline_name(name: str, problem: str) -> str:
+    """Return a baseline's name in words; of numbers the commonest answer is their mean."""
+    if name == "majority" and problem == "regression":
+        return "mean label"
     return _BASELINE_NAMES.get(name, name.replace("_", " "))
 
 
@@ -84,8 +93,7 @@ def headline(run: RunFiles) -> list[str]:
     geometry = [_rank_sentence(run.profile, run.plan), _dimension_sentence(run.profile)]
     if run.metrics is None:
         return geometry
-    seconds = sum(run.metrics["seconds"].values())
-    return [_result_sentence(run.metrics), *geometry, f"All of it took {duration(seconds)}."]
+    return [_result_sentence(run.metrics), *geometry, _time_sentence(run.metrics["seconds"])]
 
 
 def _dimension_sentence(profile: DimensionProfile) -> str:
@@ -127,7 +135,7 @@ def _result_sentence(metrics: Mapping[str, Any]) -> str:
     name = metrics["headline_metric"]
     own = metrics["metrics"][name]
     others = [
-        f"{metric_value(values[name])} for the {baseline_name(baseline)}"
+        f"{metric_value(values[name])} for the {baseline_name(baseline, metrics['problem'])}"
         for baseline, values in metrics["baselines"].items()
         if name in values
     ]
@@ -136,6 +144,13 @@ def _result_sentence(metrics: Mapping[str, Any]) -> str:
         f"The adapter reaches {metric_name(name)} {metric_value(own)} on {own['num_samples']:,} "
         f"validation texts{against}."
     )
+
+
+def _time_sentence(seconds: Mapping[str, float]) -> str:
+    """Return how long the stages took whose time is known; loading and the like are not counted."""
+    known = [stage for stage in _STAGES if stage in seconds]
+    names = _join([_STAGES[stage] for stage in known])
+    return f"{names.capitalize()} took {duration(sum(seconds[stage] for stage in known))}."
 
 
 def _join(items: list[str]) -> str:
@@ -189,6 +204,26 @@ def agreement_sentence(profile: DimensionProfile) -> str:
     return (
         f"Be careful: the estimators differ by {says}. Texts that nearly repeat each other, or "
         "noise, are the usual cause; the ranks are then no surer than that."
+    )
+
+
+def fit_sentence(profile: DimensionProfile) -> str:
+    """Return how far the samples are from the law that was fitted to them, at the worst level."""
+    names, gaps = _level_names(profile), dict[int, float]()
+    for level, log_mu in enumerate(profile.log_mu_quantiles):
+        shares = [(index + 0.5) / len(log_mu) for index in range(len(log_mu))]
+        gaps[level] = max(
+            (
+                abs(share - (1 - math.exp(-profile.dimensions[level] * x)))
+                for share, x in zip(shares, log_mu, strict=True)
+                if share <= 1 - profile.discard_fraction
+            ),
+            default=0.0,
+        )
+    worst = max(gaps, key=lambda level: (gaps[level], -level))
+    return (
+        f"The lines below miss the samples by at most {100 * gaps[worst]:.1f} percentage points "
+        f"of F, at {names[worst]}."
     )
 
 
