@@ -1,28 +1,23 @@
 import json
 import warnings
 
+import datasets
 import pytest
-from datasets import Dataset
 
 import gelora.data
 from gelora.data import load_task_data, texts_of, tokenize
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tables import Table
 from tiny_models import tiny_tokenizer
-
-
-def write(path, **columns):
-    rows = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+from tiny_tasks import write_lines
 
 
 @pytest.fixture
 def train_file(tmp_path):
     texts = [f"w{index} w{index + 1}" for index in range(40)]
-    return write(tmp_path / "train.jsonl", text=texts, label=[index % 2 for index in range(40)])
+    return write_lines(
+        tmp_path / "train.jsonl", text=texts, label=[index % 2 for index in range(40)]
+    )
 
 
 def test_the_agreement_task_is_generated_and_the_same_for_every_seed():
@@ -77,7 +72,7 @@ def test_samples_are_drawn_by_seed_and_kept_in_order(train_file):
 
 
 def test_a_task_gives_a_local_file_its_columns_labels_and_metrics(tmp_path):
-    path = write(
+    path = write_lines(
         tmp_path / "rte.jsonl",
         sentence1=["w1", "w2", "w3"],
         sentence2=["w4", "w5", "w6"],
@@ -93,91 +88,8 @@ def test_a_task_gives_a_local_file_its_columns_labels_and_metrics(tmp_path):
     assert (data.name, data.headline_metric) == ("rte", "accuracy")
 
 
-@pytest.mark.parametrize(
-    ("columns", "chosen"),
-    [
-        (("text", "title"), ("text",)),
-        (("premise", "hypothesis", "explanation"), ("premise", "hypothesis")),
-        (("question", "sentence"), ("question", "sentence")),
-        (("review",), ("review",)),
-    ],
-)
-def test_usual_columns_are_found(tmp_path, columns, chosen):
-    path = write(
-        tmp_path / "a.jsonl", label=["x", "y"], **{name: [f"{name} 1", "b"] for name in columns}
-    )
-    data = load_task_data(train_file=path, validation_file=path)
-    first = texts_of(data.train)[0]
-    assert first == (f"{chosen[0]} 1" if len(chosen) == 1 else tuple(f"{c} 1" for c in chosen))
-
-
-def test_columns_can_be_named(tmp_path):
-    path = write(tmp_path / "a.jsonl", a=["w1", "w2"], b=["w3", "w4"], score=[0.5, 2.0])
-    data = load_task_data(
-        train_file=path, validation_file=path, text_columns=["b", "a"], label_column="score"
-    )
-    assert texts_of(data.train) == [("w3", "w1"), ("w4", "w2")]
-    assert (data.problem, data.num_labels, data.headline_metric) == ("regression", 1, "pearson")
-    assert data.train["label"][:] == [0.5, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            {},
-            "Which columns of a.jsonl hold the texts cannot be told; it has 'a', 'b', 'n', 'label",
-        ),
-        (
-            {"text_columns": ["c"]},
-            r"no column 'c' in a.jsonl \(text_columns\); it has 'a', 'b', 'n'",
-        ),
-        ({"text_columns": ["n"]}, "Column 'n' of a.jsonl holds int values such as 1, not texts"),
-        (
-            {"label_column": "gold"},
-            r"no column 'gold' in a.jsonl \(label_column\); it has 'a', 'b'",
-        ),
-        ({"task_name": "cola"}, r"no column 'sentence' in a.jsonl \(text_columns\); it has 'a'"),
-    ],
-)
-def test_columns_that_are_not_there_or_unclear_are_refused(tmp_path, arguments, message):
-    path = write(tmp_path / "a.jsonl", a=["x", "y"], b=["x", "y"], n=[1, 2], label=[0, 1])
-    with pytest.raises(DataError, match=message):
-        load_task_data(train_file=path, **arguments)
-
-
-@pytest.mark.parametrize(
-    "columns", [("text", "sentence"), ("premise", "hypothesis", "question", "sentence")]
-)
-def test_two_sets_of_usual_columns_are_unclear(tmp_path, columns):
-    path = write(tmp_path / "a.jsonl", **{name: ["a", "b"] for name in columns}, label=[0, 1])
-    with pytest.raises(
-        DataError, match=r"hold the texts cannot be told; it has " + repr(columns[0])
-    ):
-        load_task_data(train_file=path)
-
-
-def test_an_unclear_label_column_is_refused_and_a_validation_file_needs_the_same(tmp_path):
-    path = write(tmp_path / "a.jsonl", text=["x", "y"], gold=[0, 1])
-    with pytest.raises(
-        DataError, match=r"Which column of a.jsonl holds the labels .* 'gold': name"
-    ):
-        load_task_data(train_file=path)
-    other = write(tmp_path / "b.jsonl", text=["x", "y"], label=[0, 1])
-    with pytest.raises(DataError, match=r"no column 'gold' in b.jsonl .*it has 'text', 'label'"):
-        load_task_data(train_file=path, validation_file=other, label_column="gold")
-
-
-def test_empty_texts_are_counted_and_located(tmp_path):
-    texts = ["a", "", None, "  ", "b", *[""] * 4]
-    path = write(tmp_path / "a.jsonl", text=texts, label=[0, 1, 0, 1, 0, 1, 0, 1, 0])
-    message = r"7 of 9 texts in column 'text' of a.jsonl are empty \(rows 2, 3, 4, 6, 7, ...\)"
-    with pytest.raises(DataError, match=message):
-        load_task_data(train_file=path)
-
-
 def test_rows_without_a_label_are_set_aside_and_counted(tmp_path):
-    path = write(tmp_path / "a.jsonl", text=["a", "", "c", "d"], label=[0, -1, 1, None])
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "", "c", "d"], label=[0, -1, 1, None])
     with pytest.warns(SkippedRowsWarning, match=r"'label' of a.jsonl has no label .* 2 of 4 rows"):
         data = load_task_data(train_file=path)
     assert sorted([*data.train["text"], *data.validation["text"]]) == ["a", "c"]
@@ -185,16 +97,16 @@ def test_rows_without_a_label_are_set_aside_and_counted(tmp_path):
 
 
 def test_no_label_at_all_and_one_row_alone_are_refused(tmp_path):
-    path = write(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
     with pytest.raises(DataError, match="'label' of a.jsonl has no label in any of its 2 rows"):
         load_task_data(train_file=path)
-    path = write(tmp_path / "a.jsonl", text=["a"], label=[0.5])
+    path = write_lines(tmp_path / "a.jsonl", text=["a"], label=[0.5])
     with pytest.raises(DataError, match="'label' of a.jsonl has one usable row alone"):
         load_task_data(train_file=path)
 
 
 def test_labels_that_only_the_validation_file_has_are_named(tmp_path, train_file):
-    path = write(tmp_path / "b.jsonl", text=["a", "b"], label=[1, 2])
+    path = write_lines(tmp_path / "b.jsonl", text=["a", "b"], label=[1, 2])
     with pytest.raises(
         DataError, match=r"of b.jsonl has labels .* not know: '2'; it knows '0', '1'"
     ):
@@ -208,8 +120,26 @@ def test_measuring_reads_the_very_texts_that_training_will(train_file):
     assert measured.validation["text"] == trained.validation["text"]
 
 
+@pytest.mark.filterwarnings("ignore::gelora.errors.SkippedRowsWarning")
+def test_measuring_sets_the_same_rows_aside_as_training(tmp_path):
+    texts, labels = [f"w{index}" for index in range(40)], [0, 1, None, 1] * 10
+    path = write_lines(tmp_path / "a.jsonl", text=texts, label=labels)
+    measured = load_task_data(train_file=path, labels_required=False)
+    trained = load_task_data(train_file=path)
+    assert len(trained.train) == 27
+    assert measured.train["text"][:] == trained.train["text"][:]
+
+
+@pytest.mark.parametrize("labels", [["x", 1, "x", 1], ["x"] * 4, list("wxyz")])
+def test_labels_that_training_would_refuse_leave_every_row_to_measure(tmp_path, labels):
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b", "c", "d"], label=labels)
+    data = load_task_data(train_file=path, validation_file=path, labels_required=False)
+    assert texts_of(data.train) == ["a", "b", "c", "d"]
+    assert data.num_labels == 0
+
+
 def test_without_labels_every_row_is_kept(tmp_path):
-    path = write(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load_task_data(train_file=path, labels_required=False)
@@ -244,7 +174,8 @@ def test_glue_and_other_data_sets_are_asked_of_the_hub(monkeypatch):
     def read_split(*arguments):
         calls.append(arguments)
         columns = {"sentence": ["a", "b"] * 10, "label": [0, 1] * 10}
-        return Table("hub", columns, ("sentence",), {"split": arguments[2]})
+        splits = ("train", "validation") if arguments[0] == "nyu-mll/glue" else ("a", "test")
+        return Table("hub", columns, ("sentence",), {"split": arguments[2]}, splits=splits)
 
     monkeypatch.setattr(gelora.data, "read_split", read_split)
     assert load_task_data(task_name="cola").name == "cola"
@@ -253,20 +184,63 @@ def test_glue_and_other_data_sets_are_asked_of_the_hub(monkeypatch):
         ("nyu-mll/glue", "cola", "validation"),
     ]
     calls.clear()
-    data = load_task_data(
-        dataset_name="me/mine",
-        dataset_config="en",
-        dataset_train_split="a",
-        dataset_test_split=None,
-    )
+    data = load_task_data(dataset_name="me/mine", dataset_config="en", dataset_train_split="a")
     assert (data.name, len(data.train), len(data.validation)) == ("me/mine", 18, 2)
     assert calls == [("me/mine", "en", "a")]
+    calls.clear()
+    load_task_data(dataset_name="me/mine", dataset_train_split="a", dataset_test_split="test")
+    assert calls == [("me/mine", None, "a"), ("me/mine", None, "test")]
+
+
+def test_a_data_set_without_a_validation_split_holds_rows_out_and_says_so(
+    tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for split in ("train", "test"):
+        write_lines(folder / f"{split}.jsonl", text=["a", "b"] * 10, label=[0, 1] * 10)
+    caplog.set_level("INFO", logger="gelora")
+    data = load_task_data(dataset_name=str(folder))
+    assert (len(data.train), len(data.validation)) == (18, 2)
+    said = [record.getMessage() for record in caplog.records if record.name == "gelora.data"]
+    assert said == [
+        f"{folder} has no split 'validation' (it has train, test): rows are held out.",
+        f"{folder} [train]: 18 texts, 2 classes (0, 1); 2 held out to validate on",
+    ]
+    assert len(load_task_data(dataset_name=str(folder), dataset_test_split="test").validation) == 20
+    message = (
+        r"\[dev\] cannot be loaded: Unknown split \"dev\"\. Should be one of \['train', 'test'\]"
+    )
+    with pytest.raises(DataError, match=message):
+        load_task_data(dataset_name=str(folder), dataset_test_split="dev")
+
+
+def test_what_was_read_is_said_in_one_line(train_file, caplog):
+    caplog.set_level("INFO", logger="gelora")
+    load_task_data(train_file=train_file, validation_file=train_file, max_eval_samples=5)
+    assert caplog.messages == ["train.jsonl: 40 texts, 2 classes (0, 1); 5 to validate on"]
+
+
+def test_whole_numbers_are_predicted_where_it_is_said(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b", "c", "d"], label=[1, -1, 2, 5])
+    data = load_task_data(train_file=path, validation_file=path, problem_type="regression")
+    assert (data.problem, data.num_labels, data.headline_metric) == ("regression", 1, "pearson")
+    assert data.validation["label"][:] == [1.0, -1.0, 2.0, 5.0]
+
+
+def test_a_column_that_is_no_label_is_refused(tmp_path):
+    names = [f"n{index}" for index in range(40)]
+    path = write_lines(tmp_path / "a.jsonl", text=["w1"] * 40, name=names)
+    message = "Column 'name' of a.jsonl has 40 different labels in 40 rows, too many for classes"
+    with pytest.raises(DataError, match=message):
+        load_task_data(train_file=path, text_columns=["text"], label_column="name")
 
 
 def test_tokens_are_cut_unpadded_and_carry_the_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gelora.data, "_TOKENIZE_ROWS", 2)  # three parts for five rows
-    rows = Dataset.from_dict(
+    rows = datasets.Dataset.from_dict(
         {"text": ["w0 w1 w2", "w3", "w4", "w5", "w6"], "label": [1, 0, 1, 0, 1]}
     )
     tokens = tokenize(rows, tiny_tokenizer(), max_length=4)
@@ -276,7 +250,7 @@ def test_tokens_are_cut_unpadded_and_carry_the_labels(tmp_path, monkeypatch):
 
 
 def test_pairs_are_tokenised_together_and_unlabelled_texts_have_no_labels():
-    rows = Dataset.from_dict({"text": ["w0"], "text_pair": ["w1"]})
+    rows = datasets.Dataset.from_dict({"text": ["w0"], "text_pair": ["w1"]})
     tokens = tokenize(rows, tiny_tokenizer(), max_length=None)
     assert tokens["input_ids"][0] == [1, 4, 2, 5, 2]
     assert tokens.column_names == ["input_ids", "attention_mask"]

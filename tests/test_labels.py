@@ -3,7 +3,7 @@ import math
 import pytest
 
 from gelora.errors import DataError
-from gelora.labels import encode_labels, fit_labels, parse_labels, without_hidden
+from gelora.labels import encode_labels, fit_labels, guess_problem, parse_labels, without_hidden
 from gelora.tasks import find_task
 
 WHERE = "Column 'label' of a.csv"
@@ -14,7 +14,9 @@ WHERE = "Column 'label' of a.csv"
     [
         ([0, 1, None], [0, 1, None]),
         (["0", " 1", ""], [0, 1, None]),
-        (["0.0", "1"], [0.0, 1.0]),
+        (["0.0", "1"], [0, 1]),
+        ([0.0, 1.0, math.nan], [0, 1, None]),
+        (["0.5", "1"], [0.5, 1.0]),
         ([0.5, 1, math.nan], [0.5, 1.0, None]),
         (["good ", "bad", " "], ["good", "bad", None]),
         (["1", "one"], ["1", "one"]),
@@ -41,13 +43,19 @@ def test_labels_of_no_usable_kind_are_refused(values, message):
 
 
 def test_minus_one_is_hidden_but_in_a_regression_of_the_user_s_own():
-    assert without_hidden([0, -1, 1], None) == [0, None, 1]
-    assert without_hidden([0.5, -1.0], None) == [0.5, -1.0]
-    assert without_hidden([0.5, -1.0], find_task("stsb")) == [0.5, None]
+    assert without_hidden([0, -1, 1], task=None, problem=None) == [0, None, 1]
+    assert without_hidden([0.5, -1.0], task=None, problem=None) == [0.5, -1.0]
+    assert without_hidden([1, -1], task=None, problem="regression") == [1, -1]
+    assert without_hidden([0.5, -1.0], task=find_task("stsb"), problem="regression") == [0.5, None]
 
 
 def fit(labels, task=None, class_names=None):
-    return fit_labels(labels, task=task, class_names=class_names, where=WHERE)
+    return fit_labels(
+        labels,
+        problem=task.problem if task else guess_problem(labels),
+        class_names=task.label_names if task else class_names,
+        where=WHERE,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,12 +63,13 @@ def fit(labels, task=None, class_names=None):
     [
         ([1, 0, 1], None, [1, 0, 1]),
         ([4, 0, 4], ("0", "4"), [1, 0, 1]),
-        (["no", "yes", "maybe"], ("maybe", "no", "yes"), [1, 2, 0]),
+        (["no", "yes", "maybe"] * 2, ("maybe", "no", "yes"), [1, 2, 0] * 2),
     ],
 )
 def test_classes_are_numbered_in_sorted_order(labels, names, numbers):
     encoding = fit(labels)
     assert (encoding.problem, encoding.num_labels) == ("classification", len(set(labels)))
+    assert str(encoding) == f"{len(set(labels))} classes ({', '.join(map(str, sorted({*labels})))})"
     assert encoding.names == names
     assert encode_labels(labels, encoding, where=WHERE) == numbers
 
@@ -68,6 +77,7 @@ def test_classes_are_numbered_in_sorted_order(labels, names, numbers):
 def test_floats_are_a_regression():
     encoding = fit([0.5, 2.0])
     assert (encoding.problem, encoding.num_labels, encoding.names) == ("regression", 1, None)
+    assert str(encoding) == "numbers to predict"
     assert encode_labels([0.5, 2.0], encoding, where=WHERE) == [0.5, 2.0]
 
 
@@ -90,6 +100,26 @@ def test_whole_numbers_are_targets_where_the_task_is_a_regression():
 def test_a_single_class_is_refused():
     with pytest.raises(DataError, match="a.csv has one label alone, 'good'"):
         fit(["good", "good"])
+
+
+def test_more_classes_than_half_of_the_rows_are_refused():
+    assert fit(list(range(20)) * 2).num_labels == 20
+    with pytest.raises(
+        DataError,
+        match="a.csv has 21 different labels in 40 rows, too many for classes: name another "
+        "label_column, or set problem_type to regression",
+    ):
+        fit([*range(21), *range(19)])
+    with pytest.raises(DataError, match=r"3 different labels in 3 rows, .*another label_column\.$"):
+        fit(["Ann", "Bob", "Cem"])
+    assert fit(["no", "yes"]).num_labels == 2
+
+
+def test_fractions_are_classes_where_it_is_said():
+    labels = [0.5, 1.0, 0.5, 1.0]
+    encoding = fit_labels(labels, problem="classification", class_names=None, where=WHERE)
+    assert encoding.names == ("0.5", "1")
+    assert encode_labels(labels, encoding, where=WHERE) == [0, 1, 0, 1]
 
 
 def test_names_in_a_regression_are_refused():

@@ -136,6 +136,7 @@ def test_a_hub_split_keeps_its_class_names_and_its_revision(monkeypatch):
     )
     rows = datasets.Dataset.from_dict({"sentence": ["a", "b"], "label": [0, 1]}, features=features)
     commit = "0123456789abcdef0123456789abcdef01234567"
+    rows.info.splits = datasets.SplitDict(train=datasets.SplitInfo("train"))
     files = [{"filename": f"/cache/glue/cola/0.0.0/{commit}/glue-train.arrow"}]
     monkeypatch.setattr(datasets.Dataset, "cache_files", files)
     calls = hub_rows(monkeypatch, rows)
@@ -143,6 +144,7 @@ def test_a_hub_split_keeps_its_class_names_and_its_revision(monkeypatch):
     assert calls == [(("nyu-mll/glue", "cola"), {"split": "train"})]
     assert {name: list(values) for name, values in table.columns.items()} == rows.to_dict()
     assert table.string_columns == ("sentence",)
+    assert table.splits == ("train",)
     assert table.class_names == {"label": ("bad", "good")}
     assert table.provenance == {
         "dataset": "nyu-mll/glue",
@@ -159,6 +161,10 @@ def test_a_hub_split_that_cannot_be_loaded_is_refused(monkeypatch):
     ):
         read_split("nyu-mll/glue", "cola", "dev")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        DataError, match=r"\[dev\] cannot be loaded: Unknown split \"dev\"\. Should"
+    ):
+        read_split("nyu-mll/glue", "cola", "dev")
     hub_rows(monkeypatch, ConnectionError("no network"))
     with pytest.raises(DataError, match=r"imdb \[train\] .*HF_HUB_OFFLINE is set\): no network"):
         read_split("imdb", None, "train")

@@ -1,7 +1,7 @@
 import pytest
 
 from gelora.errors import ConfigError
-from gelora.tasks import TASKS, default_metrics, find_task
+from gelora.tasks import TASKS, choose_problem, default_metrics, find_task
 
 
 def test_the_tasks_are_gelora_s_own_and_eight_of_glue():
@@ -49,6 +49,17 @@ def test_a_misspelt_task_is_answered_with_the_nearest():
 def test_an_unknown_task_is_answered_with_all():
     with pytest.raises(ConfigError, match="no task 'translation': the tasks are agreement, cola"):
         find_task("translation")
+
+
+def test_the_problem_is_the_task_s_or_the_one_named():
+    assert choose_problem(None, task=None) is None
+    assert choose_problem("regression", task=None) == "regression"
+    assert choose_problem(None, task=find_task("stsb")) == "regression"
+    assert choose_problem("classification", task=find_task("cola")) == "classification"
+    with pytest.raises(ConfigError, match="cola is a classification, .* cannot be regression: le"):
+        choose_problem("regression", task=find_task("cola"))
+    with pytest.raises(ConfigError, match="one of classification, regression; got 'ranking'"):
+        choose_problem("ranking", task=None)
 
 
 def test_f1_is_reported_for_two_classes_alone():

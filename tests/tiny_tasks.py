@@ -1,5 +1,6 @@
 """Tasks that a tiny model can learn, and a Trainer's arguments for a few quick steps on the CPU."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def tiny_task(
         headline_metric=metrics[0],
         provenance={},
     )
+
+
+def write_lines(path: Path, **columns: Any) -> Path:
+    """Write columns as JSON Lines, and return the file."""
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def quick_arguments(output_dir: Path, **overrides: Any) -> TrainingArguments:

@@ -32,7 +32,7 @@ def choose_text_columns(
         table: The training rows.
         wanted: The columns the user named.
         task: A known task, whose columns are taken if the user named none.
-        label_column: Not a column of texts, even if its labels are words.
+        label_column: Not a column of texts, even if its labels are words; nor is one called so.
 
     Raises:
         ConfigError: More than two columns are named, or none of them.
@@ -44,7 +44,7 @@ def choose_text_columns(
         return tuple(_existing(table, name, "text_columns") for name in wanted)
     if task is not None:
         return tuple(_existing(table, name, "text_columns") for name in task.text_columns)
-    others = tuple(name for name in table.string_columns if name != label_column)
+    others = tuple(name for name in table.string_columns if name not in (label_column, *_LABELS))
     for known in (_PAIRS, _SINGLES):
         found = [names for names in known if set(names) <= set(others)]
         if len(found) == 1:

@@ -6,8 +6,8 @@ understands, samples, and records where the rows came from. Nothing is cached on
 `datasets` downloads.
 """
 
-import functools
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,20 @@ from transformers import PreTrainedTokenizerBase
 
 from gelora.agreement import Sentence, agreement
 from gelora.columns import choose_label_column, choose_text_columns
-from gelora.errors import ConfigError
-from gelora.labels import LabelEncoding, fit_labels
-from gelora.rows import Rows, usable_rows
+from gelora.errors import ConfigError, DataError
+from gelora.labels import LabelEncoding
+from gelora.rows import Rows, usable_splits
 from gelora.tables import Table, read_file, read_split
-from gelora.tasks import Problem, Task, default_metrics, find_task
+from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
+
+logger = logging.getLogger(__name__)
 
 GLUE = "nyu-mll/glue"
 
 HELD_OUT_FRACTION = 0.1
 """Of the training rows, taken for validation where no validation split is named."""
 
+_VALIDATION = "validation"
 _AGREEMENT = "agreement"
 _PHENOMENON = "phenomenon"
 _AGREEMENT_SEED = 0  # the sentences stay the same in runs of other seeds, as a download would
@@ -69,11 +72,12 @@ def load_task_data(
     dataset_name: str | None = None,
     dataset_config: str | None = None,
     dataset_train_split: str = "train",
-    dataset_test_split: str | None = "validation",
+    dataset_test_split: str | None = None,
     train_file: str | Path | None = None,
     validation_file: str | Path | None = None,
     text_columns: Sequence[str] | None = None,
     label_column: str | None = None,
+    problem_type: Problem | None = None,
     max_train_samples: int | None = None,
     max_eval_samples: int | None = None,
     seed: int = 0,
@@ -83,7 +87,7 @@ def load_task_data(
 
     The rows come from `train_file`, or from `dataset_name`, or else from the task itself: generated
     for `agreement`, from GLUE on the Hub for the others. A task named beside a file or a data set
-    gives the columns, labels and metrics. Where no validation split is named, a tenth of the
+    gives the columns, labels and metrics. Where there is nothing to validate on, a tenth of the
     training rows is held out for it.
 
     Args:
@@ -91,16 +95,19 @@ def load_task_data(
         dataset_name: A data set of the Hub, or a local folder of one.
         dataset_config: Its config, for data sets that have several.
         dataset_train_split: Its split to train on.
-        dataset_test_split: Its split to validate on; None holds rows out.
+        dataset_test_split: Its split to validate on; None for `validation`, and where there is no
+            such split, to hold rows out.
         train_file: A .csv, .json or .jsonl file, or one of these + .gz.
         validation_file: The same for validation; None holds rows out.
         text_columns: One column or two; else the task's, usual names, or the only texts there are.
         label_column: Else the task's, `label` or `labels`.
+        problem_type: Else the task's, or a regression if any label is a fraction. Whole numbers,
+            such as stars, are classes unless it is said here that they are to be predicted.
         max_train_samples: Train on so many rows drawn at random, in their order.
         max_eval_samples: Validate on so many.
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
-        labels_required: False for measuring alone: labels are not read, so no row is left out for
-            want of one.
+        labels_required: False for measuring alone. Labels that there are still decide which rows
+            are left out, as in training; where none can be told or used, every row is kept.
 
     Returns:
         The task's data.
@@ -115,38 +122,49 @@ def load_task_data(
     """
     _check_limits(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     task = None if task_name is None else find_task(task_name)
+    problem = choose_problem(problem_type, task=task)
     name, train_table, validation_table = _open(
         task,
         dataset=(dataset_name, dataset_config, dataset_train_split, dataset_test_split),
         files=(train_file, validation_file),
     )
-    labels = choose_label_column(train_table, label_column, task=task) if labels_required else None
-    texts = choose_text_columns(
-        train_table, text_columns, task=task, label_column=labels or label_column
-    )
-    read = functools.partial(
-        usable_rows,
-        text_columns=texts,
-        label_column=labels,
-        keep=(_PHENOMENON,) if "generated" in train_table.provenance else (),
-        task=task,
-    )
-    train = read(train_table)
-    validation = None if validation_table is None else read(validation_table)
-    encoding = None
-    if labels is not None:
-        encoding = fit_labels(
-            train.columns["label"],
-            task=task,
-            class_names=train_table.class_names.get(labels),
-            where=train.label_where,
+
+    def read(labels: str | None) -> tuple[Rows, Rows | None, LabelEncoding | None]:
+        texts = choose_text_columns(
+            train_table, text_columns, task=task, label_column=labels or label_column
         )
-        train = train.encoded(encoding)
-        validation = None if validation is None else validation.encoded(encoding)
-    if validation is None:  # also for measuring, so that it reads the texts that training will
+        return usable_splits(
+            train_table,
+            validation_table,
+            text_columns=texts,
+            label_column=labels,
+            keep=(_PHENOMENON,) if "generated" in train_table.provenance else (),
+            task=task,
+            problem=problem,
+        )
+
+    try:
+        train, validation, encoding = read(
+            choose_label_column(train_table, label_column, task=task)
+        )
+    except DataError:
+        if labels_required:
+            raise
+        train, validation, encoding = read(None)
+    if validation is None:
         train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
     train = train.sample(max_train_samples, seed=seed)
     validation = validation.sample(max_eval_samples, seed=seed)
+    logger.info(
+        "%s: %d texts, %s; %d %sto validate on",
+        train_table.source,
+        len(train),
+        encoding or "without labels",
+        len(validation),
+        "held out " if validation_table is None else "",
+    )
+    if encoding is None:
+        encoding = LabelEncoding(problem or "classification", 0, None, {})
     return _task_data(name, train, validation, task=task, encoding=encoding)
 
 
@@ -215,11 +233,17 @@ def _open(
         if task.name == _AGREEMENT:
             return task.name, *_generated_tables()
         dataset_name, config = GLUE, task.name
-    validation = None
-    if validation_split is not None:
-        validation = read_split(dataset_name, config, validation_split)
     name = task.name if task else dataset_name
-    return name, read_split(dataset_name, config, train_split), validation
+    train = read_split(dataset_name, config, train_split)
+    if validation_split is None and _VALIDATION not in train.splits:
+        logger.info(
+            "%s has no split %r (it has %s): rows are held out.",
+            dataset_name,
+            _VALIDATION,
+            ", ".join(train.splits),
+        )
+        return name, train, None
+    return name, train, read_split(dataset_name, config, validation_split or _VALIDATION)
 
 
 def _generated_tables() -> tuple[Table, Table]:
@@ -252,10 +276,8 @@ def _task_data(
     validation: Rows,
     *,
     task: Task | None,
-    encoding: LabelEncoding | None,
+    encoding: LabelEncoding,
 ) -> TaskData:
-    if encoding is None:
-        encoding = LabelEncoding(task.problem if task else "classification", 0, None, {})
     metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
     splits = {"train": train, "validation": validation}
     return TaskData(

@@ -1,7 +1,7 @@
 """Turn a column of labels, as users write them, into class numbers or targets of a regression.
 
-Class numbers, names or floats are told apart by their values. Which rows to leave out for want of
-a label is said here; leaving them out is `data.py`'s.
+Classes and a regression are told apart by their values, unless the task or the user says. Which
+rows to leave out for want of a label is said here; leaving them out is `rows.py`'s.
 """
 
 import math
@@ -35,11 +35,17 @@ class LabelEncoding:
     names: tuple[str, ...] | None
     numbers: dict[str, int]
 
+    def __str__(self) -> str:
+        if self.problem == "regression":
+            return "numbers to predict"
+        return f"{self.num_labels} classes ({_shown(self.names or tuple(self.numbers))})"
+
 
 def parse_labels(values: Iterable[Any], *, where: str) -> list[Label | None]:
     """Return labels of one kind (int, float or str), None where there is none.
 
-    Numbers written as texts, as in CSV, become numbers if all of them are.
+    Numbers written as texts, as in CSV, become numbers if all of them are; and whole numbers ints,
+    for pandas writes classes as 0.0 and 1.0 where some rows have none.
 
     Args:
         values: The column.
@@ -64,51 +70,64 @@ def parse_labels(values: Iterable[Any], *, where: str) -> list[Label | None]:
     numbers = [None if label is None else float(label) for label in labels]
     if any(number is not None and math.isinf(number) for number in numbers):
         raise DataError(f"{where} holds infinity, which is no label.")
-    is_whole = all(_is_whole_number(label) for label in present)
+    is_whole = all(number is None or number.is_integer() for number in numbers)
     return [int(number) if number is not None and is_whole else number for number in numbers]
 
 
-def without_hidden(labels: Sequence[Label | None], task: Task | None) -> list[Label | None]:
+def guess_problem(labels: Iterable[Label | None]) -> Problem:
+    """Tell a regression by its fractions."""
+    is_regression = any(isinstance(label, float) for label in labels)
+    return "regression" if is_regression else "classification"
+
+
+def without_hidden(
+    labels: Sequence[Label | None], *, task: Task | None, problem: Problem | None
+) -> list[Label | None]:
     """Return the labels with None for -1, by which GLUE marks labels it keeps to itself.
 
     In a regression that is none of the known tasks, -1 is a target like any other.
     """
-    is_regression = any(isinstance(label, float) for label in labels)
-    if task is None and is_regression:
+    if task is None and (problem or guess_problem(labels)) == "regression":
         return list(labels)
     return [None if label == _HIDDEN else label for label in labels]
 
 
 def fit_labels(
-    labels: Sequence[Label], *, task: Task | None, class_names: Sequence[str] | None, where: str
+    labels: Sequence[Label], *, problem: Problem, class_names: Sequence[str] | None, where: str
 ) -> LabelEncoding:
     """Decide what the training labels mean.
 
-    A known task or the file's own class names decide if there are any. Else floats make it a
-    regression, and other values are classes in sorted order.
+    Args:
+        labels: Of every training row.
+        problem: Whether they are classes.
+        class_names: The task's or the file's own, in order; else the classes are the values there
+            are, sorted.
+        where: The column and its file, for messages.
 
     Raises:
-        DataError: There are fewer than two classes, or names where numbers are needed.
+        DataError: There are fewer than two classes, or so many that they can be none.
     """
-    is_regression = (
-        any(isinstance(label, float) for label in labels)
-        if task is None
-        else task.problem == "regression"
-    )
-    if is_regression:
+    if problem == "regression":
         return LabelEncoding(problem="regression", num_labels=1, names=None, numbers={})
-    names = class_names if task is None else task.label_names
-    if names is not None:
-        numbers = {str(number): number for number in range(len(names))}
-        numbers |= {name: number for number, name in enumerate(names)}
-        return LabelEncoding("classification", len(names), tuple(names), numbers)
+    if class_names is not None:
+        numbers = {str(number): number for number in range(len(class_names))}
+        numbers |= {name: number for number, name in enumerate(class_names)}
+        return LabelEncoding("classification", len(class_names), tuple(class_names), numbers)
     classes = sorted(set(labels))  # of one kind, as parse_labels made them
     if len(classes) < 2:
         raise DataError(
             f"{where} has one label alone, {classes[0]!r}, and a classification needs two at least."
         )
-    names = None if classes == list(range(len(classes))) else tuple(map(str, classes))
-    numbers = {str(label): number for number, label in enumerate(classes)}
+    if len(classes) > max(2, len(labels) / 2):
+        are_numbers = not isinstance(classes[0], str)
+        otherwise = ", or set problem_type to regression" if are_numbers else ""
+        raise DataError(
+            f"{where} has {len(classes)} different labels in {len(labels)} rows, too many for "
+            f"classes: name another label_column{otherwise}."
+        )
+    keys = tuple(map(_key, classes))
+    names = None if classes == list(range(len(classes))) else keys
+    numbers = {key: number for number, key in enumerate(keys)}
     return LabelEncoding("classification", len(classes), names, numbers)
 
 
@@ -129,8 +148,8 @@ def encode_labels(
     if unknown:
         known = encoding.names or tuple(encoding.numbers)
         raise DataError(
-            f"{where} has labels that the training data does not know: {_shown(unknown)}; it "
-            f"knows {_shown(known)}."
+            f"{where} has labels that the training data does not know: {_quoted(unknown)}; it "
+            f"knows {_quoted(known)}."
         )
     return [encoding.numbers[key] for key in keys]
 
@@ -139,9 +158,13 @@ def _key(label: Label) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
+def _quoted(values: Sequence[str]) -> str:
+    return _shown([repr(value) for value in values])
+
+
 def _shown(values: Sequence[str]) -> str:
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return ", ".join(map(repr, values[:_SHOWN])) + more
+    return ", ".join(values[:_SHOWN]) + more
 
 
 def _is_missing(value: Any) -> bool:
@@ -150,10 +173,3 @@ def _is_missing(value: Any) -> bool:
         or (isinstance(value, str) and not value.strip())
         or (isinstance(value, float) and math.isnan(value))
     )
-
-
-def _is_whole_number(label: Label) -> bool:
-    """Tell ints from floats as they are written: `1` is an int and `1.0` a float."""
-    if isinstance(label, str):
-        return label.strip().lstrip("+-").isdecimal()
-    return isinstance(label, int)

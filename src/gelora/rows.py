@@ -1,4 +1,4 @@
-"""The usable rows of one table: texts checked, rows without a label set aside, samples drawn.
+"""The usable rows of tables: texts checked, rows without a label set aside, samples drawn.
 
 It does not choose columns (`columns.py`) or say what a label means (`labels.py`).
 """
@@ -12,9 +12,16 @@ import numpy as np
 
 from gelora.columns import column, read_texts
 from gelora.errors import DataError, SkippedRowsWarning
-from gelora.labels import LabelEncoding, encode_labels, parse_labels, without_hidden
+from gelora.labels import (
+    LabelEncoding,
+    encode_labels,
+    fit_labels,
+    guess_problem,
+    parse_labels,
+    without_hidden,
+)
 from gelora.tables import Table
-from gelora.tasks import Task
+from gelora.tasks import Problem, Task
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,46 @@ class Rows:
         return replace(self, columns=taken)
 
 
+def usable_splits(
+    train_table: Table,
+    validation_table: Table | None,
+    *,
+    label_column: str | None,
+    task: Task | None = None,
+    problem: Problem | None = None,
+    **options: Any,
+) -> tuple[Rows, Rows | None, LabelEncoding | None]:
+    """Return the usable rows of both tables, and what their labels mean if they have any.
+
+    Args:
+        train_table: Its labels decide.
+        validation_table: The same columns.
+        label_column: None to read no labels and keep every row.
+        task: A known task.
+        problem: What the labels are; None to tell by their values.
+        options: More of `usable_rows`.
+
+    Raises:
+        DataError: As `usable_rows`, `fit_labels` and `encode_labels`.
+    """
+    options |= {"label_column": label_column, "task": task}
+    train, encoding = usable_rows(train_table, problem=problem, **options), None
+    if label_column is not None:
+        labels, class_names = train.columns["label"], train_table.class_names.get(label_column)
+        problem = problem or guess_problem(labels)
+        encoding = fit_labels(
+            labels,
+            problem=problem,
+            class_names=task.label_names if task else class_names,
+            where=train.label_where,
+        )
+        train = train.encoded(encoding)
+    if validation_table is None:
+        return train, None, encoding
+    validation = usable_rows(validation_table, problem=problem, **options)
+    return train, validation if encoding is None else validation.encoded(encoding), encoding
+
+
 def usable_rows(
     table: Table,
     *,
@@ -81,6 +128,7 @@ def usable_rows(
     label_column: str | None,
     keep: Sequence[str] = (),
     task: Task | None = None,
+    problem: Problem | None = None,
 ) -> Rows:
     """Return the rows of a table that can be used.
 
@@ -90,6 +138,7 @@ def usable_rows(
         label_column: None to read no labels and keep every row.
         keep: Other columns to keep under their own names.
         task: A known task, for what its hidden labels look like.
+        problem: What the labels are, if that is known.
 
     Raises:
         DataError: A column is missing, a text is empty, labels are of mixed kinds, or no row has a
@@ -102,7 +151,8 @@ def usable_rows(
     rows, labels, where = list(every), None, ""
     if label_column is not None:
         where = f"Column {label_column!r} of {table.source}"
-        found = without_hidden(parse_labels(column(table, label_column), where=where), task)
+        parsed = parse_labels(column(table, label_column), where=where)
+        found = without_hidden(parsed, task=task, problem=problem)
         rows = [row for row in every if found[row] is not None]
         labels = [found[row] for row in rows]
         _tell_skipped(len(every) - len(rows), len(every), where)

@@ -35,6 +35,7 @@ class Table:
         columns: The values of every column, all of the same length.
         string_columns: The columns that hold texts, for guessing which to use.
         class_names: The names of the classes, for columns whose file format records them.
+        splits: The names of all splits of the data set, none for a file.
         provenance: JSON-able; file names without folders, so that no machine's paths are kept.
     """
 
@@ -43,6 +44,7 @@ class Table:
     string_columns: tuple[str, ...]
     provenance: Mapping[str, Any]
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()
 
 
 def read_file(path: str | Path) -> Table:
@@ -86,8 +88,9 @@ def read_split(dataset_name: str, config: str | None, split: str) -> Table:
     try:
         rows = datasets.load_dataset(dataset_name, config, split=split)
     except (OSError, ValueError) as error:  # what datasets raises for a name, a config, a split
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        reason = " ".join(str(error).split())
+        is_offline = isinstance(error, ConnectionError) and os.environ.get("HF_HUB_OFFLINE")
+        offline = " (HF_HUB_OFFLINE is set)" if is_offline else ""
+        reason = " ".join(str(error).split())  # for an unknown split, it lists those there are
         raise DataError(f"{source} cannot be loaded{offline}: {reason}") from error
     if not isinstance(rows, datasets.Dataset):
         raise DataError(f"{source} is a {type(rows).__name__}, not one split of rows.")
@@ -112,6 +115,7 @@ def read_split(dataset_name: str, config: str | None, split: str) -> Table:
             for name, feature in features.items()
             if isinstance(feature, datasets.ClassLabel)
         },
+        splits=tuple(rows.info.splits or ()),
     )
 
 

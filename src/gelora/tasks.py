@@ -5,7 +5,7 @@ It holds no data and downloads none; `data.py` does.
 
 import difflib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gelora.errors import ConfigError
 
@@ -105,6 +105,26 @@ def find_task(name: str) -> Task:
     near = difflib.get_close_matches(name.lower(), TASKS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(TASKS)}."
     raise ConfigError(f"There is no task {name!r}: {hint}")
+
+
+def choose_problem(wanted: Problem | None, *, task: Task | None) -> Problem | None:
+    """Return the task's problem, the one the user named, or None to tell it by the labels.
+
+    Raises:
+        ConfigError: There is no such problem, or the task is of the other kind.
+    """
+    if wanted is not None and wanted not in get_args(Problem):
+        raise ConfigError(
+            f"problem_type must be one of {', '.join(get_args(Problem))}; got {wanted!r}."
+        )
+    if task is None or wanted == task.problem:
+        return wanted
+    if wanted is not None:
+        raise ConfigError(
+            f"The task {task.name} is a {task.problem}, so problem_type cannot be {wanted}: leave "
+            "it out."
+        )
+    return task.problem
 
 
 def default_metrics(problem: Problem, num_labels: int) -> tuple[str, ...]:
