@@ -37,8 +37,8 @@ class DataFlags:
     """Its configuration."""
     dataset_train_split: str = "train"
     """Split to measure and train on."""
-    dataset_test_split: str = "validation"
-    """Split to evaluate on."""
+    dataset_test_split: str | None = None
+    """Split to evaluate on; None is validation, or a tenth of the training rows."""
     train_file: str | None = None
     """CSV, JSON or JSON lines, .gz or not, to measure and train on."""
     validation_file: str | None = None
