@@ -133,12 +133,19 @@ def plan_ranks(
             not positive.
     """
     rule = "budget" if budget is not None else rule
-    _check_choices(rule, rounding, budget)
-    _check_scale(alpha_per_rank=alpha_per_rank, lora_alpha=lora_alpha)
+    check_rule(
+        rule=rule,
+        budget=budget,
+        rounding=rounding,
+        min_rank=min_rank,
+        max_rank=max_rank,
+        alpha_per_rank=alpha_per_rank,
+        lora_alpha=lora_alpha,
+    )
     targets = select_modules(profile.modules, target_modules)
     per_block = [[m for m in targets if m.block == i] for i in range(len(profile.blocks))]
     limits = [_largest_rank(modules) for modules in per_block]
-    _check_limits(min_rank, max_rank, max(limits))
+    _check_limits(max(limits), min_rank=min_rank, max_rank=max_rank)
 
     bounds = lower_bounds(profile, rounding=rounding)
     ceilings = [min(limit, max_rank or limit) for limit in limits]
@@ -148,7 +155,8 @@ def plan_ranks(
             _clamp(bound + 1, min_rank, top) for bound, top in zip(bounds, ceilings, strict=True)
         ]
     else:
-        spend = _parse_budget(budget, targets)
+        number, is_rank = _read_budget(budget or "")
+        spend = int(_parameters(targets, number)) if is_rank else number
         ranks = allocate(
             weights=[growth + 1.0 for growth in growths(profile)],
             floors=[
@@ -179,6 +187,43 @@ def plan_ranks(
         fingerprint=profile.fingerprint,
         profile_hash=profile.content_hash(),
     )
+
+
+def check_rule(
+    *,
+    rule: str,
+    budget: float | str | None,
+    rounding: str,
+    min_rank: int,
+    max_rank: int | None,
+    alpha_per_rank: float,
+    lora_alpha: float | None,
+) -> None:
+    """Check arguments of `plan_ranks` as far as they need no profile, before one is measured.
+
+    Raises:
+        RankError: Limits that contradict each other.
+        ConfigError: As `plan_ranks`.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"There is no rank rule {rule!r}; the rules are {', '.join(RULES)}.")
+    if rounding not in ROUNDINGS:
+        raise ConfigError(
+            f"There is no rounding {rounding!r}; dimensions are rounded {', '.join(ROUNDINGS)}."
+        )
+    if rule == "budget" and budget is None:
+        raise ConfigError("Rule 'budget' needs a budget, such as 'r=8' or a number of parameters.")
+    if budget is not None:
+        _read_budget(budget)
+    for name, scale in (("alpha_per_rank", alpha_per_rank), ("lora_alpha", lora_alpha)):
+        if scale is not None and not (scale > 0 and math.isfinite(scale)):
+            raise ConfigError(f"{name} is {scale}; it must be a positive number.")
+    if min_rank < 1:
+        raise RankError(f"min_rank is {min_rank}; the smallest LoRA rank is 1.")
+    if max_rank is not None and max_rank < min_rank:
+        raise RankError(
+            f"max_rank {max_rank} is below min_rank {min_rank}; give one above the other."
+        )
 
 
 def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tuple[int, ...]:
@@ -228,8 +273,8 @@ def _clamp(rank: int, low: int, high: int) -> int:
     return min(max(rank, low), high)
 
 
-def _parse_budget(budget: float | str | None, targets: Sequence[BlockModule]) -> int:
-    """Return the budget in parameters; "r=8" costs what uniform LoRA of rank 8 costs."""
+def _read_budget(budget: float | str) -> tuple[int, bool]:
+    """Return a budget's number, and whether it is a rank, "r=8", not a count of parameters."""
     text = str(budget).replace(" ", "").replace(",", "").lower()
     number = text.removeprefix("r=")
     try:
@@ -241,35 +286,12 @@ def _parse_budget(budget: float | str | None, targets: Sequence[BlockModule]) ->
             f"The budget {budget!r} is neither a positive number of parameters nor of the form "
             "'r=8'."
         )
-    return int(_parameters(targets, value)) if text.startswith("r=") else int(value)
+    return int(value), number != text
 
 
-def _check_scale(**scales: float | None) -> None:
-    for name, scale in scales.items():
-        if scale is not None and not (scale > 0 and math.isfinite(scale)):
-            raise ConfigError(f"{name} is {scale}; it must be a positive number.")
-
-
-def _check_choices(rule: str, rounding: str, budget: float | str | None) -> None:
-    if rule not in RULES:
-        raise ConfigError(f"There is no rank rule {rule!r}; the rules are {', '.join(RULES)}.")
-    if rounding not in ROUNDINGS:
-        raise ConfigError(
-            f"There is no rounding {rounding!r}; dimensions are rounded {', '.join(ROUNDINGS)}."
-        )
-    if rule == "budget" and budget is None:
-        raise ConfigError("Rule 'budget' needs a budget, such as 'r=8' or a number of parameters.")
-
-
-def _check_limits(min_rank: int, max_rank: int | None, largest: int) -> None:
-    if min_rank < 1:
-        raise RankError(f"min_rank is {min_rank}; the smallest LoRA rank is 1.")
-    if max_rank is not None and max_rank < min_rank:
-        raise RankError(
-            f"max_rank {max_rank} is below min_rank {min_rank}; give one above the other."
-        )
-    for name, limit in (("min_rank", min_rank), ("max_rank", max_rank or 0)):
-        if limit > largest:
+def _check_limits(largest: int, **limits: int | None) -> None:
+    for name, limit in limits.items():
+        if limit is not None and limit > largest:
             raise RankError(
                 f"{name} {limit} is above {largest}, the smaller side of the largest adapted "
                 "matrix; no update of such a matrix has a higher rank."

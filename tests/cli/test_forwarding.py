@@ -6,7 +6,7 @@ import warnings
 import pytest
 from transformers import TrainingArguments
 
-from gelora.cli.forwarding import training_arguments
+from gelora.cli.forwarding import lora_arguments, training_arguments
 from gelora.cli.parsing import parse
 from gelora.errors import ConfigError
 
@@ -53,9 +53,21 @@ def test_what_trainings_arguments_do_not_take(flags, message):
 
 
 def test_flags_on_their_way_out_are_named_to_the_user(monkeypatch, caplog):
+    original = TrainingArguments.__post_init__
+
     def warn(self):
+        original(self)
         warnings.warn("`old` will be removed", FutureWarning, stacklevel=1)
 
     monkeypatch.setattr(TrainingArguments, "__post_init__", warn)
     arguments_of()
     assert caplog.messages == ["Warning: `old` will be removed"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("true", True), ("True", True), ("false", False), ("pissa", "pissa"), ("gaussian",) * 2],
+)
+def test_initial_weights_as_peft_takes_them(given, expected):
+    config = parse("train", ["--init_lora_weights", given])
+    assert lora_arguments(config)["init_lora_weights"] == expected

@@ -162,3 +162,10 @@ def test_verbose_adds_the_traceback(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "Traceback (most recent call last)" in message
     assert message.splitlines()[-1].startswith("gelora: ")
+
+
+@pytest.mark.parametrize(("flags", "rule"), [([], "paper"), (["--budget", "r=8"], "budget")])
+def test_the_rule_that_was_used_is_written(folder, flags, rule):
+    assert main(["plan", "--output_dir", str(folder), *flags]) == 0
+    assert yaml.safe_load((folder / CONFIG_FILE).read_text())["rank_rule"] == rule
+    assert RankPlan.from_pretrained(folder).rule == rule

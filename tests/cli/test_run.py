@@ -70,8 +70,10 @@ def test_metrics_say_what_the_contract_of_the_file_says(finished):
     out, _ = finished
     metrics = read_json(out / METRICS_FILE, kind="metrics")
     assert set(metrics["baselines"]) == {"frozen_encoder", "majority"}
-    assert set(metrics["seconds"]) == {"measure", "train", "evaluate"}
+    assert set(metrics["seconds"]) == {"measure", "baselines", "train", "evaluate"}
     assert metrics["metrics"]["accuracy"]["num_samples"] == 40
+    assert metrics["num_labels"] == 2
+    assert metrics["label_names"] is None
     assert metrics["plan_hash"] == RankPlan.from_pretrained(out).content_hash()
     planned = RankPlan.from_pretrained(out).trainable_parameters
     assert metrics["trainable_parameters"]["adapter"] == planned

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(verb: str, rest: Sequence[str]) -> None:
+    from gelora.cli.checks import check_flags
     from gelora.cli.console import only_results_on_stdout
     from gelora.cli.parsing import nearest, parse
 
@@ -51,6 +52,7 @@ def _call(verb: str, rest: Sequence[str]) -> None:
         hint = nearest(verb, VERBS) or "; gelora --help lists them."
         raise ConfigError(f"There is no verb {verb!r}{hint}")
     config = parse(verb, rest)
+    check_flags(verb, config)
     with only_results_on_stdout(config.run):
         output = import_module(f"gelora.cli.{verb}").main(config)
     print(json.dumps(output.payload, indent=2) if config.run.json else output.text)

@@ -61,6 +61,19 @@ class Config:
         return names[0] if len(names) == 1 else names
 
     @property
+    def rank_rule(self) -> str:
+        """The rule that was named, or the one that goes with a budget or none."""
+        return self.ranks.rank_rule or ("paper" if self.ranks.budget is None else "budget")
+
+    @property
+    def resume(self) -> bool | str | None:
+        """Where training is to resume: True for the last checkpoint, or one's folder."""
+        asked = self.training.resume_from_checkpoint
+        if asked is None or asked.lower() == "false":
+            return None
+        return True if asked.lower() == "true" else asked
+
+    @property
     def task_name(self) -> str | None:
         """The task that was named, the embedded one if no data was, or None for other data."""
         named = self.data.dataset_name or self.data.train_file or self.data.validation_file
@@ -158,7 +171,11 @@ def resolved(config: Config, verb: str) -> dict[str, Any]:
     values = {
         k: v for group in VERBS[verb].groups for k, v in asdict(getattr(config, group)).items()
     }
-    chosen = {"model_name_or_path": config.model_name, "task_name": config.task_name}
+    chosen = {
+        "model_name_or_path": config.model_name,
+        "task_name": config.task_name,
+        "rank_rule": config.rank_rule,
+    }
     values |= {name: value for name, value in chosen.items() if name in values}
     values["output_dir"] = str(config.folder)
     kept = {k: v for k, v in values.items() if k not in NOT_SAVED and v is not None}

@@ -83,8 +83,9 @@ class TargetFlags:
 class RankFlags:
     """How ranks follow from dimensions."""
 
-    rank_rule: Literal["paper", "budget"] = "paper"
-    """The paper's: growth of the dimension, rounded, plus one; or spend a --budget by growth."""
+    rank_rule: Literal["paper", "budget"] | None = None
+    """The paper's: growth of the dimension, rounded, plus one; or spend a --budget by growth. None
+    is budget if one is given, else paper."""
     budget: str | None = None
     """Trainable parameters: a number, or r=8 for those of uniform LoRA of rank 8."""
     rounding: Literal["nearest", "up", "down"] = "nearest"

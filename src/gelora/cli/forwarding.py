@@ -1,13 +1,22 @@
-"""Pass on to `transformers.TrainingArguments` what is not ours, by Hugging Face's own parser."""
+"""Pass on to transformers and PEFT what is theirs, and refuse what they would only trip over later.
+
+`transformers.TrainingArguments` are read by Hugging Face's own parser; `peft.LoraConfig` is tried
+on a small matrix.
+"""
 
 import argparse
 import logging
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
+from gelora.checkpoints import find_checkpoint
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
@@ -47,4 +56,42 @@ def training_arguments(config: Config) -> TrainingArguments:
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields()})
+    _check_reporting(arguments)
     return arguments
+
+
+def lora_arguments(config: Config) -> dict[str, Any]:
+    """Return the arguments of LoraConfig that the ranks leave open."""
+    flags = {name: value for name, value in asdict(config.lora).items() if value is not None}
+    init = str(config.lora.init_lora_weights)
+    flags["init_lora_weights"] = {"true": True, "false": False}.get(init.lower(), init)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in flags.items()}
+
+
+def check_training(config: Config) -> None:
+    """Check what training takes beside TrainingArguments: a checkpoint, settings of LoRA.
+
+    Raises:
+        ArtifactError: The checkpoint named is none.
+        ConfigError: PEFT does not take the settings.
+    """
+    if isinstance(config.resume, str):
+        find_checkpoint(config.folder, Path(config.resume))
+    settings = {k: v for k, v in lora_arguments(config).items() if k != "modules_to_save"}
+    layer = nn.Sequential(nn.Linear(8, 8))
+    try:
+        inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"], **settings), layer)
+    except Exception as error:  # what PEFT raises differs from setting to setting
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"PEFT does not take these flags of LoRA: {problem}") from error
+
+
+def _check_reporting(arguments: TrainingArguments) -> None:
+    """Check that what training is to report to is installed, which the Trainer does only later."""
+    installed = get_available_reporting_integrations()
+    for name in arguments.report_to or ():
+        if name not in ("none", *installed):
+            there = ", ".join(installed) or "none"
+            raise ConfigError(
+                f"report_to {name} needs a package that is missing; installed: {there}."
+            )

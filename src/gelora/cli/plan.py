@@ -1,7 +1,9 @@
 """`gelora plan`: dimension_profile.json in, rank_plan.json out."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gelora.advice import plan_advice
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
@@ -31,21 +33,17 @@ def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
     Raises:
         OutputExistsError: The folder holds another plan.
     """
-    flags = config.ranks
-    planned = plan_ranks(
-        profile,
-        rule=flags.rank_rule,
-        budget=flags.budget,
-        rounding=flags.rounding,
-        min_rank=flags.min_rank,
-        max_rank=flags.max_rank,
-        target_modules=config.target_modules,
-        alpha_per_rank=flags.alpha_per_rank,
-        lora_alpha=flags.lora_alpha,
-    )
+    planned = plan_ranks(profile, target_modules=config.target_modules, **rule_of(config))
     if adopt_plan(config, planned):
         write_config(config, verb)
     return planned
+
+
+def rule_of(config: Config) -> dict[str, Any]:
+    """Return the rule and its settings, as `plan_ranks` and `check_rule` take them."""
+    flags = asdict(config.ranks)
+    del flags["rank_rule"]
+    return {**flags, "rule": config.rank_rule}
 
 
 def adopt_profile(config: Config, profile: DimensionProfile) -> None:

@@ -3,11 +3,12 @@
 from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.forwarding import training_arguments
+from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.measure import measure
-from gelora.cli.plan import plan, plan_text
+from gelora.cli.plan import plan, plan_text, rule_of
 from gelora.cli.tables import metrics_text
 from gelora.cli.train import train
+from gelora.ranks import check_rule
 from gelora.reporting import write_report
 
 
@@ -16,6 +17,8 @@ def main(config: Config) -> Output:
 
     All flags and all labels are checked before anything is measured.
     """
+    check_rule(**rule_of(config))
+    check_training(config)
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     profile = measure(config, data, verb="run")

@@ -25,7 +25,7 @@ from gelora.baselines.frozen_encoder import frozen_encoder_baseline
 from gelora.cli import loading, record
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.forwarding import training_arguments
+from gelora.cli.forwarding import check_training, lora_arguments, training_arguments
 from gelora.cli.plan import adopt_plan, adopt_profile
 from gelora.cli.tables import metrics_text
 from gelora.data import TaskData
@@ -44,6 +44,7 @@ Metrics = dict[str, Metric]
 
 def main(config: Config) -> Output:
     """Train, and show the metrics beside those of always answering the commonest label."""
+    check_training(config)
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     plan = _plan_of(config)
@@ -78,6 +79,7 @@ def train(
         _clear(folder)
     record.write(config, verb, stage="train", inputs=inputs, facts=loading.facts(model, data))
     cost = {"max_length": config.data.max_length, "batch_size": arguments.eval_batch_size}
+    began = time.perf_counter()
     baselines: dict[str, Metrics] = {}
     if data.validation is not None:
         if with_encoder_baseline:
@@ -85,6 +87,7 @@ def train(
                 model, data, tokenizer, seed=config.run.seed, **cost
             )
         baselines["majority"] = _majority(data)
+    seconds = {"baselines": time.perf_counter() - began}
 
     logger.info("Training %s parameters in %s.", f"{plan.trainable_parameters:,}", folder)
     result = train_adapter(
@@ -93,16 +96,16 @@ def train(
         data,
         plan,
         arguments=arguments,
-        lora_kwargs=_lora_arguments(config),
+        lora_kwargs=lora_arguments(config),
         max_length=config.data.max_length,
-        resume_from_checkpoint=_checkpoint(config),
+        resume_from_checkpoint=config.resume,
     )
     began = time.perf_counter()
     metrics = evaluate(result.model, tokenizer, data, **cost) if data.validation is not None else {}
     payload = _payload(config, data, plan, result)
     payload["metrics"] = _plain(metrics)
     payload["baselines"] = {name: _plain(values) for name, values in baselines.items()}
-    payload["seconds"]["evaluate"] = time.perf_counter() - began
+    payload["seconds"] |= {**seconds, "evaluate": time.perf_counter() - began}
     _keep_origins(folder, plan)
     write_json(folder / METRICS_FILE, payload, kind="metrics")
     return payload
@@ -117,7 +120,7 @@ def _is_finished(config: Config, inputs: dict[str, Any]) -> bool:
         return True
     if (folder / ADAPTER_FOLDER).exists() or checkpoints:
         record.check_inputs(folder, "train", inputs, holds="training")
-    if checkpoints and _checkpoint(config) is None:
+    if checkpoints and config.resume is None:
         raise OutputExistsError(
             f"{folder} holds unfinished training ({', '.join(checkpoints)}): add "
             "--resume_from_checkpoint true to go on from there, or --overwrite to begin again."
@@ -131,14 +134,6 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for name in (METRICS_FILE, REPORT_FILE):
         (folder / name).unlink(missing_ok=True)
-
-
-def _checkpoint(config: Config) -> bool | str | None:
-    """Return where training is to resume: True for the last checkpoint, or one's folder."""
-    asked = config.training.resume_from_checkpoint
-    if asked is None or asked.lower() == "false":
-        return None
-    return True if asked.lower() == "true" else asked
 
 
 def _plan_of(config: Config) -> RankPlan:
@@ -172,18 +167,13 @@ def _majority(data: TaskData) -> Metrics:
     return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
 
 
-def _lora_arguments(config: Config) -> dict[str, Any]:
-    flags = {name: value for name, value in asdict(config.lora).items() if value is not None}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in flags.items()}
-
-
 def _inputs(config: Config, data: TaskData, plan: RankPlan) -> dict[str, Any]:
     training = asdict(config.training)
     del training["resume_from_checkpoint"]
     splits = [loading.columns_of(split) for split in (data.train, data.validation)]
     return {
         **asdict(config.model),
-        **_lora_arguments(config),
+        **lora_arguments(config),
         **training,
         **config.extra,
         "model_name_or_path": config.model_name,
@@ -203,6 +193,8 @@ def _payload(
     return {
         "task": data.name,
         "problem": data.problem,
+        "num_labels": data.num_labels,
+        "label_names": data.label_names,
         "headline_metric": data.headline_metric,
         "model": config.model_name,
         "trainable_parameters": {

@@ -1,0 +1,79 @@
+"""What cannot be is said before anything is loaded or measured."""
+
+import pytest
+
+from gelora.artifacts import CONFIG_FILE, PROFILE_FILE, REPORT_FILE
+from gelora.cli import main
+
+PAIR = ["--overwrite", "--resume_from_checkpoint"]
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """Let whatever loads a model fail the test."""
+
+    def fail(*arguments, **options):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("gelora.cli.loading.load_backbone", fail)
+    monkeypatch.setattr("gelora.cli.loading.load_with_head", fail)
+
+
+@pytest.fixture
+def trackio_alone(monkeypatch):
+    """Let the machine have one place to report to, whatever is installed."""
+    name = "gelora.cli.forwarding.get_available_reporting_integrations"
+    monkeypatch.setattr(name, lambda: ["trackio"])
+
+
+@pytest.mark.usefixtures("unloaded", "trackio_alone")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([*PAIR, "true"], "--overwrite removes the checkpoints that --resume_from_checkpoint true"),
+        ([*PAIR, "x/checkpoint-2"], "--resume_from_checkpoint x/checkpoint-2 would go on from"),
+        (["--budget", "r8"], "The budget 'r8' is neither a positive number of parameters nor"),
+        (["--rank_rule", "budget"], "Rule 'budget' needs a budget"),
+        (["--rank_rule", "paper", "--budget", "r=8"], "paper spends no budget, and one of r=8 is"),
+        (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
+        (["--min_rank", "3", "--max_rank", "2"], "max_rank 2 is below min_rank 3"),
+        (["--lora_alpha", "-1"], "lora_alpha is -1.0; it must be a positive number."),
+        (["--resume_from_checkpoint", "nowhere"], "nowhere is no checkpoint to resume from"),
+        (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),
+        (["--init_lora_weights", "pissa_x"], "PEFT does not take these flags of LoRA: init_lora_w"),
+        (["--lora_dropout", "2"], "lora_dropout is a share, 0 or more and below 1. Got 2.0."),
+        (["--lora_dropout", "-0.1"], "lora_dropout is a share, 0 or more and below 1. Got -0.1."),
+        (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1."),
+        (["--per_device_eval_batch_size", "0"], "eval_batch_size must be at least 1. Got 0."),
+        (["--max_length", "0"], "max_length must be at least 1. Got 0."),
+        (["--seed", "-1"], "seed must lie between 0 and 4294967295. Got -1."),
+        (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),
+        (
+            ["--report_to", "wandb"],
+            "report_to wandb needs a package that is missing; installed: trackio.",
+        ),
+    ],
+)
+def test_flags_are_checked_before_anything_is_measured(flags, out, more, message, error_of):
+    assert message in error_of(["run", *flags, *more])
+    assert not (out / PROFILE_FILE).exists()
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize("verb", ["measure", "run", "report"])
+@pytest.mark.parametrize("name", [CONFIG_FILE, REPORT_FILE])
+def test_what_no_run_wrote_is_not_overwritten(flags, out, name, verb, error_of):
+    out.mkdir()
+    (out / name).write_text("seed: [mine")
+    given = ["--output_dir", str(out)] if verb == "report" else flags
+    message = f"{out} holds a {name} and no environment.json, so it is not the folder of a run."
+    assert message in error_of([verb, *given])
+    assert (out / name).read_text() == "seed: [mine"
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_overwrite_takes_the_folder(flags, out):
+    out.mkdir()
+    (out / CONFIG_FILE).write_text("seed: [mine")
+    assert main(["measure", *flags, "--overwrite"]) == 0
+    assert (out / CONFIG_FILE).read_text().startswith("# gelora ")
