@@ -63,11 +63,13 @@ def test_two_stacks_are_two_lines_with_a_gap():
 
 def test_constant_level_is_called_so_and_squeezes_no_scale():
     profile = example_profile(constant=True)
-    upper, lower = figures.dimension_figure(profile, plan_ranks(profile)).axes
+    upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
     assert texts(upper)[0] == "constant"
+    mark, line = upper.lines
     assert upper.texts[0].xy == (0, 0)
-    assert lower.get_xticks()[0] == 0
-    np.testing.assert_array_equal(upper.lines[0].get_xdata(), np.arange(1, 13))
+    assert [*mark.get_xdata(), *mark.get_ydata()] == [0, 0]
+    assert upper.get_xlim()[0] < -1  # it stands free of the axis
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 13))
     (estimators,) = figures.estimators_figure(profile).axes
     for axes in (upper, estimators):
         assert axes.get_ylim()[0] > 0.7 * min(profile.dimensions[1:])

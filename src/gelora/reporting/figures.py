@@ -78,8 +78,9 @@ def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -
     at_bottom = axes.get_xaxis_transform()
     for level, position in zip(layout.levels, layout.positions, strict=True):
         if level in profile.constant_levels:
+            axes.plot(position, 0, "o", color=MUTED, fillstyle="none", transform=at_bottom)
             axes.annotate(
-                "constant", (position, 0), (0, 4), xycoords=at_bottom, textcoords="offset points",
+                "constant", (position, 0), (0, 6), xycoords=at_bottom, textcoords="offset points",
                 color=MUTED, ha="center",
             )  # fmt: skip
 
@@ -91,7 +92,7 @@ def _draw_ranks(axes: Axes, layout: StackLayout, plan: RankPlan) -> None:
     axes.bar(positions, ranks, width=0.62, color=GREEN, alpha=0.75)
     for position, bound in zip(positions, bounds, strict=True):
         if bound > 0:
-            axes.hlines(bound, position - 0.31, position + 0.31, color=INK, linewidth=1.2)
+            axes.hlines(bound, position - 0.4, position + 0.4, color=INK, linewidth=1.2)
     if len(plan.ranks) > MAX_LABELS:
         return
     for position, rank in zip(positions, ranks, strict=True):
