@@ -56,7 +56,6 @@ def hidden_states(
         raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")
     backbone, recorder = find_backbone(model), _Recorder(find_architecture(model), pooling)
     pooled: list[list[Tensor]] = [[] for _ in recorder.levels]
-    # no_grad and not inference_mode: what a model caches in here must serve training later.
     with evaluation_mode(backbone), recorder.attached_to(backbone):
         for batch in batches:
             inputs = _inputs(backbone, batch)
