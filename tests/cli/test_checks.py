@@ -41,6 +41,8 @@ def trackio_alone(monkeypatch):
         (["--resume_from_checkpoint", "nowhere"], "nowhere is no checkpoint to resume from"),
         (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),
         (["--init_lora_weights", "pissa_x"], "PEFT does not take these flags of LoRA: init_lora_w"),
+        (["--init_lora_weights", "eva"], "eva moves ranks between modules, which is what the plan"),
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1."),
         (["--lora_dropout", "2"], "lora_dropout is a share, 0 or more and below 1. Got 2.0."),
         (["--lora_dropout", "-0.1"], "lora_dropout is a share, 0 or more and below 1. Got -0.1."),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1."),

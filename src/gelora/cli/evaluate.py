@@ -6,7 +6,7 @@ from pathlib import Path
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
-from gelora.artifacts import ADAPTER_FOLDER, METRICS_FILE, read_json
+from gelora.artifacts import ADAPTER_FOLDER, ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
@@ -50,7 +50,8 @@ def _check_labels(folder: Path, data: TaskData) -> None:
     The labels' numbers are those of the training texts, so other texts may number them otherwise.
     """
     path = folder.parent / METRICS_FILE
-    trained = read_json(path, kind="metrics") if path.is_file() else {}
+    is_ours = path.is_file() and (folder.parent / ENVIRONMENT_FILE).is_file()
+    trained = read_json(path, kind="metrics") if is_ours else {}
     found = {"num_labels": data.num_labels, "label_names": data.label_names and [*data.label_names]}
     for name, value in found.items():
         if name in trained and trained[name] != value:

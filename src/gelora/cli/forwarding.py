@@ -56,7 +56,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields()})
-    _check_reporting(arguments)
+    _check(arguments)
     return arguments
 
 
@@ -77,6 +77,11 @@ def check_training(config: Config) -> None:
     """
     if isinstance(config.resume, str):
         find_checkpoint(config.folder, Path(config.resume))
+    if config.lora.init_lora_weights == "eva":
+        raise ConfigError(
+            "init_lora_weights eva moves ranks between modules, which is what the plan decides: "
+            "choose another."
+        )
     settings = {k: v for k, v in lora_arguments(config).items() if k != "modules_to_save"}
     layer = nn.Sequential(nn.Linear(8, 8))
     try:
@@ -86,8 +91,11 @@ def check_training(config: Config) -> None:
         raise ConfigError(f"PEFT does not take these flags of LoRA: {problem}") from error
 
 
-def _check_reporting(arguments: TrainingArguments) -> None:
-    """Check that what training is to report to is installed, which the Trainer does only later."""
+def _check(arguments: TrainingArguments) -> None:
+    """Check what the Trainer does only later: a count, and that what it reports to is installed."""
+    count = arguments.gradient_accumulation_steps
+    if count < 1:
+        raise ConfigError(f"gradient_accumulation_steps must be at least 1. Got {count}.")
     installed = get_available_reporting_integrations()
     for name in arguments.report_to or ():
         if name not in ("none", *installed):
