@@ -80,13 +80,18 @@ def test_the_widest_gap_of_the_fits_is_named():
     profile = example_profile()
     shares = (np.arange(50) + 0.5) / 50
     exact = [tuple(-np.log1p(-shares) / d) for d in profile.dimensions]
-    # Below a point where the line has 1 - (1 - F)^1.2, the samples' share is F.
-    bent = tuple(1.2 * x for x in exact[7])
-    profile = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
-    gap = 100 * max(1 - (1 - shares[:45]) ** 1.2 - shares[:45])
-    assert wording.fit_sentence(profile) == (
-        f"The lines below miss the samples by at most {gap:.1f} percentage points of F, at block 7."
-    )
+    # Below a point where the line has 1 - (1 - F)^stretch, the samples' share is F.
+    for stretch, opening in (
+        (1.2, "The fits are straight"),
+        (1.9, "Be careful: the fits below bend"),
+    ):
+        bent = tuple(stretch * x for x in exact[7])
+        fits = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
+        gap = 100 * max(1 - (1 - shares[:45]) ** stretch - shares[:45])
+        assert wording.fit_sentence(fits).startswith(
+            f"{opening}: line and samples differ by up to {gap:.1f} percentage points of F, at "
+            "block 7"
+        )
 
 
 def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):

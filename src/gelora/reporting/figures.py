@@ -78,7 +78,9 @@ def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -
     at_bottom = axes.get_xaxis_transform()
     for level, position in zip(layout.levels, layout.positions, strict=True):
         if level in profile.constant_levels:
-            axes.plot(position, 0, "o", color=MUTED, fillstyle="none", transform=at_bottom)
+            axes.plot(
+                position, 0, "o", color=MUTED, fillstyle="none", transform=at_bottom, clip_on=False
+            )
             axes.annotate(
                 "constant", (position, 0), (0, 6), xycoords=at_bottom, textcoords="offset points",
                 color=MUTED, ha="center",
