@@ -47,6 +47,8 @@ class DataFlags:
     """One column of texts, or two for pairs; the task's own if None."""
     label_column: str | None = None
     """Column of labels; the task's own if None."""
+    problem_type: Literal["classification", "regression"] | None = None
+    """What the labels are; None tells by the task or by their values."""
     max_length: int = 256
     """Tokens after which a text, or a pair, is cut."""
     max_train_samples: int | None = None

@@ -27,6 +27,7 @@ def load_data(config: Config, *, labels_required: bool) -> TaskData:
         validation_file=flags.validation_file,
         text_columns=flags.text_columns,
         label_column=flags.label_column,
+        problem_type=flags.problem_type,
         max_train_samples=flags.max_train_samples,
         max_eval_samples=flags.max_eval_samples,
         seed=config.run.seed,
