@@ -1,0 +1,48 @@
+"""The README's Python runs as it stands, on a tiny model; its flags and files exist."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gelora.cli.config import FLAGS, VERBS
+from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore::gelora.errors.GeloraWarning")
+def test_python_blocks_run():
+    names = {
+        "model": tiny_bert(),
+        "tokenizer": tiny_tokenizer(),
+        "texts": tiny_texts(120),
+        "points": np.random.default_rng(0).normal(size=(200, 5)),
+    }
+    assert len(blocks("python")) == 2
+    for block in blocks("python"):
+        exec(block, names)
+    assert 3 < names["estimate"].dimension < 6
+
+
+def test_flags_exist():
+    said = set(re.findall(r"--(\w+)", "".join(page.read_text() for page in PAGES)))
+    assert len(said) > 8
+    assert said - {"help"} <= FLAGS.keys()
+
+
+def test_verbs_exist():
+    assert set(re.findall(r"gelora ([a-z]+)", "".join(blocks("console")))) - {"cd"} <= VERBS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
