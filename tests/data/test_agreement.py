@@ -7,9 +7,9 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from gelora.agreement import Sentence, agreement
-from gelora.agreement_grammar import PHENOMENA
-from gelora.agreement_lexicon import Lexicon, Verb, lexicon
+from gelora.data.agreement import Sentence, agreement
+from gelora.data.agreement.grammar import PHENOMENA
+from gelora.data.agreement.lexicon import Lexicon, Verb, lexicon
 from gelora.errors import ConfigError
 
 _FUNCTION_WORDS = """

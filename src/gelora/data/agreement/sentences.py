@@ -15,11 +15,9 @@ acceptable, as in CoLA. It does not try to cover English: it has a few phenomena
 import random
 from dataclasses import dataclass
 
-from gelora.agreement_grammar import PHENOMENA, Draw, Pair
-from gelora.agreement_lexicon import lexicon
+from gelora.data.agreement.grammar import PHENOMENA, Draw, Pair
+from gelora.data.agreement.lexicon import lexicon
 from gelora.errors import ConfigError
-
-LABEL_NAMES = ("unacceptable", "acceptable")
 
 _ATTEMPTS_PER_PAIR = 1000
 

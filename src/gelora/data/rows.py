@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gelora.columns import column, read_texts
-from gelora.errors import DataError, SkippedRowsWarning
-from gelora.labels import (
+from gelora.data.columns import column, read_texts
+from gelora.data.labels import (
     LabelEncoding,
     encode_labels,
     fit_labels,
@@ -20,7 +19,8 @@ from gelora.labels import (
     parse_labels,
     without_hidden,
 )
-from gelora.tables import Table
+from gelora.data.tables import Table
+from gelora.errors import DataError, SkippedRowsWarning
 from gelora.tasks import Problem, Task
 
 

@@ -2,8 +2,14 @@ import math
 
 import pytest
 
+from gelora.data.labels import (
+    encode_labels,
+    fit_labels,
+    guess_problem,
+    parse_labels,
+    without_hidden,
+)
 from gelora.errors import DataError
-from gelora.labels import encode_labels, fit_labels, guess_problem, parse_labels, without_hidden
 from gelora.tasks import find_task
 
 WHERE = "Column 'label' of a.csv"

@@ -16,12 +16,12 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from gelora.agreement import Sentence, agreement
-from gelora.columns import choose_label_column, choose_text_columns
+from gelora.data.agreement import Sentence, agreement
+from gelora.data.columns import choose_label_column, choose_text_columns
+from gelora.data.labels import LabelEncoding
+from gelora.data.rows import Rows, usable_splits
+from gelora.data.tables import Table, read_file, read_split
 from gelora.errors import ConfigError, DataError
-from gelora.labels import LabelEncoding
-from gelora.rows import Rows, usable_splits
-from gelora.tables import Table, read_file, read_split
 from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,9 @@ import warnings
 import datasets
 import pytest
 
-import gelora.data
-from gelora.data import load_task_data, texts_of, tokenize
+from gelora.data import load_task_data, task_data, texts_of, tokenize
+from gelora.data.tables import Table
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
-from gelora.tables import Table
 from tiny_models import tiny_tokenizer
 from tiny_tasks import write_lines
 
@@ -177,7 +176,7 @@ def test_glue_and_other_data_sets_are_asked_of_the_hub(monkeypatch):
         splits = ("train", "validation") if arguments[0] == "nyu-mll/glue" else ("a", "test")
         return Table("hub", columns, ("sentence",), {"split": arguments[2]}, splits=splits)
 
-    monkeypatch.setattr(gelora.data, "read_split", read_split)
+    monkeypatch.setattr(task_data, "read_split", read_split)
     assert load_task_data(task_name="cola").name == "cola"
     assert sorted(calls) == [
         ("nyu-mll/glue", "cola", "train"),
@@ -203,7 +202,9 @@ def test_a_data_set_without_a_validation_split_holds_rows_out_and_says_so(
     caplog.set_level("INFO", logger="gelora")
     data = load_task_data(dataset_name=str(folder))
     assert (len(data.train), len(data.validation)) == (18, 2)
-    said = [record.getMessage() for record in caplog.records if record.name == "gelora.data"]
+    said = [
+        record.getMessage() for record in caplog.records if record.name == "gelora.data.task_data"
+    ]
     assert said == [
         f"{folder} has no split 'validation' (it has train, test): rows are held out.",
         f"{folder} [train]: 18 texts, 2 classes (0, 1); 2 held out to validate on",
@@ -239,7 +240,7 @@ def test_a_column_that_is_no_label_is_refused(tmp_path):
 
 def test_tokens_are_cut_unpadded_and_carry_the_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gelora.data, "_TOKENIZE_ROWS", 2)  # three parts for five rows
+    monkeypatch.setattr(task_data, "_TOKENIZE_ROWS", 2)  # three parts for five rows
     rows = datasets.Dataset.from_dict(
         {"text": ["w0 w1 w2", "w3", "w4", "w5", "w6"], "label": [1, 0, 1, 0, 1]}
     )

@@ -6,8 +6,8 @@ import json
 import datasets
 import pytest
 
+from gelora.data.tables import read_file, read_split
 from gelora.errors import DataError
-from gelora.tables import read_file, read_split
 
 ROWS = [{"text": "One, or two", "label": 0}, {"text": 'A "quoted"\nline', "label": 1}]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gelora.data.tables import is_number
 from gelora.errors import DataError
-from gelora.tables import is_number
 from gelora.tasks import Problem, Task
 
 Label = int | float | str

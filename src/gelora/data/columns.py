@@ -7,8 +7,8 @@ is possible, and the refusal lists the columns.
 from collections.abc import Sequence
 from typing import Any
 
+from gelora.data.tables import Table
 from gelora.errors import ConfigError, DataError
-from gelora.tables import Table
 from gelora.tasks import Task
 
 _PAIRS = (

@@ -4,13 +4,13 @@ Every function draws numbers, genders, auxiliaries and words at random and retur
 sentence and its unacceptable twin, without the capital at the start. Each is symmetric: whichever
 word differs between the twins, exchanging all singulars with plurals, men with women or one
 auxiliary with another exchanges the two, so no word tells on its own. It knows no split and no
-label; that is `agreement.py`.
+label; that is `sentences.py`.
 """
 
 import random
 from collections.abc import Callable
 
-from gelora.agreement_lexicon import Lexicon, Noun
+from gelora.data.agreement.lexicon import Lexicon, Noun
 
 # A singular and a plural form each, indexed by number.
 _BE = ("is", "are")

@@ -3,7 +3,7 @@
 Every fourth entry of a table belongs to the validation half and the others to training, so no
 noun, verb, adjective, adverb or name is met in both. It holds words alone: the function
 words (determiners, auxiliaries, prepositions, reflexives, `no`, `any`, `ever`), which both halves
-share because they are what the task is about, are in `agreement_grammar.py`.
+share because they are what the task is about, are in `grammar.py`.
 """
 
 from dataclasses import dataclass
