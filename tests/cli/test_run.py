@@ -125,7 +125,7 @@ def test_other_flags_in_the_same_folder_are_refused(finished, capsys):
     before = {path: path.read_bytes() for path in out.glob("*.*")}
     for flag, message in (
         (["--num_samples", "60"], "num_samples is 4000 there, 60 now"),
-        (["--learning_rate", "0.1"], "learning_rate is 0.0005 there, 0.1 now"),
+        (["--learning_rate", "0.1"], "learning_rate is 0.001 there, 0.1 now"),
         (["--max_steps", "5"], "max_steps is 4 there, 5 now"),
         (["--max_train_samples", "70"], "texts_sha256 is "),
         (["--min_rank", "3"], "rank_plan.json is of another run: ranks ["),

@@ -122,11 +122,11 @@ class LoraFlags:
 class TrainingFlags:
     """Training. Every other flag of transformers.TrainingArguments is passed on to it."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Peak learning rate."""
-    num_train_epochs: float = 3.0
+    num_train_epochs: float = 5.0
     """Passes over the training data."""
-    per_device_train_batch_size: int = 32
+    per_device_train_batch_size: int = 16
     """Texts per step on each device."""
     warmup_steps: float = 0.06
     """Steps of rising learning rate; below 1, a share of all steps."""
