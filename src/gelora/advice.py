@@ -60,11 +60,7 @@ def _of_money_left(plan: RankPlan, profile: DimensionProfile) -> str:
 
 
 def _of_constant_levels(plan: RankPlan, profile: DimensionProfile) -> str:
-    blocks = [
-        block
-        for i, block in enumerate(plan.blocks)
-        if profile.level_of(i) - 1 in profile.constant_levels
-    ]
+    blocks = [block for i, block in enumerate(plan.blocks) if profile.has_constant_input(i)]
     if not blocks:
         return ""
     return (

@@ -235,15 +235,15 @@ def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tup
     rounded = [ROUNDINGS[rounding](dimension) for dimension in profile.dimensions]
     levels = [profile.level_of(block) for block in range(len(profile.blocks))]
     return tuple(
-        0 if level - 1 in profile.constant_levels else max(rounded[level] - rounded[level - 1], 0)
-        for level in levels
+        0 if profile.has_constant_input(block) else max(rounded[level] - rounded[level - 1], 0)
+        for block, level in enumerate(levels)
     )
 
 
 def growths(profile: DimensionProfile) -> tuple[float, ...]:
     """Return max(increment, 0) of every block, and 0 where its input level is constant."""
     return tuple(
-        0.0 if profile.level_of(block) - 1 in profile.constant_levels else max(increment, 0.0)
+        0.0 if profile.has_constant_input(block) else max(increment, 0.0)
         for block, increment in enumerate(profile.increments)
     )
 

@@ -125,6 +125,10 @@ class DimensionProfile(Artifact):
         """Return the index of a block's output among the levels; its input is the one before."""
         return self.levels.index(self.blocks[block])
 
+    def has_constant_input(self, block: int) -> bool:
+        """Return whether a block begins from a constant level, so that its growth says nothing."""
+        return self.level_of(block) - 1 in self.constant_levels
+
     def to_dict(self) -> dict[str, Any]:
         """Return the profile as it stands in its file: the estimator's series at the top."""
         payload = asdict(self)
