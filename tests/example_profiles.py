@@ -7,7 +7,13 @@ from itertools import cycle, islice, pairwise
 from torch import nn
 
 from gelora.architectures import find_architecture, model_fingerprint
-from gelora.dimension.profile import BlockModule, DimensionProfile, DimensionSeries, Role
+from gelora.dimension.profile import (
+    BlockModule,
+    DecimatedDimensions,
+    DimensionProfile,
+    DimensionSeries,
+    Role,
+)
 
 DIMENSIONS = (5, 8, 6, 7)  # over and over; for three blocks the paper's ranks are 4, 1 and 2
 ATTENTION: tuple[Role, ...] = ("query", "key", "value", "output")
@@ -38,16 +44,27 @@ def make_profile(
         blocks=blocks,
         modules=tuple(modules),
         fingerprint={"model_type": "none", "architecture": "0"},
+        granularity="block",
+        states="raw",
         pooling="mean",
         discard_fraction=0.1,
         seed=0,
         num_texts=100,
+        precision=None,
+        stopped_by="num_samples",
         num_used=98,
         num_duplicates=1,
         num_near_duplicates=1,
         forward_tokens=1000,
         constant_levels=(),
         log_mu_quantiles=((0.1, 0.2),) * len(dimensions),
+        decimation=(
+            DecimatedDimensions(98, series.dimensions, series.standard_errors),
+            DecimatedDimensions(49, series.dimensions, series.standard_errors),
+        ),
+        verdicts=("stable",) * len(dimensions),
+        biased_levels=(),
+        top_variance_shares=(0.1,) * len(dimensions),
     )
 
 
@@ -77,4 +94,7 @@ def profile_of(model: nn.Module) -> DimensionProfile:
         modules=architecture.modules,
         fingerprint=model_fingerprint(model),
         log_mu_quantiles=((0.1, 0.2),) * len(levels),
+        decimation=(DecimatedDimensions(98, series.dimensions, series.standard_errors),),
+        verdicts=("stable",) * len(levels),
+        top_variance_shares=(0.1,) * len(levels),
     )

@@ -62,15 +62,31 @@ class MeasurementFlags:
     """How dimensions are measured."""
 
     num_samples: int = 4000
-    """Texts that go through the model, chosen by the seed."""
+    """Texts that go through the model at most, chosen by the seed."""
+    precision: float | None = None
+    """Measure in growing batches, and stop once every increment's standard error, in dimensions,
+    is below this, or the ranks no longer change; 0 for all texts. None is 0, or 0.25 with `run`."""
     pooling: Literal["mean", "last", "first"] | None = None
     """How a text's token states become one vector; None is last for causal models, else mean."""
-    estimator: Literal["twonn_line", "twonn_likelihood"] = "twonn_line"
-    """TwoNN by the line through the origin, or by maximum likelihood."""
+    states: Literal["raw", "normalized"] = "raw"
+    """States as each block returns them, or as the norm that reads them next hands them on."""
+    granularity: Literal["block", "sublayer"] = "block"
+    """One increment for each block, or one for its attention half and one for its MLP half."""
+    estimator: Literal[
+        "twonn_line", "twonn_likelihood", "gride_2", "gride_4", "gride_8", "knn_likelihood"
+    ] = "twonn_line"
+    """Whose dimensions the ranks follow: TwoNN by the line or by likelihood, Gride on the 2nd, 4th
+    or 8th neighbours, or the likelihood of many."""
+    all_estimators: bool = False
+    """Put every estimator's dimensions into the profile."""
     discard_fraction: float = 0.1
     """Share of the largest distance ratios that the line leaves out."""
-    measure_batch_size: int = 32
-    """Texts in one forward pass."""
+    measure_batch_tokens: int = 8192
+    """Tokens in one forward pass, padding too."""
+    keep_hidden_states: bool = False
+    """Keep the pooled states in the run's folder, to compare estimators without a second pass."""
+    hidden_states: str | None = None
+    """Folder of states kept before: estimate from them, without a model."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +101,10 @@ class TargetFlags:
 class RankFlags:
     """How ranks follow from dimensions."""
 
-    rank_rule: Literal["paper", "budget"] | None = None
-    """The paper's: growth of the dimension, rounded, plus one; or spend a --budget by growth. None
-    is budget if one is given, else paper."""
+    rank_rule: Literal["paper", "confident", "budget"] | None = None
+    """The paper's: growth of the dimension, rounded, plus one; confident: the smallest rank that
+    suffices with probability 0.9; or spend a --budget by growth. None is budget if one is given,
+    else paper."""
     budget: str | None = None
     """Trainable parameters: a number, or r=8 for those of uniform LoRA of rank 8."""
     rounding: Literal["nearest", "up", "down"] = "nearest"

@@ -4,7 +4,7 @@ A profile is what measuring leaves and all that planning needs: it also lists th
 modules of the model, so that ranks can be planned on a machine that has no model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,6 +13,20 @@ from gelora.errors import ArtifactError
 
 Role = Literal["query", "key", "value", "query_key_value", "output", "mlp"]
 """What a module does in its block; `query_key_value` is a fused projection."""
+
+Granularity = Literal["block", "sublayer"]
+"""Where states are read: after every block, or after both halves of it."""
+
+States = Literal["raw", "normalized"]
+"""As the block returns them, or as the norm that reads them next hands them on."""
+
+Verdict = Literal["stable", "noisy", "duplicated", "too few samples", "constant"]
+"""How far the dimension of a level is to be trusted; see `stability.py`."""
+
+StopReason = Literal["num_samples", "precision", "stable_ranks"]
+"""Why no more texts were measured: all that were asked for, or one of the two early stops."""
+
+HALVES = ("attention", "mlp")
 
 
 @dataclass(frozen=True)
@@ -36,13 +50,13 @@ class BlockModule:
 
 @dataclass(frozen=True)
 class DimensionSeries:
-    """One estimator's dimensions of every level and increments of every block.
+    """One estimator's dimensions of every level and increments of every step.
 
     Attributes:
         dimensions: One per level; 0.0 where the level is constant.
         standard_errors: One per level, in dimensions.
-        increments: One per block: the dimension after it less the dimension before it.
-        increment_standard_errors: One per block, from the same samples on both sides.
+        increments: One per step: the dimension after it less the dimension before it.
+        increment_standard_errors: One per step, from the same samples on both sides.
     """
 
     dimensions: tuple[float, ...]
@@ -52,26 +66,47 @@ class DimensionSeries:
 
 
 @dataclass(frozen=True)
+class DecimatedDimensions:
+    """The profile's estimator on random parts of the samples, at a larger scale therefore.
+
+    Attributes:
+        num_samples: Samples in each part.
+        dimensions: One per level, the mean over the disjoint parts.
+        standard_errors: One per level, of that mean.
+    """
+
+    num_samples: int
+    dimensions: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class DimensionProfile(Artifact):
     """The intrinsic dimension after every block of a model, on one set of texts.
 
     A *level* is a place where the hidden states are read: the embeddings, then each block's
     output. With two stacks (encoder and decoder) each begins with its own embeddings, so
-    there are as many levels as blocks and stacks together. Increment `i` belongs to
-    `blocks[i]` and is the difference of that block's level and the level before it.
+    there are as many levels as blocks and stacks together. A *step* is what leads from one level
+    to the next: a block or, with granularity "sublayer", its attention half ("PATH/attention")
+    or its MLP half ("PATH/mlp"). Increment `i` belongs to `steps[i]` and is the difference of
+    the level that bears the step's name and the level before it.
 
     Attributes:
         estimator: Name of the estimator that the ranks come from, a key of `series`.
         series: What each estimator gave.
-        levels: Name of every level: the block's path, or "embeddings" ("encoder.embeddings" and
-            "decoder.embeddings" where there are two stacks).
+        levels: Name of every level: the step's that ends there, or "embeddings"
+            ("encoder.embeddings" and "decoder.embeddings" where there are two stacks).
         blocks: Path of every block from the backbone's root, in the order they run.
         modules: Every Linear and Conv1D of every block.
         fingerprint: Tells the model: type, architecture hash and samples of its weights.
+        granularity: "block" or "sublayer".
+        states: "raw", or "normalized" if each was read behind the norm that takes it on.
         pooling: How a sequence became one vector: "mean", "last" or "first".
         discard_fraction: Share of the largest ratios that the line fit left out.
         seed: Seed that chose the texts.
-        num_texts: Texts drawn, before any was set aside: those used and both kinds of copies.
+        num_texts: Texts measured, before any was set aside: those used and both kinds of copies.
+        precision: Standard error, in dimensions, that every increment was to reach, or None.
+        stopped_by: Why no more texts were measured.
         num_used: Samples that every estimate rests on, the same in each level.
         num_duplicates: Texts set aside as exact copies.
         num_near_duplicates: Texts set aside as copies up to rounding.
@@ -79,6 +114,12 @@ class DimensionProfile(Artifact):
         constant_levels: Indices of the levels that do not vary; their dimension is 0.
         log_mu_quantiles: For every level, log(r2/r1) at evenly spaced fractions
             (i + 0.5) / len; empty for a constant level. For the figure of the fit.
+        decimation: The estimate on ever smaller parts of the samples, the whole first.
+        verdicts: One per level: how far to trust it.
+        biased_levels: Indices of the levels whose dimension is so high that the estimator's bias
+            may matter (docs/method.md).
+        top_variance_shares: One per level: the share of the variance that the three coordinates
+            of largest variance carry, between 0 and 1.
     """
 
     FILE: ClassVar[str] = PROFILE_FILE
@@ -90,16 +131,29 @@ class DimensionProfile(Artifact):
     blocks: tuple[str, ...]
     modules: tuple[BlockModule, ...]
     fingerprint: Mapping[str, Any]
+    granularity: Granularity
+    states: States
     pooling: str
     discard_fraction: float
     seed: int
     num_texts: int
+    precision: float | None
+    stopped_by: StopReason
     num_used: int
     num_duplicates: int
     num_near_duplicates: int
     forward_tokens: int
     constant_levels: tuple[int, ...]
     log_mu_quantiles: tuple[tuple[float, ...], ...]
+    decimation: tuple[DecimatedDimensions, ...]
+    verdicts: tuple[Verdict, ...]
+    biased_levels: tuple[int, ...]
+    top_variance_shares: tuple[float, ...]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Name of every step, in the order they run: the levels but for the embeddings."""
+        return step_names(self.blocks, self.granularity)
 
     @property
     def dimensions(self) -> tuple[float, ...]:
@@ -113,21 +167,27 @@ class DimensionProfile(Artifact):
 
     @property
     def increments(self) -> tuple[float, ...]:
-        """Growth of the dimension in every block; negative where it shrinks."""
+        """Growth of the dimension in every step; negative where it shrinks."""
         return self.series[self.estimator].increments
 
     @property
     def increment_standard_errors(self) -> tuple[float, ...]:
-        """Standard error of every block's increment, from paired samples."""
+        """Standard error of every step's increment, from paired samples."""
         return self.series[self.estimator].increment_standard_errors
 
-    def level_of(self, block: int) -> int:
-        """Return the index of a block's output among the levels; its input is the one before."""
-        return self.levels.index(self.blocks[block])
+    def level_of(self, step: int) -> int:
+        """Return the index of a step's output among the levels; its input is the one before."""
+        return self.levels.index(self.steps[step])
 
-    def has_constant_input(self, block: int) -> bool:
-        """Return whether a block begins from a constant level, so that its growth says nothing."""
-        return self.level_of(block) - 1 in self.constant_levels
+    def step_of(self, module: BlockModule) -> int:
+        """Return the step that a module works in, whose increment its rank follows."""
+        if self.granularity == "block":
+            return module.block
+        return len(HALVES) * module.block + (module.role == "mlp")
+
+    def has_constant_input(self, step: int) -> bool:
+        """Return whether a step begins from a constant level, so that its growth says nothing."""
+        return self.level_of(step) - 1 in self.constant_levels
 
     def to_dict(self) -> dict[str, Any]:
         """Return the profile as it stands in its file: the estimator's series at the top."""
@@ -150,7 +210,8 @@ class DimensionProfile(Artifact):
             values["series"] = {name: _series(one) for name, one in series.items()}
             values["modules"] = tuple(BlockModule(**module) for module in values["modules"])
             values["log_mu_quantiles"] = tuple(map(tuple, values["log_mu_quantiles"]))
-            for name in ("levels", "blocks", "constant_levels"):
+            values["decimation"] = tuple(map(_decimated, values["decimation"]))
+            for name in _TUPLES:
                 values[name] = tuple(values[name])
             profile = cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -161,18 +222,41 @@ class DimensionProfile(Artifact):
         return profile
 
 
+def step_names(blocks: Sequence[str], granularity: Granularity) -> tuple[str, ...]:
+    """Return the name of every step of the blocks.
+
+    >>> step_names(["layer.0"], "sublayer")
+    ('layer.0/attention', 'layer.0/mlp')
+    """
+    if granularity == "block":
+        return tuple(blocks)
+    return tuple(f"{block}/{half}" for block in blocks for half in HALVES)
+
+
+_TUPLES = (
+    *("levels", "blocks", "constant_levels", "verdicts"),
+    *("biased_levels", "top_variance_shares"),
+)
+
+
 def _series(values: Mapping[str, list[float]]) -> DimensionSeries:
     return DimensionSeries(**{name: tuple(numbers) for name, numbers in values.items()})
+
+
+def _decimated(values: Mapping[str, Any]) -> DecimatedDimensions:
+    return DecimatedDimensions(
+        values["num_samples"], tuple(values["dimensions"]), tuple(values["standard_errors"])
+    )
 
 
 def _check_lengths(profile: DimensionProfile) -> None:
     for name, series in profile.series.items():
         per_level = len(series.dimensions), len(series.standard_errors)
-        per_block = len(series.increments), len(series.increment_standard_errors)
-        if {*per_level} != {len(profile.levels)} or {*per_block} != {len(profile.blocks)}:
+        per_step = len(series.increments), len(series.increment_standard_errors)
+        if {*per_level} != {len(profile.levels)} or {*per_step} != {len(profile.steps)}:
             raise ArtifactError(
-                f"The dimension profile has {len(profile.levels)} levels and {len(profile.blocks)} "
-                f"blocks, and {name} has {per_level} and {per_block} values and errors of them."
+                f"The dimension profile has {len(profile.levels)} levels and {len(profile.steps)} "
+                f"steps, and {name} has {per_level} and {per_step} values and errors of them."
             )
-    if not set(profile.blocks) <= set(profile.levels):
-        raise ArtifactError("The dimension profile has blocks that are not among its levels.")
+    if not set(profile.steps) <= set(profile.levels):
+        raise ArtifactError("The dimension profile has steps that are not among its levels.")
