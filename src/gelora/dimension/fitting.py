@@ -1,0 +1,138 @@
+"""What all estimators share: a fit to the distances of neighbours, and its standard error.
+
+An estimator turns every sample's distances to its nearest neighbours into one dimension, and says
+how each sample moved it. From that influence one formula gives the standard error of a dimension
+and of a difference of two. The laws themselves are in `twonn.py`, `gride.py` and
+`knn_likelihood.py`; `estimators.py` names them all.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from gelora.dimension.duplicates import distinct_samples, is_constant
+from gelora.dimension.neighbors import as_tensor
+from gelora.errors import ConstantStatesWarning, HiddenStatesError
+
+
+@dataclass(frozen=True)
+class DimensionEstimate:
+    """An intrinsic dimension and what it rests on.
+
+    Attributes:
+        dimension: The estimate; 0.0 when all samples are the same point.
+        standard_error: Its standard error, in dimensions; bias is not in it.
+        num_used: Samples it rests on.
+        num_duplicates: Samples set aside as exact copies.
+        num_near_duplicates: Samples set aside as copies up to rounding.
+    """
+
+    dimension: float
+    standard_error: float
+    num_used: int
+    num_duplicates: int
+    num_near_duplicates: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A dimension, and to first order how each sample moves it (mean 0, times samples)."""
+
+    dimension: float
+    influence: Float[np.ndarray, " samples"]
+
+
+class Estimator(Protocol):
+    """A law of the distances to the nearest neighbours, fitted for its dimension."""
+
+    @property
+    def num_neighbors(self) -> int:
+        """How many neighbours of each sample it needs."""
+        ...
+
+    def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
+        """Fit the dimension to the ascending distances of distinct samples to their neighbours.
+
+        Raises:
+            HiddenStatesError: The distances tie, so that no dimension follows.
+        """
+        ...
+
+
+class PointEstimator:
+    """What makes of an `Estimator` one that takes points."""
+
+    def estimate(
+        self: Estimator,
+        points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    ) -> DimensionEstimate:
+        """Estimate the dimension of the manifold that the points lie on.
+
+        Args:
+            points: The samples, in any float type; copies are set aside first, and counted.
+
+        Raises:
+            TooFewSamplesError: Fewer than 50 samples differ.
+            NonFiniteStatesError: The points hold NaN or infinity.
+            HiddenStatesError: All distances tie, as on a lattice.
+
+        Warns:
+            ConstantStatesWarning: All samples are the same point; the dimension is 0.
+        """
+        values = as_tensor(points)
+        if len(values) and is_constant(values):
+            warnings.warn(
+                f"All {len(values)} samples are the same point: their dimension is 0.",
+                ConstantStatesWarning,
+                stacklevel=2,
+            )
+            return DimensionEstimate(0.0, 0.0, len(values), 0, 0)
+        samples = distinct_samples(
+            [values], level_names=["points"], num_neighbors=self.num_neighbors
+        )
+        fit = self.fit(samples.distances[0])
+        return DimensionEstimate(
+            fit.dimension,
+            graph_standard_error(fit.influence, samples.neighbors[0]),
+            len(samples.kept),
+            samples.num_duplicates,
+            samples.num_near_duplicates,
+        )
+
+
+def graph_standard_error(
+    influence: Float[np.ndarray, " samples"], neighbors: Int[np.ndarray, "samples links"]
+) -> float:
+    """Return the standard error of a mean influence, allowing for shared neighbours.
+
+    The ratios of two samples depend on each other when they touch a common sample, itself or a
+    neighbour. So the variance is the sum of influence_i influence_j over all such pairs (i = j
+    among them) / N². It is never taken below that of independent samples, the pairs i = j alone,
+    as chance could make it, negative even. Checked by simulation in the tests.
+
+    Args:
+        influence: Of one estimate, or of one less another on the same samples.
+        neighbors: Row numbers of the neighbours, of both estimates in the second case.
+    """
+    num_samples, num_links = neighbors.shape
+    touched = np.column_stack([np.arange(num_samples), neighbors])
+    row_starts = np.arange(num_samples + 1) * (num_links + 1)
+    incidence = csr_array((np.ones(touched.size), touched.ravel(), row_starts))
+    dependent = incidence @ incidence.T
+    dependent.data[:] = 1.0
+    variance = influence @ (dependent @ influence)
+    return math.sqrt(max(variance, influence @ influence)) / num_samples
+
+
+def tied(num_tied: int, num_samples: int) -> HiddenStatesError:
+    """Return the error of distances that tie, as on a lattice."""
+    return HiddenStatesError(
+        f"{num_tied} of {num_samples} samples have their neighbours at the same distance, as on a"
+        " lattice, so no dimension can be told. Are the values rounded to a grid?"
+    )
