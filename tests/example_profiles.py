@@ -8,11 +8,14 @@ from torch import nn
 
 from gelora.architectures import find_architecture, model_fingerprint
 from gelora.dimension.profile import (
+    HALVES,
     BlockModule,
     DecimatedDimensions,
     DimensionProfile,
     DimensionSeries,
+    Granularity,
     Role,
+    step_names,
 )
 
 DIMENSIONS = (5, 8, 6, 7)  # over and over; for three blocks the paper's ranks are 4, 1 and 2
@@ -20,10 +23,15 @@ ATTENTION: tuple[Role, ...] = ("query", "key", "value", "output")
 
 
 def make_profile(
-    dimensions: Sequence[float], *, width: int = 32, key_width: int | None = None
+    dimensions: Sequence[float],
+    *,
+    granularity: Granularity = "block",
+    width: int = 32,
+    key_width: int | None = None,
 ) -> DimensionProfile:
     """One stack; each block has four attention modules and one MLP module of twice the width."""
-    num_blocks = len(dimensions) - 1
+    num_steps = len(dimensions) - 1
+    num_blocks = num_steps if granularity == "block" else num_steps // len(HALVES)
     blocks = tuple(f"layer.{i}" for i in range(num_blocks))
     modules = []
     for index, block in enumerate(blocks):
@@ -35,16 +43,16 @@ def make_profile(
         dimensions=tuple(dimensions),
         standard_errors=(0.1,) * len(dimensions),
         increments=tuple(b - a for a, b in pairwise(dimensions)),
-        increment_standard_errors=(0.05,) * num_blocks,
+        increment_standard_errors=(0.05,) * num_steps,
     )
     return DimensionProfile(
         estimator="twonn_line",
         series={"twonn_line": series, "twonn_likelihood": series},
-        levels=("embeddings", *blocks),
+        levels=("embeddings", *step_names(blocks, granularity)),
         blocks=blocks,
         modules=tuple(modules),
         fingerprint={"model_type": "none", "architecture": "0"},
-        granularity="block",
+        granularity=granularity,
         states="raw",
         pooling="mean",
         discard_fraction=0.1,
@@ -68,17 +76,18 @@ def make_profile(
     )
 
 
-def profile_of(model: nn.Module) -> DimensionProfile:
+def profile_of(model: nn.Module, *, granularity: Granularity = "block") -> DimensionProfile:
     """Return a profile of a real model, measured by nobody: each of its stacks has DIMENSIONS."""
     architecture = find_architecture(model)
+    steps = [step_names(stack.blocks, granularity) for stack in architecture.stacks]
     profiles = [
-        make_profile(list(islice(cycle(DIMENSIONS), len(stack.blocks) + 1)))
-        for stack in architecture.stacks
+        make_profile(list(islice(cycle(DIMENSIONS), len(own) + 1)), granularity=granularity)
+        for own in steps
     ]
     levels = [
         level
-        for stack in architecture.stacks
-        for level in (f"{stack.name} embeddings", *stack.blocks)
+        for stack, own in zip(architecture.stacks, steps, strict=True)
+        for level in (f"{stack.name} embeddings", *own)
     ]
     series = DimensionSeries(
         **{

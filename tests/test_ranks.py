@@ -148,8 +148,8 @@ def test_a_plan_of_the_wrong_shape_is_refused(change, message):
     [
         ({"modules": None}, "profile lacks or mistypes a field: .*NoneType"),
         ({"other_estimates": {"x": 3}}, "profile lacks or mistypes a field"),
-        ({"dimensions": [1.0]}, r"2 levels and 1 blocks, and twonn_line has \(1, 2\) and \(1, 1\)"),
-        ({"blocks": ["a"]}, "blocks that are not among its levels"),
+        ({"dimensions": [1.0]}, r"2 levels and 1 steps, and twonn_line has \(1, 2\) and \(1, 1\)"),
+        ({"blocks": ["a"]}, "steps that are not among its levels"),
     ],
 )
 def test_a_profile_of_the_wrong_shape_is_refused(change, message):
@@ -170,8 +170,17 @@ def test_a_missing_field_is_named():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"rule": "best"}, ConfigError, "no rank rule 'best'; the rules are paper, budget"),
+        (
+            {"rule": "best"},
+            ConfigError,
+            "no rank rule 'best'; the rules are paper, confident, budget",
+        ),
         ({"rule": "budget"}, ConfigError, "needs a budget, such as 'r=8'"),
+        (
+            {"rule": "confident", "budget": "r=8"},
+            ConfigError,
+            "'confident' spends no budget, and one of r=8 is given",
+        ),
         ({"rounding": "off"}, ConfigError, "no rounding 'off'.*nearest, up, down"),
         ({"budget": "r=0"}, ConfigError, "budget 'r=0' is neither"),
         ({"budget": "8k"}, ConfigError, "budget '8k' is neither"),

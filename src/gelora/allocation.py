@@ -1,81 +1,98 @@
-"""Spend a budget of parameters on ranks in proportion to weights: arithmetic alone."""
+"""Spend a budget of parameters on ranks in proportion to weights: arithmetic alone.
 
-import math
-from collections.abc import Callable, Sequence
+Every row of the weights is a problem of its own, and all are solved at once.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from gelora.errors import RankError
+
+Ranks = Int[np.ndarray, "draws steps"]
+Ideals = Float[np.ndarray, "draws steps"]
+Costs = Int[np.ndarray, "steps ranks"]
 
 
 def allocate(
     *,
-    weights: Sequence[float],
-    floors: Sequence[int],
-    ceilings: Sequence[int],
+    weights: Ideals,
+    floors: Ranks,
+    ceilings: Int[np.ndarray, " steps"],
     min_rank: int,
-    cost: Callable[[int, float], float],
+    costs: Costs,
     budget: int,
-) -> list[int]:
+) -> Ranks:
     """Return whole ranks in proportion to the weights that spend the budget, by largest remainder.
 
     The real-valued ideal is t(i) = clip(scale x weight(i), floor(i), ceiling(i)) with the one
     scale at which the ideals cost the budget. Ranks start at the whole part of the ideals; then
-    the block that is farthest below its ideal gets one more, as long as some step can be paid.
-    What is left at the end is less than the cheapest step.
+    the step that is farthest below its ideal gets one more, as long as some step can be paid.
+    What is left at the end is less than the cheapest of these.
 
     Args:
-        weights: One per block, positive.
+        weights: Positive.
         floors: Ranks not to go below; dropped to `min_rank` if they cost more than the budget.
-        ceilings: Ranks not to exceed; 0 for a block without adapted modules.
-        min_rank: Smallest rank of any block whose ceiling allows it.
-        cost: Parameters of block i at a rank, which may be a fraction.
+        ceilings: Ranks not to exceed; 0 for a step without adapted modules.
+        min_rank: Smallest rank of any step whose ceiling allows it.
+        costs: Parameters of every step at the ranks 0, 1, ... up to the largest ceiling.
         budget: Parameters to spend.
 
     Raises:
         RankError: Even `min_rank` everywhere costs more than the budget.
     """
-    blocks = range(len(weights))
-
-    def total(ranks: Sequence[float]) -> float:
-        return sum(cost(block, ranks[block]) for block in blocks)
-
-    if total(floors) > budget:
-        floors = [min(min_rank, ceiling) for ceiling in ceilings]
-    if total(floors) > budget:
+    least = np.minimum(min_rank, ceilings)
+    (cheapest,) = _total(costs, least[None])
+    if cheapest > budget:
         raise RankError(
-            f"The budget of {budget:,} parameters is below the {total(floors):,.0f} that rank "
+            f"The budget of {budget:,} parameters is below the {cheapest:,.0f} that rank "
             f"{min_rank} costs in every block; raise the budget or adapt fewer modules."
         )
-
-    def ideals(scale: float) -> list[float]:
-        return [
-            min(max(scale * weight, floor), ceiling)
-            for weight, floor, ceiling in zip(weights, floors, ceilings, strict=True)
-        ]
-
-    scale = _largest_scale(lambda s: total(ideals(s)) <= budget, top=max(ceilings) / min(weights))
-    wanted = ideals(scale)
-    ranks = [math.floor(ideal) for ideal in wanted]
-    left = budget - total(ranks)
-    while True:
-        steps = {
-            block: cost(block, ranks[block] + 1) - cost(block, ranks[block])
-            for block in blocks
-            if ranks[block] < ceilings[block]
-        }
-        payable = [block for block, step in steps.items() if step <= left]
-        if not payable:
-            return ranks
-        block = max(payable, key=lambda b: (wanted[b] - ranks[b], -b))
-        ranks[block] += 1
-        left -= steps[block]
+    floors = np.where((_total(costs, floors) > budget)[:, None], least, floors)
+    wanted = _ideals(weights, floors, ceilings, costs, budget)
+    return _round(wanted, ceilings, costs, budget)
 
 
-def _largest_scale(fits: Callable[[float], bool], *, top: float) -> float:
-    """Bisect for the largest scale that fits, to the resolution of a float."""
-    if fits(top):
-        return top
-    low, high = 0.0, top
-    for _ in range(100):
+def _ideals(
+    weights: Ideals, floors: Ranks, ceilings: Int[np.ndarray, " steps"], costs: Costs, budget: int
+) -> Ideals:
+    """Bisect for the largest scale that the budget pays for, to the resolution of a float."""
+
+    def at(scale: Float[np.ndarray, " draws"]) -> Ideals:
+        return np.minimum(np.maximum(scale[:, None] * weights, floors), ceilings)
+
+    def fits(scale: Float[np.ndarray, " draws"]) -> Bool[np.ndarray, " draws"]:
+        return _total(costs, at(scale)) <= budget
+
+    high = ceilings.max() / weights.min(axis=1)  # here every rank is at its ceiling
+    low = np.where(fits(high), high, 0.0)
+    for _ in range(60):  # 2^-60 of the range is below what whole ranks can tell
         middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+        payable = fits(middle)
+        low, high = np.where(payable, middle, low), np.where(payable, high, middle)
+    return at(low)
+
+
+def _round(wanted: Ideals, ceilings: Int[np.ndarray, " steps"], costs: Costs, budget: int) -> Ranks:
+    """Take the whole parts, and hand out what they leave of the budget one rank at a time."""
+    ranks = np.floor(wanted).astype(np.int64)
+    left = budget - _total(costs, ranks)
+    steps = np.arange(len(costs))
+    while True:
+        prices = costs[steps, np.minimum(ranks + 1, ceilings)] - costs[steps, ranks]
+        payable = (ranks < ceilings) & (prices <= left[:, None])
+        open_draws = np.flatnonzero(payable.any(axis=1))
+        if len(open_draws) == 0:
+            return ranks
+        short = np.where(payable, wanted - ranks, -np.inf)
+        neediest = short.argmax(axis=1)[open_draws]
+        ranks[open_draws, neediest] += 1
+        left[open_draws] -= prices[open_draws, neediest]
+
+
+def _total(costs: Costs, ranks: Ranks | Ideals) -> Float[np.ndarray, " draws"]:
+    """Sum the parameters of ranks that may be fractions: between whole ranks cost is linear."""
+    steps = np.arange(len(costs))
+    whole = np.floor(ranks).astype(np.int64)
+    below = costs[steps, whole]
+    above = costs[steps, np.minimum(whole + 1, costs.shape[1] - 1)]
+    return (below + (ranks - whole) * (above - below)).sum(axis=1)
