@@ -89,7 +89,7 @@ def test_squares_out_of_range_do_no_harm(seed: int, magnitude: float) -> None:
 def test_the_bound_is_below_every_distance_not_measured(cloud: np.ndarray) -> None:
     values = torch.as_tensor(cloud).double()
     rows = torch.arange(len(values))
-    candidates, bound = _propose(values, rows, rows.split(50), values.mean(0), 1.0)
+    candidates, bound = _propose(values, rows, rows.split(50), values.mean(0), 1.0, 2)
     squares = torch.stack([(values - row).square().sum(1) for row in values])
     squares.scatter_(1, candidates, torch.inf).fill_diagonal_(torch.inf)
     smallest_unmeasured = squares.amin(1)
@@ -145,7 +145,7 @@ def test_a_gpu_agrees(cloud: np.ndarray) -> None:
 
 
 def test_fewer_than_three_samples() -> None:
-    with pytest.raises(TooFewSamplesError, match="at least 3 samples; got 2"):
+    with pytest.raises(TooFewSamplesError, match="need at least 3 samples; got 2"):
         two_nearest_neighbors(np.zeros((2, 4)))
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
-from gelora.dimension.neighbors import two_nearest_neighbors
+from gelora.dimension.neighbors import nearest_neighbors
 from gelora.errors import TooFewSamplesError
 
 MIN_SAMPLES = 50
@@ -37,24 +38,28 @@ class DistinctSamples:
 
     Attributes:
         kept: Their row numbers, ascending.
-        distances: For every level, to the two nearest neighbours of each.
+        distances: For every level, to the nearest neighbours of each.
         neighbors: For every level, the neighbours as positions in `kept`.
         num_duplicates: Samples set aside as exact copies.
         num_near_duplicates: Samples set aside as copies up to rounding.
+        set_aside_by_level: Samples that each level by itself set aside.
     """
 
     kept: Int[np.ndarray, " kept"]
-    distances: tuple[Float[np.ndarray, "kept 2"], ...]
-    neighbors: tuple[Int[np.ndarray, "kept 2"], ...]
+    distances: tuple[Float[np.ndarray, "kept neighbors"], ...]
+    neighbors: tuple[Int[np.ndarray, "kept neighbors"], ...]
     num_duplicates: int
     num_near_duplicates: int
+    set_aside_by_level: tuple[int, ...]
 
 
 def distinct_samples(
     levels: Sequence[Float[Tensor, "samples _"]],
     *,
     level_names: Sequence[str],
+    num_neighbors: int = 2,
     device: torch.device | str | None = None,
+    process_group: ProcessGroup | None = None,
 ) -> DistinctSamples:
     """Set aside what repeats another sample at any level, and search the neighbours of the rest.
 
@@ -64,7 +69,9 @@ def distinct_samples(
     Args:
         levels: The same samples at every level.
         level_names: For the error, one per level.
+        num_neighbors: Neighbours of each, at least 2.
         device: Where neighbours are searched; by default where the points are.
+        process_group: Processes that share the search; see `nearest_neighbors`.
 
     Raises:
         TooFewSamplesError: Fewer than 50 samples are left.
@@ -76,12 +83,26 @@ def distinct_samples(
     lost = np.array([np.count_nonzero(copy) for copy in copies])
     spreads = [_spread(level) for level in levels]
     while len(kept) >= MIN_SAMPLES:
-        found = [two_nearest_neighbors(level[kept], device=device) for level in levels]
+        found = [
+            nearest_neighbors(
+                level,
+                num_neighbors=num_neighbors,
+                rows=kept,
+                device=device,
+                process_group=process_group,
+            )
+            for level in levels
+        ]
         near = [_near_copies(*both, spread) for both, spread in zip(found, spreads, strict=True)]
         if not any(map(len, near)):
             distances, neighbors = zip(*found, strict=True)
             return DistinctSamples(
-                kept, distances, neighbors, num_samples - num_distinct, num_distinct - len(kept)
+                kept,
+                distances,
+                neighbors,
+                num_samples - num_distinct,
+                num_distinct - len(kept),
+                tuple(lost.tolist()),
             )
         lost += np.array(list(map(len, near)))
         kept = np.delete(kept, np.concatenate(near))
@@ -118,8 +139,8 @@ def _spread(points: Float[Tensor, "samples width"]) -> float:
 
 
 def _near_copies(
-    distances: Float[np.ndarray, "samples 2"],
-    neighbors: Int[np.ndarray, "samples 2"],
+    distances: Float[np.ndarray, "samples neighbors"],
+    neighbors: Int[np.ndarray, "samples neighbors"],
     spread: float,
 ) -> Int[np.ndarray, " copies"]:
     """Return the later sample of each pair of near-copies; the first of a cluster always stays."""

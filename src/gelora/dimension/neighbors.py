@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from gelora.errors import ConfigError, HiddenStatesError, NonFiniteStatesError, TooFewSamplesError
 
-_CANDIDATES = 9  # measured per sample; itself may be one of them
+_SPARE = 7  # candidates measured beyond the neighbours; the sample itself may be one of them
 
 
 def two_nearest_neighbors(
@@ -54,20 +55,58 @@ def two_nearest_neighbors(
         >>> distances.tolist(), indices.tolist()
         ([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]], [[1, 2], [0, 2], [1, 0]])
     """
-    if tile_size < 1:
-        raise ConfigError(f"tile_size must be at least 1; got {tile_size}.")
+    return nearest_neighbors(points, tile_size=tile_size, device=device)
+
+
+def nearest_neighbors(
+    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    *,
+    num_neighbors: int = 2,
+    rows: Int[np.ndarray, " rows"] | None = None,
+    tile_size: int = 1024,
+    device: torch.device | str | None = None,
+    process_group: ProcessGroup | None = None,
+) -> tuple[Float[np.ndarray, "rows neighbors"], Int[np.ndarray, "rows neighbors"]]:
+    """Find the nearest neighbours of every sample by Euclidean distance.
+
+    Args:
+        points: Samples in any float type, in memory or mapped from a file; not changed.
+        num_neighbors: Neighbours of each, at least 1.
+        rows: The samples that count, by default all; neighbours are searched among them alone.
+        tile_size: Samples whose distances to as many others are held at once.
+        device: Where to compute; by default where the points are.
+        process_group: Processes that share the work, each calling with the same arguments; all
+            get the same result.
+
+    Returns:
+        Distances, float64, in the units of `points`, and the neighbours as positions in `rows`,
+        int64: the nearest first, the sample itself left out, the lower position first among
+        equals.
+
+    Raises:
+        TooFewSamplesError: There are not more samples than neighbours.
+        NonFiniteStatesError: The points hold NaN or infinity.
+        HiddenStatesError: The points are not a matrix.
+        ConfigError: `tile_size` or `num_neighbors` is below 1.
+    """
+    for name, value in (("tile_size", tile_size), ("num_neighbors", num_neighbors)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1; got {value}.")
     values = as_tensor(points)
+    if rows is not None:
+        values = values[torch.as_tensor(rows)]
     values = values if device is None else values.to(device)
-    if len(values) < 3:
+    if len(values) <= num_neighbors:
         raise TooFewSamplesError(
-            f"Two neighbours of each need at least 3 samples; got {len(values)}."
+            f"{num_neighbors} neighbours of each need at least {num_neighbors + 1} samples; got"
+            f" {len(values)}."
         )
     # A power of two changes no digit, and keeps squares of huge or tiny values in range.
     _, exponent = math.frexp(float(values.abs().max()))
     scale = 2.0 ** -max(-1000, min(exponent, 1000))
     tiles = torch.arange(len(values), device=values.device).split(tile_size)
     center = torch.stack([_take(values, tile, scale).sum(0) for tile in tiles]).sum(0) / len(values)
-    found = [_search(values, rows, tiles, center, scale) for rows in tiles]
+    found = [_search(values, rows, tiles, center, scale, num_neighbors) for rows in tiles]
     distances, indices = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return distances / scale, indices
 
@@ -104,14 +143,17 @@ def _search(
     tiles: tuple[Int[Tensor, " _"], ...],
     center: Float[Tensor, " width"],
     scale: float,
-) -> tuple[Float[Tensor, "rows 2"], Int[Tensor, "rows 2"]]:
+    num_neighbors: int,
+) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
     """Find the two neighbours of some rows: propose, measure, and check the certificate."""
-    candidates, bound = _propose(values, rows, tiles, center, scale)
-    distances, indices = _two_smallest(_measure(values, rows, candidates, scale), candidates)
-    uncertain = distances[:, 1].square() >= bound
+    candidates, bound = _propose(values, rows, tiles, center, scale, num_neighbors)
+    distances, indices = _smallest(
+        _measure(values, rows, candidates, scale), candidates, num_neighbors
+    )
+    uncertain = distances[:, -1].square() >= bound
     if uncertain.any():
         distances[uncertain], indices[uncertain] = _search_directly(
-            values, rows[uncertain], tiles, scale
+            values, rows[uncertain], tiles, scale, num_neighbors
         )
     return distances, indices
 
@@ -122,6 +164,7 @@ def _propose(
     tiles: tuple[Int[Tensor, " _"], ...],
     center: Float[Tensor, " width"],
     scale: float,
+    num_neighbors: int,
 ) -> tuple[Int[Tensor, "rows candidates"], Float[Tensor, " rows"]]:
     """Return candidates, and a bound that every other sample's squared distance exceeds.
 
@@ -132,7 +175,7 @@ def _propose(
     roundings around the product.
     """
     shrink = 1 - (values.shape[1] + 32) * torch.finfo(torch.float64).eps
-    num_candidates = min(_CANDIDATES, len(values))
+    num_candidates = min(num_neighbors + _SPARE, len(values))
     block = _take(values, rows, scale) - center
     bounds = block.new_full((len(rows), num_candidates), math.inf)
     candidates = rows[:, None].expand(-1, num_candidates)
@@ -167,32 +210,31 @@ def _search_directly(
     rows: Int[Tensor, " rows"],
     tiles: tuple[Int[Tensor, " _"], ...],
     scale: float,
-) -> tuple[Float[Tensor, "rows 2"], Int[Tensor, "rows 2"]]:
+    num_neighbors: int,
+) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
     """Find the two neighbours of some rows by measuring them against every sample."""
     block = _take(values, rows, scale)
-    distances = block.new_full((len(rows), 2), math.inf)
-    indices = rows[:, None].expand(-1, 2)
+    distances = block.new_full((len(rows), num_neighbors), math.inf)
+    indices = rows[:, None].expand(-1, num_neighbors)
     for tile in tiles:
         measured = _direct(block, _take(values, tile, scale))
         measured.masked_fill_(rows[:, None] == tile, math.inf)
-        distances, indices = _two_smallest(
+        distances, indices = _smallest(
             torch.cat([distances, measured], dim=1),
             torch.cat([indices, tile.expand(len(rows), -1)], dim=1),
+            num_neighbors,
         )
     return distances, indices
 
 
-def _two_smallest(
-    distances: Float[Tensor, "rows columns"], indices: Int[Tensor, "rows columns"]
-) -> tuple[Float[Tensor, "rows 2"], Int[Tensor, "rows 2"]]:
-    """Return the two smallest of each row; `argmin` takes the first among equals."""
-    first = distances.argmin(1, keepdim=True)
-    rest = distances.scatter(1, first, math.inf)
-    second = rest.argmin(1, keepdim=True)
-    return (
-        torch.cat([distances.gather(1, first), rest.gather(1, second)], dim=1),
-        indices.gather(1, torch.cat([first, second], dim=1)),
-    )
+def _smallest(
+    distances: Float[Tensor, "rows columns"],
+    indices: Int[Tensor, "rows columns"],
+    num_neighbors: int,
+) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
+    """Return the smallest of each row, the first among equals first."""
+    distances, order = distances.sort(dim=1, stable=True)
+    return distances[:, :num_neighbors], indices.gather(1, order)[:, :num_neighbors]
 
 
 def _direct(
