@@ -5,9 +5,10 @@ import torch
 import transformers as hf
 from torch import nn
 
-from gelora.activations import POOLINGS, hidden_states, level_names, pool
+from gelora.activations import hidden_states
 from gelora.architectures import find_architecture, find_backbone
 from gelora.errors import ArchitectureError, ConfigError, DataError
+from gelora.pooling import POOLINGS
 from tiny_models import (
     NUM_BLOCKS,
     TINY_MODELS,
@@ -15,7 +16,6 @@ from tiny_models import (
     WIDTH,
     tiny_bart,
     tiny_bert,
-    tiny_gpt2,
     tiny_llama,
     tiny_t5,
     tiny_vit,
@@ -205,26 +205,6 @@ def test_decoder_inputs_that_are_given_are_used():
     found = hidden_states(model, [{**batch, "decoder_input_ids": tokens}], pooling="last")
     embedded = model.shared.weight[9].detach()
     torch.testing.assert_close(found[NUM_BLOCKS + 1], embedded.expand(4, WIDTH))
-
-
-def test_level_names():
-    assert level_names(find_architecture(tiny_gpt2())) == ("embeddings", "h.0", "h.1", "h.2")
-    names = level_names(find_architecture(tiny_t5()))
-    assert names[:2] == ("encoder.embeddings", "encoder.block.0")
-    assert names[4:6] == ("decoder.embeddings", "decoder.block.0")
-
-
-def test_padding_may_hold_anything():
-    states = torch.tensor([[[1.0], [3.0], [float("nan")]]])
-    mask = torch.tensor([[True, True, False]])
-    assert pool(states, mask, "mean").item() == 2.0
-
-
-def test_a_sum_beyond_float16_is_no_overflow_and_an_overflow_is_kept():
-    large = torch.full((1, 4, 1), 40_000.0, dtype=torch.float16)
-    mask = torch.ones(1, 4, dtype=torch.bool)
-    assert pool(large, mask, "mean").item() == 40_000
-    assert pool(large * 2, mask, "mean").item() == float("inf")
 
 
 def test_unknown_pooling():

@@ -5,7 +5,7 @@ import math
 import pytest
 import transformers as hf
 
-from gelora.batches import chunks_by_length, encode_texts, padded_batch
+from gelora.batches import chunks_by_length, encode_texts, longest_first, padded_batch
 from gelora.errors import ConfigError, DataError
 from tiny_models import (
     MAX_TOKENS,
@@ -44,13 +44,12 @@ def test_token_types_come_along_where_the_tokenizer_gives_them():
     assert row["attention_mask"] == [1] * 5
 
 
-def test_a_draw_is_of_distinct_texts_in_their_order(seed):
+def test_a_draw_is_of_distinct_texts_and_begins_every_larger_draw(seed):
     texts = [f"w{i}" for i in range(40)]
-    ids = [row["input_ids"][1] for row in encode(texts, num_samples=10, seed=seed)]
-    assert len(ids) == 10
-    assert ids == sorted(set(ids))
-    assert encode(texts, num_samples=10, seed=seed) == encode(texts, num_samples=10, seed=seed)
-    assert encode(texts, num_samples=40, seed=seed) == encode(texts, seed=seed + 1)
+    everything = encode(texts, seed=seed)
+    assert {row["input_ids"][1] for row in everything} == set(range(4, 44))
+    for num_samples in (1, 10, 39, 40, 100):
+        assert encode(texts, num_samples=num_samples, seed=seed) == everything[:num_samples]
 
 
 def test_another_seed_draws_other_texts():
@@ -89,21 +88,30 @@ def test_roberta_with_another_padding_index_has_fewer_positions():
     model(**padded_batch(rows, tokenizer))
 
 
-def test_chunks_hold_every_row_once_the_longest_first(seed):
+@pytest.mark.parametrize("max_tokens", [1, 14, 30, 100, 10_000])
+def test_chunks_hold_every_row_once_the_longest_first_and_no_more_tokens(max_tokens, seed):
     rows = encode(tiny_texts(50, seed=seed))
-    chunks = chunks_by_length(rows, 8)
-    assert [len(chunk) for chunk in chunks] == [8] * 6 + [2]
-    order = [i for chunk in chunks for i in chunk]
+    lengths = [[len(rows[i]["input_ids"]) for i in c] for c in chunks_by_length(rows, max_tokens)]
+    order = [i for chunk in chunks_by_length(rows, max_tokens) for i in chunk]
     assert sorted(order) == list(range(50))
-    lengths = [len(rows[i]["input_ids"]) for i in order]
-    assert lengths == sorted(lengths, reverse=True)
+    flat = [length for chunk in lengths for length in chunk]
+    assert flat == sorted(flat, reverse=True)
+    for chunk in lengths:
+        assert len(chunk) == 1 or len(chunk) * chunk[0] <= max_tokens
+    for chunk in lengths[:-1]:  # and none of them has room for one more
+        assert (len(chunk) + 1) * chunk[0] > max_tokens
+
+
+def test_rows_of_one_length_keep_their_order():
+    rows = [{"input_ids": [1] * length} for length in (2, 3, 2, 3, 4)]
+    assert longest_first(rows) == [4, 1, 3, 0, 2]
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_padding_is_that_of_the_tokenizer_on_the_right(side):
     texts = tiny_texts(5)
     tokenizer = tiny_tokenizer(padding_side=side)
-    batch = padded_batch(encode(texts, tokenizer=tokenizer), tokenizer)
+    batch = padded_batch([dict(tokenizer(text)) for text in texts], tokenizer)
     expected = tiny_tokenizer()(texts, padding=True, return_tensors="pt")
     assert batch.keys() == expected.keys()
     assert all((batch[name] == expected[name]).all() for name in batch)
@@ -113,7 +121,7 @@ def test_padding_is_that_of_the_tokenizer_on_the_right(side):
 def test_without_a_pad_token_the_eos_token_pads_and_the_tokenizer_is_unchanged():
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = None
-    batch = padded_batch(encode(["w0", "w0 w1"], tokenizer=tokenizer), tokenizer)
+    batch = padded_batch([dict(tokenizer(text)) for text in ("w0", "w0 w1")], tokenizer)
     assert batch["input_ids"].tolist() == [[1, 4, 2, 2], [1, 4, 5, 2]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
     assert tokenizer.pad_token is None

@@ -9,7 +9,7 @@ import transformers as hf
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from gelora.activations import hidden_states, level_names
+from gelora.activations import hidden_states
 from gelora.architectures import check_fingerprint, find_architecture
 from gelora.artifacts import canonical_json
 from gelora.dimension.levels import estimate_levels
@@ -24,6 +24,7 @@ from gelora.errors import (
     TooFewSamplesError,
 )
 from gelora.measurement import measure_dimensions
+from gelora.reading import level_names
 from tiny_models import (
     NUM_BLOCKS,
     TINY_MODELS,

@@ -40,9 +40,12 @@ def encode_texts(
         tokenizer: The model's own.
         backbone: Tells how many positions and tokens the model knows.
         texts: Single texts or pairs.
-        num_samples: Texts drawn at most; their order is kept.
+        num_samples: Texts drawn at most.
         max_length: Tokens kept of each; the tokenizer's and the model's limits hold as well.
-        seed: Chooses the texts.
+        seed: Chooses the texts and their order.
+
+    Returns:
+        One row per text drawn, in the order of the draw: the first n are the draw of n texts.
 
     Raises:
         ConfigError: The length leaves no room for text.
@@ -85,13 +88,30 @@ def token_limit(
     return int(limit) if limit < NO_LIMIT else None
 
 
-def chunks_by_length(rows: Sequence[Row], batch_size: int) -> list[list[int]]:
-    """Return the indices of every batch's rows, the longest first.
+def longest_first(rows: Sequence[Row]) -> list[int]:
+    """Return the indices of the rows, the longest first.
 
     What does not fit in memory then fails at once, and like lengths leave little to pad.
     """
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["input_ids"]))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return sorted(range(len(rows)), key=lambda i: -len(rows[i]["input_ids"]))
+
+
+def chunks_by_length(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
+    """Return the indices of every batch's rows, the longest first.
+
+    Args:
+        rows: Of any length.
+        max_tokens: Of a batch, padding too; a longer row is a batch of its own.
+    """
+    chunks: list[list[int]] = []
+    room = 0
+    for i in longest_first(rows):
+        if room == 0:
+            chunks.append([])
+            room = max(max_tokens // len(rows[i]["input_ids"]), 1)
+        chunks[-1].append(i)
+        room -= 1
+    return chunks
 
 
 def padded_batch(
@@ -142,11 +162,8 @@ def _is_pair(text: object) -> bool:
 
 
 def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:
-    """Return the indices of the texts to measure, ascending."""
-    if num_samples >= num_texts:
-        return list(range(num_texts))
-    chosen = np.random.default_rng(seed).choice(num_texts, size=num_samples, replace=False)
-    return sorted(chosen.tolist())
+    """Return the indices of the texts to measure, in random order."""
+    return np.random.default_rng(seed).permutation(num_texts)[:num_samples].tolist()
 
 
 def _position_limit(model: nn.Module) -> float:
@@ -165,16 +182,17 @@ def _position_limit(model: nn.Module) -> float:
 def _check_rows(
     rows: Sequence[Row], drawn: Sequence[int], num_special: int, *, vocabulary: int
 ) -> None:
-    empty = [i for i, row in enumerate(rows) if len(row["input_ids"]) <= num_special]
+    empty = [i for i, row in zip(drawn, rows, strict=True) if len(row["input_ids"]) <= num_special]
     if empty:
         raise DataError(
-            f"{len(empty)} of {len(rows)} texts drawn are empty, the first at index "
-            f"{drawn[empty[0]]}: leave them out."
+            f"{len(empty)} of {len(rows)} texts drawn are empty, the first at index {min(empty)}: "
+            "leave them out."
         )
-    unknown = [i for i, row in enumerate(rows) if max(row["input_ids"]) >= vocabulary]
+    highest = {i: max(row["input_ids"]) for i, row in zip(drawn, rows, strict=True)}
+    unknown = [i for i, token in highest.items() if token >= vocabulary]
     if unknown:
         raise DataError(
-            f"The tokenizer gives token {max(rows[unknown[0]]['input_ids'])} for the text at index "
-            f"{drawn[unknown[0]]}, and the model knows {vocabulary} tokens: it is not this model's "
+            f"The tokenizer gives token {highest[min(unknown)]} for the text at index "
+            f"{min(unknown)}, and the model knows {vocabulary} tokens: it is not this model's "
             "tokenizer, or the model's embeddings were not resized."
         )

@@ -11,10 +11,10 @@ from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.activations import evaluation_mode
-from gelora.batches import chunks_by_length, padded_batch, token_limit
+from gelora.batches import longest_first, padded_batch, token_limit
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError
+from gelora.forward import evaluation_mode
 from gelora.metrics import Labels, Metric, Scores, compute_metrics
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def length_sorted_batches(
     """Return the order of a dataset's rows, longest text first, and their batches in that order."""
     limit = token_limit(tokenizer, model, max_length)
     rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit).to_list()
-    chunks = chunks_by_length(rows, batch_size)
-    order = [row for chunk in chunks for row in chunk]
+    order = longest_first(rows)
+    chunks = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
     return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from gelora.activations import POOLINGS, Pooling, hidden_states, level_names
+from gelora.activations import hidden_states
 from gelora.architectures import (
     find_architecture,
     find_backbone,
@@ -25,6 +25,8 @@ from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, estimate_levels
 from gelora.dimension.profile import DimensionProfile
 from gelora.dimension.twonn import TwoNN
 from gelora.errors import ConfigError, DuplicateSamplesWarning
+from gelora.pooling import POOLINGS, Pooling
+from gelora.reading import level_names
 from gelora.targets import select_modules
 
 ESTIMATORS = ("twonn_line", "twonn_likelihood")
