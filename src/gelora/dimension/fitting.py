@@ -111,28 +111,32 @@ def graph_standard_error(
 ) -> float:
     """Return the standard error of a mean influence, allowing for shared neighbours.
 
-    The ratios of two samples depend on each other when they touch a common sample, itself or a
-    neighbour. So the variance is the sum of influence_i influence_j over all such pairs (i = j
-    among them) / N². It is never taken below that of independent samples, the pairs i = j alone,
-    as chance could make it, negative even. Checked by simulation in the tests.
+    Two samples of which one is a neighbour of the other depend on each other. So the variance is
+    the sum of influence_i influence_j over all such pairs (and i = j) / N². Pairs that only share
+    a neighbour add nothing that simulation shows, and with 20 neighbours they are so many that
+    the sum would lose what it measures. It is never taken below that of independent samples, the
+    pairs i = j alone, as chance could make it, negative even. docs/accuracy.md has its coverage.
 
     Args:
         influence: Of one estimate, or of one less another on the same samples.
         neighbors: Row numbers of the neighbours, of both estimates in the second case.
     """
     num_samples, num_links = neighbors.shape
-    touched = np.column_stack([np.arange(num_samples), neighbors])
-    row_starts = np.arange(num_samples + 1) * (num_links + 1)
-    incidence = csr_array((np.ones(touched.size), touched.ravel(), row_starts))
-    dependent = incidence @ incidence.T
+    row_starts = np.arange(num_samples + 1) * num_links
+    links = csr_array(
+        (np.ones(neighbors.size), neighbors.ravel(), row_starts), shape=(num_samples, num_samples)
+    )
+    dependent = links + links.T
     dependent.data[:] = 1.0
-    variance = influence @ (dependent @ influence)
-    return math.sqrt(max(variance, influence @ influence)) / num_samples
+    independent = influence @ influence
+    variance = independent + influence @ (dependent @ influence)
+    return math.sqrt(max(variance, independent)) / num_samples
 
 
-def tied(num_tied: int, num_samples: int) -> HiddenStatesError:
-    """Return the error of distances that tie, as on a lattice."""
+def tied(ratios: Float[np.ndarray, " samples"]) -> HiddenStatesError:
+    """Return the error of log-ratios of distances that are 0, as on a lattice."""
+    num_tied = np.count_nonzero(ratios == 0)
     return HiddenStatesError(
-        f"{num_tied} of {num_samples} samples have their neighbours at the same distance, as on a"
+        f"{num_tied} of {len(ratios)} samples have their neighbours at the same distance, as on a"
         " lattice, so no dimension can be told. Are the values rounded to a grid?"
     )

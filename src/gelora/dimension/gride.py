@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from gelora.dimension.fitting import Fit, PointEstimator, tied
 from gelora.errors import ConfigError
@@ -65,7 +65,7 @@ class Gride(PointEstimator):
         log_mu = np.log(distances[:, 2 * n - 1] / distances[:, n - 1])
         mean = float(log_mu.mean())
         if mean == 0:
-            raise tied(np.count_nonzero(log_mu == 0), len(log_mu))
+            raise tied(log_mu)
 
         def slopes(dimension: float) -> Float[np.ndarray, " samples"]:
             z = dimension * log_mu
@@ -73,7 +73,9 @@ class Gride(PointEstimator):
 
         # Since 1 - z/2 <= g(z) <= 1, the root lies between these; widened by more than rounding.
         lower, upper = 2 * n / (3 * n - 1) / mean * (1 - 1e-6), 1 / mean * (1 + 1e-6)
-        dimension = float(brentq(lambda d: slopes(d).mean(), lower, upper, xtol=1e-13 / mean))
+        dimension = root_scalar(
+            lambda d: slopes(d).mean(), bracket=(lower, upper), xtol=1e-13 / mean
+        ).root
         z = dimension * log_mu
         curvature = 1 + (n - 1) * (_planck(z) * (_planck(z) + z)).mean()
         return Fit(dimension, dimension * slopes(dimension) / curvature)

@@ -54,5 +54,5 @@ class KNNLikelihood(PointEstimator):
         inverses = (logs[:, -1:] - logs[:, :-1]).mean(axis=1)
         mean = float(inverses.mean())
         if mean == 0:
-            raise tied(np.count_nonzero(inverses == 0), len(inverses))
+            raise tied(inverses)
         return Fit(1 / mean, (1 - inverses / mean) / mean)

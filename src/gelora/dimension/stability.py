@@ -124,11 +124,11 @@ def assess_levels(
             )
         )
         num_parts *= 2
-    verdicts = tuple(_verdict(found, decimation, i) for i in range(len(level_names)))
+    verdicts: list[Verdict] = [_verdict(found, decimation, i) for i in range(len(level_names))]
     _warn(found, level_names, verdicts, whole.dimensions)
     return LevelTrust(
         decimation=tuple(decimation),
-        verdicts=verdicts,
+        verdicts=tuple(verdicts),
         biased_levels=tuple(i for i, d in enumerate(whole.dimensions) if d >= BIASED_FROM),
         top_variance_shares=tuple(_top_share(level, found.kept) for level in hidden_states),
     )

@@ -6,7 +6,7 @@ every sample on it. It tests no other scale: see `gride.py` and `stability.py`.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -52,8 +52,6 @@ class TwoNN(PointEstimator):
         (2.0, 1000)
     """
 
-    num_neighbors: ClassVar[int] = 2
-
     method: Literal["line", "likelihood"] = "line"
     discard_fraction: float = 0.1
 
@@ -65,6 +63,11 @@ class TwoNN(PointEstimator):
                 f"discard_fraction must be between 0 and {MAX_DISCARD_FRACTION}; got "
                 f"{self.discard_fraction}."
             )
+
+    @property
+    def num_neighbors(self) -> int:
+        """Both of them."""
+        return 2
 
     def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
@@ -87,7 +90,7 @@ def _fit_likelihood(log_mu: Float[np.ndarray, " samples"]) -> Fit:
     """Fit by maximum likelihood, (N - 1) / sum x, unbiased for independent x = log mu ~ Exp(d)."""
     total = log_mu.sum()
     if total == 0:
-        raise tied(np.count_nonzero(log_mu == 0), len(log_mu))
+        raise tied(log_mu)
     dimension = float((len(log_mu) - 1) / total)
     return Fit(dimension, dimension * (1 - dimension * log_mu))
 
@@ -107,7 +110,7 @@ def _fit_line(log_mu: Float[np.ndarray, " samples"], discard_fraction: float) ->
     heights = -np.log1p(-np.arange(1, num_kept + 1) / num_samples)
     squares = kept @ kept
     if squares == 0:
-        raise tied(np.count_nonzero(log_mu == 0), len(log_mu))
+        raise tied(log_mu)
     dimension = float(kept @ heights / squares)
     t = -math.log(discard_fraction) if discard_fraction else math.inf
     c, b = 1.0, 2.0
