@@ -34,6 +34,7 @@ LAYERS = {
     "pooling": 2,
     "reading": 2,
     "store": 2,
+    "tracing": 2,
     "growth": 2,
     "measurement": 2,
     "memory": 1,

@@ -5,9 +5,9 @@ next has run, as they do without hooks. The head does not run. Nothing is tokeni
 here; where a level is read is known to `reading`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,8 @@ from gelora.dimension.profile import Granularity, States
 from gelora.errors import ArchitectureError, ConfigError, DataError
 from gelora.forward import evaluation_mode, forward_inputs, run_forward
 from gelora.pooling import EVERYTHING, POOLINGS, Pooling, Runs, pool, token_runs
-from gelora.reading import ReadingPoint, reading_points
+from gelora.reading import ReadingPoint, did_not_run, ran_twice, reading_points
+from gelora.tracing import given_state, returned_state
 
 
 def hidden_states(
@@ -89,15 +90,28 @@ def pooled_states(
 
     Raises:
         ArchitectureError: The model has no blocks, or runs one more than once or not at all.
-        ConfigError: The pooling is unknown.
+        ConfigError: The pooling, granularity or states are unknown.
         DataError: A sequence has no real token.
     """
-    if pooling not in POOLINGS:
-        raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")
-    if (granularity, states) != ("block", "raw"):
-        raise NotImplementedError
-    backbone, points = find_backbone(model), reading_points(find_architecture(model))
+    _check_choice("pooling", pooling, POOLINGS)
+    _check_choice("granularity", granularity, get_args(Granularity))
+    _check_choice("states", states, get_args(States))
+    return _pooled_states(model, batches, pooling, granularity, states)
+
+
+def _pooled_states(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    pooling: Pooling,
+    granularity: Granularity,
+    states: States,
+) -> Iterator[list[Tensor]]:
+    architecture, backbone = find_architecture(model), find_backbone(model)
+    points: tuple[ReadingPoint, ...] = ()
     for batch in batches:
+        points = points or reading_points(
+            backbone, architecture, batch, granularity=granularity, states=states
+        )
         inputs = forward_inputs(backbone, batch)
         recorder = _Recorder(points, {**batch, **inputs}, pooling)
         with evaluation_mode(backbone), recorder.attached_to(backbone):
@@ -117,6 +131,7 @@ class _Recorder:
         self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
         # Once a batch, not in every hook: a mask on a GPU has to be waited for.
         self._runs = {stack: _runs(mask) for stack, mask in self._masks.items()}
+        self._shapes: dict[str, torch.Size] = {}
         self._states: dict[str, Tensor] = {}
 
     @contextmanager
@@ -145,31 +160,28 @@ class _Recorder:
         levels = [point.level for point in self.points]
         missing = [level for level in levels if level not in self._states]
         if missing:
-            raise ArchitectureError(
-                f"{len(missing)} of {len(levels)} blocks did not run in a forward pass, the "
-                f"first {missing[0]}: pass the part of the model that reads the texts."
-            )
+            raise did_not_run(missing, len(levels))
         # Only now, when all blocks have been started: a transfer waits for the GPU.
         return [self._states[level].cpu() for level in levels]
 
     def _before(self, point: ReadingPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._record(point, args[0] if args else kwargs["hidden_states"])
+            self._record(point, cast("Tensor", given_state(args, kwargs)))
 
         return hook
 
     def _after(self, point: ReadingPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-            self._record(point, output if isinstance(output, Tensor) else output[0])
+            self._record(point, cast("Tensor", returned_state(output)))
 
         return hook
 
     def _record(self, point: ReadingPoint, states: Tensor) -> None:
         if point.level in self._states:
-            raise ArchitectureError(
-                f"Block {point.level} ran more than once in a forward pass: its weights are "
-                "shared between layers, so it has no single rank."
-            )
+            raise ran_twice(point.level)
+        if point.is_flat:
+            states = states.unflatten(0, self._shapes[point.stack])
+        self._shapes[point.stack] = states.shape[:2]
         mask = self._masks[point.stack]
         if mask is not None and mask.shape != states.shape[:2]:
             raise ArchitectureError(
@@ -178,6 +190,11 @@ class _Recorder:
                 "which keep (batch, tokens, width)."
             )
         self._states[point.level] = pool(states, self._runs[point.stack], self.pooling)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}. Got {value!r}.")
 
 
 def _runs(mask: Tensor | None) -> Runs:
