@@ -58,6 +58,29 @@ def test_saved_and_loaded_ranks_are_the_planned_ones(name, tmp_path):
     verify_ranks(PeftModel.from_pretrained(TINY_MODELS[name](), tmp_path), plan)
 
 
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_halves_of_a_block_get_their_own_ranks(name, tmp_path):
+    """From the profile's increments to what PEFT loads: attention's ranks and the MLP's differ."""
+    model = TINY_MODELS[name]()
+    profile = profile_of(model, granularity="sublayer")
+    plan = plan_ranks(profile, target_modules="all-linear")
+    wrapped = get_peft_model(model, lora_config(plan, model))
+    verify_ranks(wrapped, plan)
+    assert adapter_parameters(wrapped) == plan.trainable_parameters
+    wanted = dict(zip(profile.steps, plan.ranks, strict=True))
+    prefix = find_architecture(model).prefix
+    found = {
+        module.removeprefix("base_model.model.").removeprefix(prefix): rank
+        for module, (rank, _) in scales(wrapped).items()
+    }
+    for module in profile.modules:
+        half = "mlp" if module.role == "mlp" else "attention"
+        assert found[module.name] == wanted[f"{profile.blocks[module.block]}/{half}"]
+    wrapped.save_pretrained(tmp_path)
+    verify_saved_ranks(tmp_path, plan)
+    verify_ranks(PeftModel.from_pretrained(TINY_MODELS[name](), tmp_path), plan)
+
+
 def test_a_plan_of_the_backbone_serves_a_model_with_a_head():
     plan = plan_ranks(profile_of(tiny_llama()))
     model = tiny_llama(LlamaForCausalLM)

@@ -10,6 +10,7 @@ from gelora.advice import plan_advice
 from gelora.ranks import plan_ranks
 
 GROWING = (1, 4, 7, 10)
+UNSURE = (5.48, 8.5, 8.5)  # rounded 5, 9 and 9, though growth by 4 is the least likely
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,72 @@ def test_what_is_said(dimensions, arguments, said):
 def test_nothing_is_said_of_what_is_expected(dimensions, arguments):
     profile = make_profile(dimensions)
     assert plan_advice(plan_ranks(profile, **arguments), profile) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"verdicts": ("stable", "noisy", "stable", "too few samples")},
+            r"3 of 3 ranks rest on .*: noisy at layer.0 \(.* gride_8\); too few samples at layer.2 ",
+        ),
+        (
+            {"verdicts": ("duplicated", "stable", "stable", "stable")},
+            r"1 of 3 ranks rest on .*: duplicated at embeddings \(give texts that differ more\)",
+        ),
+        ({"biased_levels": (2, 3)}, "At 2 of 4 levels the dimension is so high"),
+        (
+            {"top_variance_shares": (0.1, 0.6, 0.9, 0.2)},
+            "up to 90 % of the variance at layer.0 and layer.1, .* --states normalized",
+        ),
+    ],
+)
+def test_what_is_said_of_the_measurement(changes, said):
+    profile = replace(make_profile(GROWING), **changes)
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    assert re.search(said, sentence), sentence
+
+
+def test_a_verdict_counts_only_where_a_rank_rests_on_it():
+    profile = replace(
+        make_profile((0, 4, 7, 10)),
+        constant_levels=(0,),
+        verdicts=("constant", "stable", "stable", "noisy"),
+    )
+    first_block = [f"layer.0.{role}" for role in ("query", "key")]
+    assert len(plan_advice(plan_ranks(profile), profile)) == 2  # of the constant level, too
+    (sentence,) = plan_advice(plan_ranks(profile, target_modules=first_block, min_rank=2), profile)
+    assert "begins from" in sentence
+
+
+def test_outlier_coordinates_are_no_news_behind_a_norm():
+    shares = (0.9,) * len(GROWING)
+    profile = replace(make_profile(GROWING), top_variance_shares=shares, states="normalized")
+    assert plan_advice(plan_ranks(profile), profile) == ()
+
+
+def test_a_rank_that_is_more_likely_wrong_than_right_is_named():
+    profile = make_profile(UNSURE)
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    expected = "^1 of 2 ranks are more likely .*that of layer.0 with probability 0.1.*confident"
+    assert re.search(expected, sentence), sentence
+    for arguments in ({"rule": "confident"}, {"budget": "r=3"}):
+        said = plan_advice(plan_ranks(profile, **arguments), profile)
+        assert not any("more likely" in sentence for sentence in said)
+
+
+def test_rule_confident_too_is_told_of_a_budget():
+    profile = make_profile((5, 5, 5))
+    (sentence,) = plan_advice(plan_ranks(profile, rule="confident"), profile)
+    assert "in 2 of 2 blocks, so rule confident gives them rank 1" in sentence
+
+
+def test_halves_are_called_so_and_growth_without_an_adapter_is_said():
+    profile = make_profile((5, 5, 7, 7, 9), granularity="sublayer")
+    ones, idle = plan_advice(plan_ranks(profile), profile)
+    assert "in 2 of 2 half blocks" in ones
+    assert "grows in layer.0/mlp and layer.1/mlp, where no module is adapted" in idle
+    assert plan_advice(plan_ranks(profile, target_modules="all-linear"), profile) == ()
 
 
 def test_a_constant_level_is_named_by_the_block_after_it():

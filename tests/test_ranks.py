@@ -1,5 +1,6 @@
 """The rules: what they must satisfy for any profile, then the paper's arithmetic by hand."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -120,6 +121,53 @@ def test_block_without_adapted_modules_has_rank_zero():
     assert plan.parameters == (0, 3 * 64)
 
 
+def test_every_module_takes_the_rank_of_the_half_it_works_in():
+    profile = make_profile([5, 8, 8, 8, 10], granularity="sublayer")
+    plan = plan_ranks(profile, target_modules="all-linear")
+    halves = ("layer.0/attention", "layer.0/mlp", "layer.1/attention", "layer.1/mlp")
+    assert plan.granularity == "sublayer"
+    assert (plan.blocks, plan.steps) == (("layer.0", "layer.1"), halves)
+    assert plan.ranks == (4, 1, 1, 3)
+    assert plan.modules["layer.0.query"] == plan.modules["layer.0.output"] == 4
+    assert plan.modules["layer.0.up"] == plan.modules["layer.1.query"] == 1
+    assert plan.modules["layer.1.up"] == 3
+    assert plan.parameters == (4 * 4 * 64, 96, 4 * 64, 3 * 96)
+
+
+def test_a_half_without_adapted_modules_has_rank_zero_and_spends_nothing():
+    profile = make_profile([5, 8, 8, 8, 10], granularity="sublayer")
+    plan = plan_ranks(profile, budget="r=3")
+    assert plan.ranks == (5, 0, 1, 0)
+    assert plan.rank_probabilities[1] == {0: 1.0}
+    assert plan.trainable_parameters == plan.budget == 2 * 3 * 256
+
+
+@given(dimension_lists)
+def test_steps_are_blocks_unless_halves_were_measured(dimensions):
+    plan = plan_ranks(make_profile(dimensions))
+    assert plan.granularity == "block"
+    assert plan.steps == plan.blocks
+
+
+@given(dimension_lists, st.sampled_from(["paper", "confident"]))
+def test_a_certainty_is_that_of_the_rank_or_of_its_being_enough(dimensions, rule):
+    plan = plan_ranks(make_profile(dimensions), rule=rule)
+    for rank, shares, certainty in zip(
+        plan.ranks, plan.rank_probabilities, plan.certainties, strict=True
+    ):
+        smaller = sum(share for value, share in shares.items() if value < rank)
+        expected = shares.get(rank, 0) + (smaller if rule == "confident" else 0)
+        assert certainty == pytest.approx(expected)
+
+
+def test_probabilities_have_ranks_as_keys_in_the_file_too(tmp_path):
+    plan = plan_ranks(make_profile([5, 7.5, 6]))
+    assert set(plan.rank_probabilities[0]) == {3, 4}
+    written = json.loads(plan.save_pretrained(tmp_path).read_text())
+    assert set(written["rank_probabilities"][0]) == {"3", "4"}
+    assert RankPlan.from_pretrained(tmp_path).rank_probabilities == plan.rank_probabilities
+
+
 def test_plan_and_profile_survive_their_files(tmp_path):
     profile = make_profile([5, 8.25, 6])
     plan = plan_ranks(profile, budget="r=4")
@@ -134,6 +182,8 @@ def test_plan_and_profile_survive_their_files(tmp_path):
     ("change", "message"),
     [
         ({"alphas": None}, "rank plan lacks or mistypes a field: .*NoneType"),
+        ({"rank_probabilities": [{"one": 1}]}, "rank plan lacks or mistypes a field: .*'one'"),
+        ({"rank_probabilities": [0.5]}, "rank plan lacks or mistypes a field: .*'items'"),
         ({"alpha_per_rank": "x"}, "rank plan lacks or mistypes a field: .*'x'"),
         ({"colour": "red"}, "rank plan lacks or mistypes a field: .*colour"),
     ],

@@ -65,7 +65,7 @@ def _ideals(
 
     high = ceilings.max() / weights.min(axis=1)  # here every rank is at its ceiling
     low = np.where(fits(high), high, 0.0)
-    for _ in range(60):  # 2^-60 of the range is below what whole ranks can tell
+    for _ in range(40):  # to a part in 10^12, far below what whole ranks can tell
         middle = (low + high) / 2
         payable = fits(middle)
         low, high = np.where(payable, middle, low), np.where(payable, high, middle)

@@ -24,11 +24,11 @@ def folder(tmp_path):
 def test_the_table_has_a_row_for_every_block(folder, capsys):
     assert main(["plan", "--output_dir", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "block      dimension     increment  rank  modules  parameters",
-        "layer.0  8.00 ± 0.10  +3.00 ± 0.05     4        4       1,024",
-        "layer.1  6.00 ± 0.10  -2.00 ± 0.05     1        4         256",
-        "layer.2  7.00 ± 0.10  +1.00 ± 0.05     2        4         512",
-        "total                                          12       1,792",
+        "block      dimension     increment  rank  P(rank)  modules  parameters",
+        "layer.0  8.00 ± 0.10  +3.00 ± 0.05     4     1.00        4       1,024",
+        "layer.1  6.00 ± 0.10  -2.00 ± 0.05     1     1.00        4         256",
+        "layer.2  7.00 ± 0.10  +1.00 ± 0.05     2     1.00        4         512",
+        "total                                                   12       1,792",
     ]
     assert RankPlan.from_pretrained(folder).ranks == (4, 1, 2)
 
@@ -51,6 +51,18 @@ def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
     assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
     assert "hardly grows" not in capsys.readouterr().out
     assert sum(RankPlan.from_pretrained(tmp_path).ranks) == 24
+
+
+def test_halves_have_rows_of_their_own(tmp_path, capsys):
+    profile = make_profile((5.0, 8.4, 8.4), granularity="sublayer")
+    profile.save_pretrained(tmp_path)
+    assert main(["plan", "--output_dir", str(tmp_path), "--rank_rule", "confident"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "step                 dimension     increment  rank  P(enough)  modules  parameters",
+        "layer.0/attention  8.40 ± 0.10  +3.40 ± 0.05     5       1.00        4       1,280",
+        "layer.0/mlp        8.40 ± 0.10  +0.00 ± 0.05     0                   0           0",
+        "total                                                                4       1,280",
+    ]
 
 
 def test_the_folder_remembers_the_flags(folder):
@@ -127,6 +139,7 @@ def test_a_replaced_profile_takes_the_record_of_its_measuring_along(
         (["--target_modules", "quary"], "No module of the blocks is named 'quary'. Did you mean"),
         (["--max_rank", "33"], "max_rank 33 is above 32, the smaller side of the largest adapted"),
         (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
+        (["--rank_rule", "confident", "--budget", "r=8"], "Rule 'confident' spends no budget"),
         (["--rank_rule", "budget"], "Rule 'budget' needs a budget, such as 'r=8'"),
         (["--budget", "8r"], "The budget '8r' is neither a positive number"),
         (["--min_ranks", "2"], "There is no flag --min_ranks; did you mean 'min_rank'?"),
@@ -164,7 +177,14 @@ def test_verbose_adds_the_traceback(tmp_path, capsys):
     assert message.splitlines()[-1].startswith("gelora: ")
 
 
-@pytest.mark.parametrize(("flags", "rule"), [([], "paper"), (["--budget", "r=8"], "budget")])
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        ([], "paper"),
+        (["--budget", "r=8"], "budget"),
+        (["--rank_rule", "confident"], "confident"),
+    ],
+)
 def test_the_rule_that_was_used_is_written(folder, flags, rule):
     assert main(["plan", "--output_dir", str(folder), *flags]) == 0
     assert yaml.safe_load((folder / CONFIG_FILE).read_text())["rank_rule"] == rule

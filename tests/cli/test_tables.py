@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from example_profiles import make_profile
 from gelora.cli.tables import dimension_table, metrics_table, metrics_text, table
 
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
+NORMALIZED = "98 samples, normalized states, mean pooling, twonn_line."
 PAYLOAD = {
     "metrics": {"accuracy": ACCURACY},
     "baselines": {"frozen_encoder": {"accuracy": {**ACCURACY, "value": 0.5}}, "majority": {}},
@@ -19,16 +22,50 @@ def test_columns_are_aligned():
 
 
 def test_dimensions_have_errors_and_increments_signs():
-    profile = make_profile((5.0, 8.0, 6.5))
+    profile = replace(make_profile((5.0, 8.0, 6.5)), verdicts=("stable", "noisy", "stable"))
     assert dimension_table(profile).splitlines() == [
-        "level         dimension     increment",
-        "embeddings  5.00 ± 0.10",
-        "layer.0     8.00 ± 0.10  +3.00 ± 0.05",
-        "layer.1     6.50 ± 0.10  -1.50 ± 0.05",
+        "level         dimension     increment  verdict",
+        "embeddings  5.00 ± 0.10                 stable",
+        "layer.0     8.00 ± 0.10  +3.00 ± 0.05    noisy",
+        "layer.1     6.50 ± 0.10  -1.50 ± 0.05   stable",
         "98 samples, mean pooling, twonn_line; 2 duplicates set aside.",
     ]
     clean = replace(profile, num_duplicates=0, num_near_duplicates=0)
     assert dimension_table(clean).endswith("98 samples, mean pooling, twonn_line.")
+
+
+def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
+    profile = make_profile((5.0, 8.0))
+    farther = replace(profile.series["twonn_line"], dimensions=(4.75, 7.5))
+    more = replace(profile, series={**profile.series, "gride_2": farther})
+    assert dimension_table(more).splitlines()[:3] == [
+        "level         dimension  twonn_likelihood  gride_2     increment  verdict",
+        "embeddings  5.00 ± 0.10              5.00     4.75                 stable",
+        "layer.0     8.00 ± 0.10              8.00     7.50  +3.00 ± 0.05   stable",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"precision": 0.25}, "All 100 texts were measured, and not every error came below 0.25."),
+        (
+            {"precision": 0.25, "stopped_by": "precision"},
+            "100 texts were enough: every increment's error is below 0.25.",
+        ),
+        (
+            {"precision": 0.25, "stopped_by": "stable_ranks"},
+            "100 texts were enough: the ranks no longer changed with more.",
+        ),
+        ({"states": "normalized", "num_duplicates": 0, "num_near_duplicates": 0}, NORMALIZED),
+        ({"biased_levels": (1,)}, "At 1 of 2 levels the dimension is so high that"),
+        ({"top_variance_shares": (0.1, 0.97)}, "up to 97 % of the variance at layer.0"),
+    ],
+)
+def test_notes_say_what_the_estimates_rest_on(changes, said):
+    profile = make_profile((5.0, 8.0))
+    assert said not in dimension_table(profile)
+    assert said in dimension_table(replace(profile, **changes)).splitlines()[-1]
 
 
 def test_metrics_stand_beside_their_baselines():

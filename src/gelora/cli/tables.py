@@ -1,10 +1,14 @@
 """Plain text tables of what was found, for standard output. Pure: values in, text out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gelora.advice import measurement_advice
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
+
+TWONN = ("twonn_line", "twonn_likelihood")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -27,38 +31,56 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def dimension_table(profile: DimensionProfile) -> str:
-    """Return a row for every level: its dimension and the block's increment, with errors."""
+    """Return a row for every level: dimension and increment with errors, and the verdict on it.
+
+    Where more estimators than the two of TwoNN were asked for, each has a column. Below stands
+    what the estimates rest on, and what else to know of them.
+    """
     increments = _increments(profile)
+    others = [name for name in profile.series if name != profile.estimator]
+    if set(profile.series) <= set(TWONN):
+        others = []
     rows = [
-        [level, _measured(d, error), increments.get(level, "")]
-        for level, d, error in zip(
-            profile.levels, profile.dimensions, profile.standard_errors, strict=True
-        )
+        [
+            level,
+            _measured(profile.dimensions[i], profile.standard_errors[i]),
+            *(f"{profile.series[name].dimensions[i]:.2f}" for name in others),
+            increments.get(level, ""),
+            profile.verdicts[i],
+        ]
+        for i, level in enumerate(profile.levels)
     ]
-    aside = profile.num_duplicates + profile.num_near_duplicates
-    used = f"{profile.num_used:,} samples, {profile.pooling} pooling, {profile.estimator}"
-    note = f"{used}; {aside:,} duplicates set aside." if aside else f"{used}."
-    return f"{table(['level', 'dimension', 'increment'], rows)}\n{note}"
+    headings = ["level", "dimension", *others, "increment", "verdict"]
+    notes = [_used(profile), _stopped(profile), *measurement_advice(profile)]
+    return "\n".join([table(headings, rows), *filter(None, notes)])
 
 
 def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
-    """Return a row for every block: dimension, increment, rank, modules, parameters; and a sum."""
+    """Return a row for every step: dimension, increment, rank, modules, parameters; and a sum.
+
+    Beside a rank stands its probability given the errors of the dimensions, or with rule
+    "confident" the probability that it is enough.
+    """
     increments = _increments(profile)
+    modules = Counter(profile.step_of(m) for m in profile.modules if m.name in plan.modules)
     rows: list[list[str]] = []
-    for i, block in enumerate(plan.blocks):
+    for i, step in enumerate(plan.steps):
         level = profile.level_of(i)
         rows.append(
             [
-                block,
+                step,
                 _measured(profile.dimensions[level], profile.standard_errors[level]),
-                increments[block],
+                increments[step],
                 str(plan.ranks[i]),
-                str(sum(module.startswith(f"{block}.") for module in plan.modules)),
+                f"{plan.certainties[i]:.2f}" if plan.ranks[i] else "",
+                str(modules[i]),
                 f"{plan.parameters[i]:,}",
             ]
         )
-    total = ["total", "", "", "", str(len(plan.modules)), f"{plan.trainable_parameters:,}"]
-    headings = ["block", "dimension", "increment", "rank", "modules", "parameters"]
+    total = ["total", "", "", "", "", str(len(plan.modules)), f"{plan.trainable_parameters:,}"]
+    first = "block" if plan.granularity == "block" else "step"
+    probability = "P(enough)" if plan.rule == "confident" else "P(rank)"
+    headings = [first, "dimension", "increment", "rank", probability, "modules", "parameters"]
     return table(headings, [*rows, total])
 
 
@@ -92,11 +114,34 @@ def metrics_text(payload: Mapping[str, Any]) -> str:
     return f"{metrics_table(payload['metrics'], payload['baselines'])}\n{note}"
 
 
+def _used(profile: DimensionProfile) -> str:
+    """Return what the estimates rest on."""
+    states = "normalized states, " if profile.states == "normalized" else ""
+    aside = profile.num_duplicates + profile.num_near_duplicates
+    copies = f"; {aside:,} duplicates set aside" if aside else ""
+    return (
+        f"{profile.num_used:,} samples, {states}{profile.pooling} pooling, "
+        f"{profile.estimator}{copies}."
+    )
+
+
+def _stopped(profile: DimensionProfile) -> str:
+    """Return why no more texts were measured, or "" where nothing else was asked for."""
+    texts = f"{profile.num_texts:,} texts"
+    if profile.stopped_by == "precision":
+        return f"{texts} were enough: every increment's error is below {profile.precision}."
+    if profile.stopped_by == "stable_ranks":
+        return f"{texts} were enough: the ranks no longer changed with more."
+    if profile.precision is not None:
+        return f"All {texts} were measured, and not every error came below {profile.precision}."
+    return ""
+
+
 def _increments(profile: DimensionProfile) -> dict[str, str]:
     return {
-        block: _measured(increment, error, sign=True)
-        for block, increment, error in zip(
-            profile.blocks, profile.increments, profile.increment_standard_errors, strict=True
+        step: _measured(increment, error, sign=True)
+        for step, increment, error in zip(
+            profile.steps, profile.increments, profile.increment_standard_errors, strict=True
         )
     }
 
