@@ -12,6 +12,7 @@ from torch import nn
 from gelora.activations import hidden_states
 from gelora.architectures import check_fingerprint, find_architecture
 from gelora.artifacts import canonical_json
+from gelora.batches import encode_texts, padded_batch
 from gelora.dimension.levels import estimate_levels
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import (
@@ -59,17 +60,18 @@ def test_twice_the_same_json_byte_for_byte(name):
     check_fingerprint(TINY_MODELS[name](), first.fingerprint)
 
 
-def test_states_are_estimated_on_in_the_order_of_the_texts(monkeypatch):
+def test_states_are_estimated_on_in_the_order_of_the_draw(monkeypatch):
     model, tokenizer, texts = tiny_bert(), tiny_tokenizer(), tiny_texts(120)
     seen = []
 
     def estimate_and_keep(states, **arguments):
-        seen.extend(states)
+        seen.extend(map(torch.from_numpy, states))
         return estimate_levels(states, **arguments)
 
-    monkeypatch.setattr("gelora.measurement.estimate_levels", estimate_and_keep)
-    profile = measure(model, texts, batch_size=7)
-    by_hand = hidden_states(model, [tokenizer([text], return_tensors="pt") for text in texts])
+    monkeypatch.setattr("gelora.estimation.estimate_levels", estimate_and_keep)
+    profile = measure(model, texts, batch_tokens=60, seed=4)
+    drawn = encode_texts(tokenizer, model, texts, num_samples=len(texts), max_length=None, seed=4)
+    by_hand = hidden_states(model, [padded_batch([row], tokenizer) for row in drawn])
     for found, expected in zip(seen, by_hand, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     estimates = estimate_levels(by_hand, level_names=level_names(find_architecture(model)))
@@ -81,7 +83,7 @@ def test_states_are_estimated_on_in_the_order_of_the_texts(monkeypatch):
 
 def test_what_a_profile_says():
     model, texts = tiny_bert(), tiny_texts(120)
-    profile = measure(model, texts, num_samples=100, batch_size=100, seed=5)
+    profile = measure(model, texts, num_samples=100, batch_tokens=1400, seed=5)
     architecture = find_architecture(model)
     assert profile.levels == ("embeddings", *architecture.blocks)
     assert profile.blocks == architecture.blocks
@@ -182,21 +184,22 @@ def test_tokenizer_leaves_as_it_came():
 
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False)])
 def test_progress_is_a_bar_on_stderr(progress, shown, capfd):
-    measure(batch_size=40, progress=progress)
+    measure(batch_tokens=500, progress=progress)
     captured = capfd.readouterr()
     assert captured.out == ""
     assert ("Measuring: 100%" in captured.err) == shown
-    assert ("3/3" in captured.err) == shown
+    assert ("120/120" in captured.err) == shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_samples": 0}, "num_samples must be at least 1. Got 0"),
-        ({"batch_size": -2}, "batch_size must be at least 1. Got -2"),
+        ({"batch_tokens": -2}, "batch_tokens must be at least 1. Got -2"),
         ({"max_length": 0}, "max_length must be at least 1. Got 0"),
         ({"pooling": "max"}, "pooling must be one of mean, last, first. Got 'max'"),
-        ({"estimator": "mle"}, "must be one of twonn_line, twonn_likelihood. Got 'mle'"),
+        ({"estimator": "mle"}, "estimator must be one of twonn_line, .* got 'mle'"),
+        ({"precision": -0.1}, "precision must be 0 or more dimensions. Got -0.1"),
         ({"discard_fraction": 1.5}, "discard_fraction must be .* got 1.5"),
     ],
 )
