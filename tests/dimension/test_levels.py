@@ -1,25 +1,16 @@
 """All levels together: which samples count, which levels are constant, and paired increments."""
 
-import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from gelora.dimension import TwoNN, estimate_levels, two_nearest_neighbors
+from gelora.dimension import ESTIMATORS, estimate_levels, two_nearest_neighbors
+from gelora.dimension.estimators import make_estimator
 from gelora.dimension.manifolds import gaussian
-from gelora.errors import (
-    ConstantStatesWarning,
-    DuplicateSamplesWarning,
-    GeloraWarning,
-    HiddenStatesError,
-    NonFiniteStatesError,
-    TooFewSamplesError,
-    UnstableDimensionWarning,
-)
-
-SERIES = ("twonn_line", "twonn_likelihood")
+from gelora.errors import ConfigError, HiddenStatesError, NonFiniteStatesError, TooFewSamplesError
 
 
 def residual_chain(
@@ -41,31 +32,52 @@ def names(states: list[Tensor]) -> list[str]:
 
 def test_each_level_as_if_alone(seed: int) -> None:
     states = residual_chain(200, 3, seed=seed)
-    estimates = estimate_levels(states, level_names=names(states), discard_fraction=0.2)
-    alone = {
-        "twonn_line": [TwoNN(discard_fraction=0.2).estimate(level) for level in states],
-        "twonn_likelihood": [TwoNN("likelihood").estimate(level) for level in states],
-    }
-    assert set(estimates.series) == set(alone)
-    for name, expected in alone.items():
-        series = estimates.series[name]
+    estimates = estimate_levels(
+        states, level_names=names(states), all_estimators=True, discard_fraction=0.2
+    )
+    assert tuple(estimates.series) == ESTIMATORS
+    for name, series in estimates.series.items():
+        estimator = make_estimator(name, discard_fraction=0.2)
+        expected = [estimator.estimate(level) for level in states]
         assert series.dimensions == tuple(one.dimension for one in expected)
         assert series.standard_errors == tuple(one.standard_error for one in expected)
         assert series.increments == tuple(np.diff(series.dimensions))
+    np.testing.assert_array_equal(estimates.kept, np.arange(200))
     assert (estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates) == (
         200,
         0,
         0,
     )
+    assert estimates.set_aside_by_level == (0, 0, 0)
     assert estimates.constant_levels == ()
 
 
-def test_numpy_and_torch_give_the_same(seed: int) -> None:
+def test_both_twonn_are_always_there_and_the_one_asked_for(seed: int) -> None:
     states = residual_chain(100, 2, seed=seed)
+    all_of_them = estimate_levels(states, level_names=names(states), all_estimators=True).series
+    for name in ESTIMATORS:
+        found = estimate_levels(states, level_names=names(states), estimator=name).series
+        assert set(found) == {"twonn_line", "twonn_likelihood", name}
+        assert all(series == all_of_them[one] for one, series in found.items())
+
+
+def test_an_estimator_that_is_none() -> None:
+    states = residual_chain(60, 2, seed=0)
+    with pytest.raises(ConfigError, match="got 'gride_3'"):
+        estimate_levels(states, level_names=names(states), estimator="gride_3")
+
+
+def test_tensors_arrays_and_files_give_the_same(seed: int, tmp_path: Path) -> None:
+    states = residual_chain(100, 2, seed=seed)
+    expected = estimate_levels(states, level_names=names(states))
     arrays = [level.numpy() for level in states]
-    assert estimate_levels(states, level_names=names(states)) == estimate_levels(
-        arrays, level_names=names(states)
-    )
+    for i, array in enumerate(arrays):
+        np.save(tmp_path / f"{i}.npy", array)
+    mapped = [np.load(tmp_path / f"{i}.npy", mmap_mode="r") for i in range(2)]
+    for same in (arrays, mapped):
+        estimates = estimate_levels(same, level_names=names(states))
+        assert estimates.series == expected.series
+        assert estimates.log_mu_quantiles == expected.log_mu_quantiles
 
 
 def test_the_quantiles_are_those_of_the_ratios(seed: int) -> None:
@@ -79,24 +91,25 @@ def test_the_quantiles_are_those_of_the_ratios(seed: int) -> None:
     np.testing.assert_allclose(quantiles, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", SERIES)
+@pytest.mark.parametrize("name", ESTIMATORS)
 def test_an_increment_has_the_error_of_paired_samples(name: str, seed: int) -> None:
     runs = []
-    for i in range(80):
+    for i in range(60):
         states = residual_chain(300, 2, seed=1000 * seed + i)
-        runs.append(estimate_levels(states, level_names=names(states)).series[name])
+        found = estimate_levels(states, level_names=names(states), estimator=name)
+        runs.append(found.series[name])
     spread = np.std([series.increments[0] for series in runs])
     stated = np.mean([series.increment_standard_errors[0] for series in runs])
     independent = np.mean([np.hypot(*series.standard_errors) for series in runs])
-    assert 0.65 < stated / spread < 1.45
-    assert independent > 1.8 * stated
+    assert 0.65 < stated / spread < 1.6
+    assert independent > 1.5 * stated
 
 
 def test_backwards_an_increment_is_its_negative_with_the_same_error(seed: int) -> None:
     states = [torch.from_numpy(gaussian(200, seed=seed + i, dimension=4 + i)) for i in range(2)]
-    for name in SERIES:
-        forth = estimate_levels(states, level_names=["a", "b"]).series[name]
-        back = estimate_levels(states[::-1], level_names=["b", "a"]).series[name]
+    forths = estimate_levels(states, level_names=["a", "b"], all_estimators=True).series
+    backs = estimate_levels(states[::-1], level_names=["b", "a"], all_estimators=True).series
+    for forth, back in zip(forths.values(), backs.values(), strict=True):
         assert forth.increments[0] == -back.increments[0]
         errors = (forth.increment_standard_errors[0], back.increment_standard_errors[0])
         assert errors[0] == pytest.approx(errors[1], rel=1e-9)
@@ -106,10 +119,10 @@ def test_a_level_that_only_turns_and_stretches_adds_nothing_for_certain(seed: in
     rng = np.random.default_rng(seed)
     states = [gaussian(200, seed=seed)]
     states.append(5 * states[0] @ np.linalg.qr(rng.normal(size=(8, 8)))[0] + 3)
-    series = estimate_levels(states, level_names=["in", "out"]).series
-    for name in SERIES:
-        assert series[name].increments[0] == pytest.approx(0, abs=1e-9)
-        assert series[name].increment_standard_errors[0] == pytest.approx(0, abs=1e-9)
+    found = estimate_levels(states, level_names=["in", "out"], all_estimators=True)
+    for series in found.series.values():
+        assert series.increments[0] == pytest.approx(0, abs=1e-9)
+        assert series.increment_standard_errors[0] == pytest.approx(0, abs=1e-9)
 
 
 def test_no_increment_belongs_to_the_start_of_a_stack(seed: int) -> None:
@@ -120,11 +133,10 @@ def test_no_increment_belongs_to_the_start_of_a_stack(seed: int) -> None:
     assert series["twonn_line"].increments == tuple(expected)
 
 
-def test_a_constant_level_has_dimension_0_and_says_so(seed: int) -> None:
+def test_a_constant_level_has_dimension_0(seed: int) -> None:
     states = residual_chain(200, 2, seed=seed)
     states.insert(0, torch.full((200, 48), 0.3))
-    with pytest.warns(ConstantStatesWarning, match=r"200 distinct samples .*: 'level 0' \(1\)\."):
-        estimates = estimate_levels(states, level_names=names(states))
+    estimates = estimate_levels(states, level_names=names(states))
     assert estimates.constant_levels == (0,)
     assert estimates.log_mu_quantiles[0] == ()
     assert estimates.num_used == 200
@@ -138,8 +150,7 @@ def test_a_level_of_few_values_is_constant_too(seed: int) -> None:
     states = residual_chain(200, 2, seed=seed)
     last_tokens = torch.from_numpy(gaussian(12, seed=seed)).float()
     states.insert(0, last_tokens[torch.arange(200) % 12])
-    with pytest.warns(ConstantStatesWarning, match=r"'level 0' \(12\)"):
-        estimates = estimate_levels(states, level_names=names(states))
+    estimates = estimate_levels(states, level_names=names(states))
     assert estimates.constant_levels == (0,)
     assert (estimates.num_used, estimates.num_duplicates) == (200, 0)
 
@@ -148,9 +159,7 @@ def test_a_level_of_few_values_is_constant_too(seed: int) -> None:
 def test_a_level_is_constant_when_more_than_a_twentieth_coincide_there(num_values, constant, seed):
     states = residual_chain(200, 2, seed=seed)
     states.insert(0, states[0][torch.arange(200) % num_values].clone())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeloraWarning)
-        estimates = estimate_levels(states, level_names=names(states))
+    estimates = estimate_levels(states, level_names=names(states))
     assert estimates.constant_levels == constant
     assert estimates.num_used == (200 if constant else num_values)
 
@@ -158,8 +167,8 @@ def test_a_level_is_constant_when_more_than_a_twentieth_coincide_there(num_value
 def test_texts_given_often_make_no_level_constant(seed: int) -> None:
     distinct = residual_chain(100, 3, seed=seed)
     states = [level.repeat(3, 1) for level in distinct]
-    with pytest.warns(DuplicateSamplesWarning, match="200 of 300 .* 200 copies and 0 near-copies"):
-        estimates = estimate_levels(states, level_names=names(states))
+    estimates = estimate_levels(states, level_names=names(states))
+    assert (estimates.num_duplicates, estimates.num_near_duplicates) == (200, 0)
     assert estimates.constant_levels == ()
     assert estimates.series == estimate_levels(distinct, level_names=names(states)).series
 
@@ -168,32 +177,13 @@ def test_a_copy_at_one_level_is_set_aside_at_all_and_counted(seed: int) -> None:
     states = residual_chain(100, 3, seed=seed)
     states[0][96:] = states[0][:4]
     states[2][86:96] = states[2][10:20] * (1 + 1e-6)
-    with pytest.warns(DuplicateSamplesWarning, match="14 of 100 .* 4 copies and 10 near-copies"):
-        estimates = estimate_levels(states, level_names=names(states))
+    estimates = estimate_levels(states, level_names=names(states))
     rest = [level[:86] for level in states]
     assert estimates.series == estimate_levels(rest, level_names=names(states)).series
     counts = estimates.num_used, estimates.num_duplicates, estimates.num_near_duplicates
     assert counts == (86, 4, 10)
-
-
-def test_a_few_copies_are_no_reason_to_warn(seed: int) -> None:
-    states = residual_chain(100, 2, seed=seed)
-    for level in states:
-        level[95:] = level[:5]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert estimate_levels(states, level_names=names(states)).num_duplicates == 5
-
-
-def test_estimators_that_disagree_are_told_in_one_warning(seed: int) -> None:
-    # Pairs that share most of their text: too far apart to be copies, too near for the rest.
-    clean = gaussian(1000, seed=seed)
-    pairs = clean.copy()
-    pairs[:100] = pairs[-100:] + 0.02 * gaussian(100, seed=seed + 1)
-    match = r"at levels: 'paired' [\d.]+ or [\d.]+, 'again' [\d.]+ or [\d.]+\. The texts may hold"
-    with pytest.warns(UnstableDimensionWarning, match=match) as caught:
-        estimate_levels([clean, pairs, pairs], level_names=["clean", "paired", "again"])
-    assert len(caught) == 1
+    assert estimates.set_aside_by_level == (4, 0, 10)
+    np.testing.assert_array_equal(estimates.kept, np.arange(86))
 
 
 def test_values_that_are_not_finite_name_the_level() -> None:

@@ -1,4 +1,4 @@
-"""Write `twonn.json`: what DADApy and scikit-dimension estimate on the point clouds below.
+"""Write `estimators.json`: what DADApy and scikit-dimension estimate on the point clouds below.
 
 It needs neither gelora nor torch, in an environment of its own:
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN_FILE = Path(__file__).parent / "twonn.json"
+GOLDEN_FILE = Path(__file__).parent / "estimators.json"
 CLOUDS = [
     {"seed": 1, "samples": 500, "dimension": 2, "width": 3, "dtype": "float64"},
     {"seed": 2, "samples": 1000, "dimension": 5, "width": 20, "dtype": "float64"},
@@ -20,6 +20,8 @@ CLOUDS = [
     {"seed": 4, "samples": 777, "dimension": 20, "width": 50, "dtype": "float64"},
 ]
 DISCARD_FRACTIONS = (0.1, 0.25)
+GRIDE_ORDERS = (1, 2, 4, 8)
+NEIGHBORS = (5, 20)
 
 
 def point_cloud(*, seed: int, samples: int, dimension: int, width: int, dtype: str) -> np.ndarray:
@@ -39,13 +41,22 @@ def main() -> None:
         data = dadapy.Data(points)
         data.compute_distances(maxk=3)
         values = {
-            "dadapy_ml": data.compute_id_2NN(algorithm="ml")[0],
-            "skdim_mle": skdim.id.TwoNN(method="mle", discard_fraction=0).fit(points).dimension_,
+            "dadapy_twonn_ml": data.compute_id_2NN(algorithm="ml")[0],
+            "skdim_twonn_mle": skdim.id.TwoNN(method="mle", discard_fraction=0)
+            .fit(points)
+            .dimension_,
         }
         for discard in DISCARD_FRACTIONS:
             line = skdim.id.TwoNN(discard_fraction=discard).fit(points).dimension_
-            values[f"dadapy_base_{discard}"] = data.compute_id_2NN(mu_fraction=1 - discard)[0]
-            values[f"skdim_linear_{discard}"] = line
+            values[f"dadapy_twonn_base_{discard}"] = data.compute_id_2NN(mu_fraction=1 - discard)[0]
+            values[f"skdim_twonn_line_{discard}"] = line
+        # Its scales are the neighbours 1, 2, 4, ... up to range_max; eps is where its search stops.
+        scales, *_ = data.return_id_scaling_gride(range_max=2 * GRIDE_ORDERS[-1], eps=1e-10)
+        values |= {f"dadapy_gride_{n}": one for n, one in zip(GRIDE_ORDERS, scales, strict=True)}
+        for k in NEIGHBORS:
+            # Without noise, over the neighbourhood of each sample, inverses averaged.
+            mle = skdim.id.MLE(unbiased=False, neighborhood_based=True)
+            values[f"skdim_mle_{k}"] = mle.fit(points, n_neighbors=k, comb="mle").dimension_
         entries.append({"cloud": cloud, "values": {k: float(v) for k, v in values.items()}})
     packages = ("dadapy", "scikit-dimension", "numpy", "scipy", "scikit-learn")
     payload = {

@@ -31,7 +31,7 @@ class Gride(PointEstimator):
 
     References:
         Denti, Doimo, Laio, Mira: The generalized ratios intrinsic dimension estimator.
-        Scientific Reports 12, 20005 (2022), equation (7) with n1 = n, n2 = 2n.
+        Scientific Reports 12, 20005 (2022), with n1 = n and n2 = 2n.
 
     Example:
         >>> plane = np.random.default_rng(0).normal(size=(1000, 2)) @ np.eye(2, 30)
@@ -56,7 +56,8 @@ class Gride(PointEstimator):
         With x = log mu and z = d x the log-likelihood of a sample is log d - n z +
         (n-1) log(1 - exp(-z)) + constant, concave in d. d times its slope is
         1 - n z + (n-1) g(z), g(z) = z / (exp(z) - 1); d² times its curvature is
-        -1 - (n-1) g(z) (g(z) + z). The influence is the slope over the mean curvature.
+        -1 - (n-1) g(z) (g(z) + z). The influence is the slope over the mean curvature. As in
+        DADApy log d counts N - 1 times for N samples, which makes n = 1 unbiased.
 
         Raises:
             HiddenStatesError: The distances tie, so that no dimension follows.
@@ -67,15 +68,16 @@ class Gride(PointEstimator):
         if mean == 0:
             raise tied(log_mu)
 
+        first = 1 - 1 / len(log_mu)
+
         def slopes(dimension: float) -> Float[np.ndarray, " samples"]:
             z = dimension * log_mu
-            return 1 - n * z + (n - 1) * _planck(z)
+            return first - n * z + (n - 1) * _planck(z)
 
         # Since 1 - z/2 <= g(z) <= 1, the root lies between these; widened by more than rounding.
-        lower, upper = 2 * n / (3 * n - 1) / mean * (1 - 1e-6), 1 / mean * (1 + 1e-6)
-        dimension = root_scalar(
-            lambda d: slopes(d).mean(), bracket=(lower, upper), xtol=1e-13 / mean
-        ).root
+        top = (first + n - 1) / mean
+        bracket = (2 * top / (3 * n - 1) * (1 - 1e-6), top / n * (1 + 1e-6))
+        dimension = root_scalar(lambda d: slopes(d).mean(), bracket=bracket, rtol=1e-13).root
         z = dimension * log_mu
         curvature = 1 + (n - 1) * (_planck(z) * (_planck(z) + z)).mean()
         return Fit(dimension, dimension * slopes(dimension) / curvature)

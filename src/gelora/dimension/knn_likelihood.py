@@ -21,15 +21,15 @@ class KNNLikelihood(PointEstimator):
     mean 1 / d; the dimension is the inverse of its mean over all samples.
 
     Attributes:
-        num_neighbors: The k; at 2 it is TwoNN by maximum likelihood.
+        num_neighbors: The k; at 2 it is TwoNN by maximum likelihood, but for a factor N / (N - 1).
 
     Note:
         The least noisy of the estimators, and the one most biased by edges, curvature and uneven
         density, for it looks farthest (docs/accuracy.md).
 
     References:
-        Levina, Bickel: Maximum likelihood estimation of intrinsic dimension. NIPS 17 (2004),
-        equation (8). MacKay, Ghahramani: Comments on "Maximum likelihood estimation of intrinsic
+        Levina, Bickel: Maximum likelihood estimation of intrinsic dimension. NIPS 17 (2004).
+        MacKay, Ghahramani: Comments on "Maximum likelihood estimation of intrinsic
         dimension" (2005), inference.org.uk/mackay/dimension.
 
     Example:
