@@ -5,60 +5,119 @@ from pathlib import Path
 import numpy as np
 
 from gelora.artifacts import CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, write_json, write_text
-from gelora.dimension.profile import BlockModule, DimensionProfile, DimensionSeries
+from gelora.dimension.profile import (
+    BlockModule,
+    DecimatedDimensions,
+    DimensionProfile,
+    DimensionSeries,
+    Granularity,
+    Verdict,
+    step_names,
+)
 from gelora.ranks import RankPlan, plan_ranks
 
 NUM_QUANTILES = 50
+FARTHER = {"gride_2": 0.97, "gride_4": 0.94, "gride_8": 0.9, "knn_likelihood": 0.86}
+"""What estimators that look farther give, as a share of the line's."""
 
 
 def example_profile(
     stacks: tuple[tuple[str, ...], ...] | None = None,
     *,
+    granularity: Granularity = "block",
     constant: bool = False,
     growth: float = 1.0,
+    all_estimators: bool = False,
+    noisy: tuple[int, ...] = (),
+    duplicated: tuple[int, ...] = (),
 ) -> DimensionProfile:
-    """Make a profile whose dimension rises by up to `growth` a block and falls near the end."""
+    """Make a profile whose dimension rises by up to `growth` a block and falls near the end.
+
+    At the `noisy` levels it falls with fewer samples, and at the `duplicated` ones the likelihood
+    is far below the line.
+    """
     if stacks is None:
         stacks = (tuple(f"encoder.layer.{i}" for i in range(12)),)
     rng = np.random.default_rng(0)
     levels: list[str] = []
-    dimensions: list[float] = []
+    path: list[float] = []
     for blocks in stacks:
-        levels += ["embeddings", *blocks]
-        rise = np.sin(np.linspace(0, 0.8 * np.pi, len(blocks) + 1)) * growth * len(blocks) / 3
-        dimensions += list(8.0 + rise + 0.1 * rng.standard_normal(len(rise)))
+        prefix = f"{blocks[0].split('.')[0]}." if len(stacks) > 1 else ""
+        own = [f"{prefix}embeddings", *step_names(blocks, granularity)]
+        rise = np.sin(np.linspace(0, 0.8 * np.pi, len(own))) * growth * len(blocks) / 3
+        path += list(8.0 + rise + 0.1 * rng.standard_normal(len(own)))
+        levels += own
     if constant:
-        dimensions[0] = 0.0
-    is_block = [level != "embeddings" for level in levels]
-    blocks = tuple(level for level in levels if level != "embeddings")
-    line = _series(np.array(dimensions), np.array(is_block))
-    likelihood = _series(np.array(dimensions) * 0.9, np.array(is_block))
+        path[0] = 0.0
+    dimensions = np.array(path)
+    is_step = np.array([not level.endswith("embeddings") for level in levels])
+    likelihood = dimensions * 0.9
+    likelihood[list(duplicated)] *= 0.6
+    series = {"twonn_line": dimensions, "twonn_likelihood": likelihood}
+    if all_estimators:
+        series |= {name: dimensions * share for name, share in FARTHER.items()}
+    verdicts: list[Verdict] = ["stable"] * len(levels)
+    for level in range(len(levels)):
+        if level in noisy:
+            verdicts[level] = "noisy"
+        if level in duplicated:
+            verdicts[level] = "duplicated"
+        if constant and level == 0:
+            verdicts[level] = "constant"
+    blocks = tuple(block for blocks in stacks for block in blocks)
     return DimensionProfile(
         estimator="twonn_line",
-        series={"twonn_line": line, "twonn_likelihood": likelihood},
+        series={name: _series(values, is_step) for name, values in series.items()},
         levels=tuple(levels),
         blocks=blocks,
         modules=tuple(
-            BlockModule(f"{name}.attention.self.{role}", index, role, 768, 768)
-            for index, name in enumerate(blocks)
-            for role in ("query", "key", "value", "output")
+            module for index, name in enumerate(blocks) for module in _modules(name, index)
         ),
         fingerprint={"model_type": "roberta", "architecture": "ab" * 32},
+        granularity=granularity,
+        states="raw",
         pooling="mean",
         discard_fraction=0.1,
         seed=42,
         num_texts=4000,
+        precision=None,
+        stopped_by="num_samples",
         num_used=3871,
         num_duplicates=120,
         num_near_duplicates=9,
         forward_tokens=112_345,
         constant_levels=(0,) if constant else (),
         log_mu_quantiles=tuple(_log_mu(dimension, rng) for dimension in dimensions),
+        decimation=tuple(_decimated(dimensions, noisy, parts, rng) for parts in (1, 2, 4, 8)),
+        verdicts=tuple(verdicts),
+        biased_levels=tuple(i for i, d in enumerate(path) if d >= 10),
+        top_variance_shares=tuple(0.05 + 0.6 * i / len(levels) for i in range(len(levels))),
     )
 
 
-def _series(dimensions: np.ndarray, is_block: np.ndarray) -> DimensionSeries:
-    increments = np.diff(dimensions, prepend=0.0)[is_block]
+def _modules(block: str, index: int) -> list[BlockModule]:
+    attention = [
+        BlockModule(f"{block}.attention.self.{role}", index, role, 768, 768)
+        for role in ("query", "key", "value", "output")
+    ]
+    return [
+        *attention,
+        BlockModule(f"{block}.intermediate", index, "mlp", 768, 3072),
+        BlockModule(f"{block}.output", index, "mlp", 3072, 768),
+    ]
+
+
+def _decimated(
+    dimensions: np.ndarray, noisy: tuple[int, ...], parts: int, rng: np.random.Generator
+) -> DecimatedDimensions:
+    errors = 0.02 * dimensions * (1 + np.log2(parts) / 4)
+    found = dimensions * (1 + (0.01 * rng.standard_normal(len(dimensions)) if parts > 1 else 0))
+    found[list(noisy)] *= parts**-0.15
+    return DecimatedDimensions(3871 // parts, tuple(found.tolist()), tuple(errors.tolist()))
+
+
+def _series(dimensions: np.ndarray, is_step: np.ndarray) -> DimensionSeries:
+    increments = np.diff(dimensions, prepend=0.0)[is_step]
     return DimensionSeries(
         dimensions=tuple(map(float, dimensions)),
         standard_errors=tuple(map(float, 0.02 * dimensions)),
@@ -82,11 +141,13 @@ def write_example_run(
     profile: DimensionProfile | None = None,
     trained: bool = True,
     budget: str | None = None,
+    rule: str = "paper",
+    target_modules: str = "attention",
     task: str = "cola",
 ) -> RankPlan:
     """Write a run's files into `folder`: measured and planned, and if `trained` all the others."""
     profile = profile or example_profile()
-    plan = plan_ranks(profile, budget=budget)
+    plan = plan_ranks(profile, budget=budget, rule=rule, target_modules=target_modules)
     profile.save_pretrained(folder)
     plan.save_pretrained(folder)
     if trained:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from gelora.ranks import plan_ranks
 from gelora.reporting import figures
+from gelora.reporting.theme import GREEN, PURPLE
 from reporting.example_run import example_metrics, example_profile
 
 ENCODER = tuple(f"encoder.block.{i}" for i in range(4))
@@ -70,77 +72,44 @@ def test_constant_level_is_called_so_and_squeezes_no_scale():
     assert [*mark.get_xdata(), *mark.get_ydata()] == [0, 0]
     assert upper.get_xlim()[0] < -1  # it stands free of the axis
     np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 13))
-    (estimators,) = figures.estimators_figure(profile).axes
-    for axes in (upper, estimators):
-        assert axes.get_ylim()[0] > 0.7 * min(profile.dimensions[1:])
-    panel = figures.fit_figure(profile).axes[0]
-    assert texts(panel) == ["constant"]
-    assert not panel.lines
+    assert upper.get_ylim()[0] > 0.7 * min(profile.dimensions[1:])
 
 
 def test_nothing_but_constant_levels_is_drawn_too():
     profile = replace(example_profile(), constant_levels=tuple(range(13)))
     upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
     assert texts(upper) == ["constant"] * 13
-    (estimators,) = figures.estimators_figure(profile).axes
-    assert not estimators.texts
 
 
-def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():
-    profile = example_profile()
-    figure = figures.fit_figure(profile)
-    panels = [axes for axes in figure.axes if axes.get_visible()]
-    assert [panel.get_title("left") for panel in panels][:2] == ["embeddings", "block 1"]
-    assert len(panels) == len(profile.levels)
-    for level, panel in enumerate(panels):
-        points, line = panel.lines
-        log_mu, height = points.get_xdata(), points.get_ydata()
-        np.testing.assert_array_equal(log_mu, profile.log_mu_quantiles[level])
-        fractions = 1 - np.exp(-height)
-        np.testing.assert_allclose(fractions, (np.arange(50) + 0.5) / 50)
-        (_, run), (_, rise) = line.get_data()
-        assert rise / run == pytest.approx(profile.dimensions[level])
-        (discarded,) = panel.patches
-        assert discarded.get_y() == pytest.approx(-np.log(profile.discard_fraction))
+def test_half_blocks_have_a_colour_each_and_ticks_at_their_blocks():
+    stacks = (ENCODER, DECODER)
+    profile = example_profile(stacks, granularity="sublayer", growth=3.0)
+    plan = plan_ranks(profile, target_modules="all-linear")
+    upper, lower = figures.dimension_figure(profile, plan).axes
+    assert [len(line.get_xdata()) for line in upper.lines] == [9, 13]
+    assert [bar.get_height() for bar in lower.patches] == list(plan.ranks)
+    colours = [to_hex(bar.get_facecolor()) for bar in lower.patches]
+    assert colours == [GREEN, PURPLE] * 10
+    drawn = {text.get_text(): to_hex(text.get_color()) for text in lower.texts[-2:]}
+    assert drawn == {"attention": GREEN, "MLP": PURPLE}
+    labels = [tick.get_text() for tick in lower.get_xticklabels()]
+    assert labels == ["emb", *"1234", "emb", *"123456"]
+    assert list(lower.get_xticks())[:5] == [0, 2, 4, 6, 8]
 
 
-def test_nothing_is_shaded_where_nothing_is_discarded():
-    profile = replace(example_profile(), discard_fraction=0.0)
-    assert not figures.fit_figure(profile).axes[0].patches
+def test_what_is_not_adapted_has_no_label():
+    profile = example_profile((ENCODER,), granularity="sublayer")
+    plan = plan_ranks(profile)
+    _, lower = figures.dimension_figure(profile, plan).axes
+    assert plan.ranks[1::2] == (0,) * 4
+    assert texts(lower) == [*(str(rank) for rank in plan.ranks[::2]), "attention", "MLP"]
 
 
-def test_a_huge_model_shows_one_of_every_few_fits():
+def test_a_huge_model_has_no_label_on_each_rank():
     profile = example_profile((tuple(f"layers.{i}" for i in range(80)),))
-    panels = [axes for axes in figures.fit_figure(profile).axes if axes.get_visible()]
-    assert figures.panel_step(profile) == 2
-    assert len(panels) == 41
-    assert panels[-1].get_title("left") == "block 80"
     _, lower = figures.dimension_figure(profile, plan_ranks(profile)).axes
     assert not lower.texts
-
-
-def test_estimators_stand_side_by_side_with_their_errors():
-    profile = example_profile((ENCODER, DECODER))
-    (axes,) = figures.estimators_figure(profile).axes
-    assert texts(axes) == ["line fit", "maximum likelihood"]
-    for name, container in zip(("twonn_line", "twonn_likelihood"), axes.containers, strict=True):
-        series = profile.series[name]
-        points, _, (bars,) = container
-        np.testing.assert_array_equal(points.get_ydata(), series.dimensions)
-        lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
-        np.testing.assert_allclose(lengths, 2 * np.array(series.standard_errors))
-
-
-def test_names_of_curves_that_end_together_are_parted():
-    profile = example_profile()
-    line = profile.series["twonn_line"]
-    together = replace(profile, series={"twonn_line": line, "twonn_likelihood": line})
-    (axes,) = figures.estimators_figure(together).axes
-    first, second = (text.xyann for text in axes.texts)
-    assert first[0] == second[0]
-    assert abs(first[1] - second[1]) == 12
-    (axes,) = figures.estimators_figure(profile).axes
-    assert {text.xyann for text in axes.texts} == {(8, 0)}
+    assert [tick.get_text() for tick in lower.get_xticklabels()][:3] == ["emb", "3", "6"]
 
 
 def test_training_curves_are_the_log_and_references_are_level():

@@ -1,6 +1,3 @@
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
 from gelora.ranks import plan_ranks
@@ -55,7 +52,7 @@ def test_headline_of_a_trained_run(tmp_path):
     )
     assert ranks == (
         "By the paper's rule the 12 adapted blocks get ranks of 1 to 2 (1.3 on average): 98,304 "
-        "trainable parameters, 0.35 % of the blocks' weights."
+        "trainable parameters, 0.12 % of the blocks' weights."
     )
     assert dimension == (
         "The dimension of the hidden states of 3,871 texts goes from 8.01 ± 0.16 at the embeddings "
@@ -76,70 +73,46 @@ def test_the_commonest_answer_to_a_regression_is_the_mean():
     assert wording.baseline_name("frozen_encoder", "regression") == "frozen encoder"
 
 
-def test_the_widest_gap_of_the_fits_is_named():
-    profile = example_profile()
-    shares = (np.arange(50) + 0.5) / 50
-    exact = [tuple(-np.log1p(-shares) / d) for d in profile.dimensions]
-    # Below a point where the line has 1 - (1 - F)^stretch, the samples' share is F.
-    for stretch, opening in (
-        (1.2, "The fits are straight"),
-        (1.9, "Be careful: the fits below bend"),
-    ):
-        bent = tuple(stretch * x for x in exact[7])
-        fits = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
-        gap = 100 * max(1 - (1 - shares[:45]) ** stretch - shares[:45])
-        assert wording.fit_sentence(fits).startswith(
-            f"{opening}: line and samples differ by up to {gap:.1f} percentage points of F, at "
-            "block 7"
-        )
-
-
 def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):
     stacks = (("encoder.0", "encoder.1"), ("decoder.0", "decoder.1"))
     write_example_run(tmp_path, profile=example_profile(stacks), trained=False, budget="r=4")
     ranks, dimension = wording.headline(read_run(tmp_path))
     assert ranks.startswith("With a budget of 98,304 parameters the 4 adapted blocks get rank")
-    assert "goes in the encoder from" in dimension
-    assert "; in the decoder from" in dimension
+    assert "at the encoder embeddings" in dimension
+    assert "after encoder block 2; from" in dimension
+    assert "after decoder block 2." in dimension
 
 
 def test_share_of_parameters_is_of_all_the_blocks_weights():
     profile = example_profile((("layers.0",),))
     plan = plan_ranks(profile, budget="r=8")
-    # r (in + out) / (in x out) = 8 x 1536 / 768^2
-    assert "2.1 % of the blocks' weights" in wording._rank_sentence(profile, plan)
+    # r x 4 (in + out) / all weights = 8 x 4 x 1536 / (4 x 768^2 + 2 x 768 x 3072)
+    assert "0.69 % of the blocks' weights" in wording._rank_sentence(profile, plan)
 
 
-def test_samples_and_copies_are_counted():
-    sentence = wording.samples_sentence(example_profile())
-    assert "Of 4,000 texts, 120 exact copies and 9 copies up to rounding" in sentence
-    assert "(3.2 %); the same 3,871" in sentence
-    distinct = replace(example_profile(), num_texts=3871, num_duplicates=0, num_near_duplicates=0)
-    assert wording.samples_sentence(distinct).startswith("No text repeats another: all 3,871")
-
-
-def test_constant_levels_are_named():
-    assert wording.constant_sentence(example_profile(constant=True)).startswith(
-        "Constant: embeddings."
-    )
-    assert not wording.constant_sentence(example_profile())
-
-
-def test_estimators_that_agree_and_that_do_not():
-    profile = example_profile()
-    assert "agree: they differ most, by 10 %" in wording.agreement_sentence(profile)
-    line = profile.series["twonn_line"]
-    halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
-    apart = replace(profile, series={"twonn_line": line, "twonn_likelihood": halved})
-    said = wording.agreement_sentence(apart)
-    assert said.startswith(
-        "Be careful: the estimators differ by 50 % (8.01 and 4.01) at embeddings"
+def test_the_rule_and_what_it_shares_out_are_said():
+    profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
+    plan = plan_ranks(profile, rule="confident", target_modules="all-linear")
+    assert wording._rank_sentence(profile, plan).startswith(
+        "By the confident rule, which gives a rank that suffices with probability 0.9, the 4 "
+        "adapted half blocks get rank"
     )
 
 
-def test_agreement_where_there_is_nothing_to_compare():
-    profile = example_profile()
-    alone = replace(profile, series={"twonn_line": profile.series["twonn_line"]})
-    assert "no second opinion" in wording.agreement_sentence(alone)
-    constant = replace(profile, constant_levels=tuple(range(13)))
-    assert wording.agreement_sentence(constant) == "Every level is constant."
+@pytest.mark.parametrize(
+    ("levels", "text"),
+    [
+        ([5], "block 5"),
+        ([1, 0], "embeddings and block 1"),
+        ([0, 2, 3, 4, 9], "embeddings, block 2 to block 4 and block 9"),
+    ],
+)
+def test_runs_of_levels_are_named_by_their_ends(levels, text):
+    assert wording.list_levels(example_profile(), levels) == text
+
+
+def test_every_level_is_told_with_its_value():
+    profile = example_profile((("layers.0",),), granularity="sublayer")
+    assert wording.describe_levels(profile, (1.0, 2.004, 3.5)) == (
+        "embeddings 1.00, block 1 attention 2.00, block 1 MLP 3.50"
+    )

@@ -1,40 +1,25 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
-Gathers what the template shows; figures come from `figures`, sentences from `wording`. Nothing on
-the page is loaded from a network, and the same files give the same bytes.
+Gathers what the template shows: figures come from `figures` and `trust_figures`, sentences from
+`wording` and `trust_wording`, rows from `tables`. Nothing on the page is loaded from a network,
+and the same files give the same bytes.
 """
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gelora.advice import asks_for_rank_one, plan_advice
+from gelora.advice import asks_for_rank_one, measurement_advice, plan_advice
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
-from gelora.reporting import figures, wording
+from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
+from gelora.reporting.drawing import panel_step
 from gelora.reporting.run_files import RunFiles, read_run
-from gelora.reporting.stacks import stack_layouts
 from gelora.reporting.theme import to_svg
-
-
-@dataclass(frozen=True)
-class BlockRow:
-    """One row of the table of blocks, as text."""
-
-    number: str
-    path: str
-    dimension: str
-    increment: str
-    bound: int
-    rank: int
-    modules: int
-    parameters: str
 
 
 def write_report(run_folder: str | Path) -> Path:
@@ -71,27 +56,37 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         run=run,
         profile=profile,
         plan=plan,
-        headline=wording.headline(run),
-        rows=_block_rows(run),
-        modules_note=_modules_note(run),
-        advice=plan_advice(plan, profile),
+        headline=[*wording.headline(run), trust_wording.verdict_sentence(profile)],
+        step_rows=tables.step_rows(run),
+        modules_note=tables.modules_note(run),
+        advice=_advice(run),
         offers_budget=asks_for_rank_one(plan),
-        samples=wording.samples_sentence(profile),
-        constant=wording.constant_sentence(profile),
-        agreement=wording.agreement_sentence(profile),
-        straightness=wording.fit_sentence(profile),
+        trust=trust_wording,
+        level_rows=tables.level_rows(run),
+        estimators=[trust_figures.estimator_label(name) for name in tables.estimators(run)],
         figures=_figures(run),
-        panel_step=figures.panel_step(profile),
+        shown_note=_shown_note(panel_step(profile)),
         baseline_name=wording.baseline_name,
         metric_name=wording.metric_name,
         metric_value=wording.metric_value,
-        facts=_facts(run),
+        facts=tables.facts(run),
         command=shlex.join(run.environment.get("command", [])),
         adapter=f"{folder_name}/{ADAPTER_FOLDER}",
         head=_head_arguments(run.metrics),
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )
+
+
+def _advice(run: RunFiles) -> list[str]:
+    """Return the plan's advice, less what the section on trust says at length."""
+    said = measurement_advice(run.profile)
+    return [one for one in plan_advice(run.plan, run.profile) if one not in said]
+
+
+def _shown_note(step: int) -> str:
+    """Say which levels have a panel, where not all have one."""
+    return f" One of every {step} levels is shown." if step > 1 else ""
 
 
 def _head_arguments(metrics: Mapping[str, Any] | None) -> list[str]:
@@ -120,22 +115,37 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
     found = {
         "dimension": to_svg(
             figures.dimension_figure(profile, plan),
-            description=f"Dimension by level: {described}. Ranks of the blocks in order: {ranks}.",
+            description=f"Dimension by level: {described}. Ranks of the {wording.steps_word(plan)} "
+            f"in order: {ranks}.",
+        ),
+        "chances": to_svg(
+            trust_figures.chances_figure(profile, plan),
+            description=f"Probability of every rank; of the planned ones, in order: "
+            f"{', '.join(f'{chance:.2f}' for chance in plan.certainties)}.",
+        ),
+        "estimators": to_svg(
+            trust_figures.estimators_figure(profile),
+            description=" ".join(
+                f"By {trust_figures.estimator_label(name)}: "
+                f"{wording.describe_levels(profile, profile.series[name].dimensions)}."
+                for name in tables.estimators(run)
+            ),
         ),
         "fit": to_svg(
-            figures.fit_figure(profile),
+            trust_figures.fit_figure(profile),
             description="For every level, the points that TwoNN fits by a line through the "
             f"origin, whose slope is the dimension: {described}.",
         ),
-        "estimators": to_svg(
-            figures.estimators_figure(profile),
-            description=" ".join(
-                f"By {figures.estimator_label(name)}: "
-                f"{wording.describe_levels(profile, profile.series[name].dimensions)}."
-                for name in sorted(profile.series)
-            ),
-        ),
     }
+    if len(profile.decimation) > 1:
+        found["decimation"] = to_svg(
+            trust_figures.decimation_figure(profile),
+            description=" ".join(
+                f"By {part.num_samples:,} samples: "
+                f"{wording.describe_levels(profile, part.dimensions)}."
+                for part in profile.decimation
+            ),
+        )
     if run.metrics is not None and any("loss" in entry for entry in run.metrics["history"]):
         found["training"] = _training_figure(run.metrics)
     # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
@@ -162,89 +172,3 @@ def _training_figure(metrics: Mapping[str, Any]) -> str:
         description=f"Training loss by step, from {losses[0]:.3f} to {losses[-1]:.3f}, and the "
         f"validation loss and {name} where they were evaluated in training.",
     )
-
-
-def _block_rows(run: RunFiles) -> list[BlockRow]:
-    profile, plan = run.profile, run.plan
-    block_of = {module.name: module.block for module in profile.modules}
-    modules = Counter(block_of[name] for name in plan.modules)
-    rows: list[BlockRow] = []
-    for layout in stack_layouts(profile):
-        for label, block in zip(layout.labels()[1:], layout.blocks, strict=True):
-            level = profile.level_of(block)
-            rows.append(
-                BlockRow(
-                    number=label.replace("block ", ""),
-                    path=profile.blocks[block],
-                    dimension=wording.with_error(
-                        profile.dimensions[level], profile.standard_errors[level], decimals=2
-                    ),
-                    increment=wording.with_error(
-                        profile.increments[block],
-                        profile.increment_standard_errors[block],
-                        decimals=2,
-                        sign=True,
-                    ),
-                    bound=plan.bounds[block],
-                    rank=plan.ranks[block],
-                    modules=modules[block],
-                    parameters=f"{plan.parameters[block]:,}",
-                )
-            )
-    return rows
-
-
-def _modules_note(run: RunFiles) -> str:
-    """Say which modules are adapted, by their parts in a block."""
-    roles = dict.fromkeys(m.role for m in run.profile.modules if m.name in run.plan.modules)
-    names = [role.replace("query_key_value", "fused query-key-value") for role in roles]
-    return f"Adapted in each block: {', '.join(names)}."
-
-
-def _facts(run: RunFiles) -> list[tuple[str, str]]:
-    """Return how the run was made, as pairs of a heading and its text."""
-    profile, environment = run.profile, run.environment
-    facts = [
-        ("Model", run.model),
-        ("Model revision", environment.get("model_revision")),
-        ("Data", _flatten(environment.get("data"), ": ", "; ")),
-        ("Measured", f"{profile.num_used:,} samples, {profile.forward_tokens:,} tokens"),
-        (
-            "Estimator",
-            f"{profile.estimator}, largest {100 * profile.discard_fraction:g} % discarded",
-        ),
-        ("Rule", f"{run.plan.rule}, dimensions rounded {run.plan.rounding}"),
-        ("Scale alpha/r", f"{run.plan.alpha_per_rank:g} in every module"),
-        ("Seed", f"{profile.seed} for measuring"),
-    ]
-    if run.metrics is not None:
-        trainable = run.metrics["trainable_parameters"]
-        seconds = run.metrics["seconds"]
-        peak = run.metrics.get("peak_memory_bytes")
-        facts += [
-            ("Seed", f"{run.metrics['seed']} for training"),
-            ("Parameters", ", ".join(f"{part} {n:,}" for part, n in sorted(trainable.items()))),
-            ("Time", ", ".join(f"{k} {wording.duration(seconds[k])}" for k in sorted(seconds))),
-            ("Peak memory", f"{peak / 1e9:.2f} GB" if peak else None),
-        ]
-    processors = environment.get("processor_count")
-    facts += [
-        ("Device", environment.get("device")),
-        ("Processors", str(processors) if processors else None),
-        ("Platform", environment.get("platform")),
-        ("Python", environment.get("python")),
-        ("Packages", _flatten(environment.get("packages"))),
-        ("Git commit", environment.get("git_commit")),
-        ("Hashes", " → ".join(f"{name} {h[:16]}" for name, h in run.hashes().items())),
-    ]
-    return [(heading, str(text)) for heading, text in facts if text]
-
-
-def _flatten(value: object, colon: str = " ", comma: str = ", ") -> str:
-    """Return a JSON value on one line, in words rather than brackets."""
-    if isinstance(value, Mapping):
-        known = {key: one for key, one in sorted(value.items()) if one is not None}
-        return comma.join(f"{key}{colon}{_flatten(one)}" for key, one in known.items())
-    if isinstance(value, list | tuple):
-        return " ".join(map(_flatten, value))
-    return "" if value is None else str(value)

@@ -1,24 +1,16 @@
-"""What the report says of the numbers: sentences and numbers as text, no markup.
+"""What the report says of a run: sentences and numbers as text, no markup.
 
-Every function turns values into words; nothing is read, drawn or written here.
+Every function turns values into words; nothing is read, drawn or written here. What is said of how
+far to trust the dimensions is in `trust_wording`.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.reporting.run_files import RunFiles
-from gelora.reporting.stacks import stack_layouts
-
-DISAGREEMENT = 0.2
-"""Share by which two estimates may differ before the report asks for caution: twice the largest
-difference that clean manifolds show."""
-
-BENT = 0.1
-"""Distance of samples and fitted law from which the report asks for caution: clean manifolds show
-at most 0.03 with 2,000 samples and 0.06 with 300."""
+from gelora.reporting.stacks import level_names, stack_layouts
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -28,6 +20,10 @@ _METRIC_NAMES = {
     "spearman": "Spearman correlation",
 }
 _BASELINE_NAMES = {"frozen_encoder": "frozen encoder", "majority": "majority class"}
+_RULES = {
+    "paper": "By the paper's rule",
+    "confident": "By the confident rule, which gives a rank that suffices with probability 0.9,",
+}
 _STAGES = {
     "measure": "measuring",
     "baselines": "the baselines",
@@ -101,15 +97,14 @@ def headline(run: RunFiles) -> list[str]:
 
 
 def _dimension_sentence(profile: DimensionProfile) -> str:
-    journeys: list[str] = []
+    names, journeys = level_names(profile), list[str]()
     for layout in stack_layouts(profile):
         first, last = layout.levels[0], layout.levels[-1]
         peak = max(layout.levels, key=lambda level: profile.dimensions[level])
-        journey = f"from {_dimension(profile, first)} at the embeddings "
+        journey = f"from {_dimension(profile, first)} at the {names[first]} "
         if peak not in (first, last):
-            journey += f"up to {_dimension(profile, peak)} after block {peak - first} and "
-        journey += f"to {_dimension(profile, last)} after block {last - first}"
-        journeys.append(f"in the {layout.name} {journey}" if layout.name else journey)
+            journey += f"up to {_dimension(profile, peak)} after {names[peak]} and "
+        journeys.append(f"{journey}to {_dimension(profile, last)} after {names[last]}")
     return (
         f"The dimension of the hidden states of {profile.num_used:,} texts goes "
         f"{'; '.join(journeys)}."
@@ -126,12 +121,10 @@ def _rank_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
     weights = sum(module.in_features * module.out_features for module in profile.modules)
     share = 100 * plan.trainable_parameters / weights
     ranks = f"ranks of {low} to {high} ({mean:.1f} on average)" if low < high else f"rank {low}"
-    rule = "By the paper's rule"
-    if plan.budget is not None:
-        rule = f"With a budget of {plan.budget:,} parameters"
+    rule = _RULES.get(plan.rule) or f"With a budget of {plan.budget:,} parameters"
     return (
-        f"{rule} the {len(adapted)} adapted blocks get {ranks}: {plan.trainable_parameters:,} "
-        f"trainable parameters, {share:.2g} % of the blocks' weights."
+        f"{rule} the {len(adapted)} adapted {steps_word(plan)} get {ranks}: "
+        f"{plan.trainable_parameters:,} trainable parameters, {share:.2g} % of the blocks' weights."
     )
 
 
@@ -143,7 +136,7 @@ def _result_sentence(metrics: Mapping[str, Any]) -> str:
         for baseline, values in metrics["baselines"].items()
         if name in values
     ]
-    against = f", against {_join(others)}" if others else ""
+    against = f", against {join(others)}" if others else ""
     return (
         f"The adapter reaches {metric_name(name)} {metric_value(own)} on {own['num_samples']:,} "
         f"validation texts{against}."
@@ -153,93 +146,36 @@ def _result_sentence(metrics: Mapping[str, Any]) -> str:
 def _time_sentence(seconds: Mapping[str, float]) -> str:
     """Return how long the stages took whose time is known; loading and the like are not counted."""
     known = [stage for stage in _STAGES if stage in seconds]
-    names = _join([_STAGES[stage] for stage in known])
+    names = join([_STAGES[stage] for stage in known])
     return f"{names.capitalize()} took {duration(sum(seconds[stage] for stage in known))}."
 
 
-def _join(items: list[str]) -> str:
+def list_levels(profile: DimensionProfile, levels: Iterable[int]) -> str:
+    """Name levels, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
+    names, runs = level_names(profile), list[list[int]]()
+    for level in sorted(levels):
+        if runs and level == runs[-1][-1] + 1:
+            runs[-1].append(level)
+        else:
+            runs.append([level])
+    spans = [
+        [f"{names[run[0]]} to {names[run[-1]]}"] if len(run) > 2 else [names[i] for i in run]
+        for run in runs
+    ]
+    return join([span for parts in spans for span in parts])
+
+
+def join(items: list[str]) -> str:
+    """Return the items of a sentence's list, with "and" before the last."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
-def samples_sentence(profile: DimensionProfile) -> str:
-    """Return how many texts the estimates rest on, and which were set aside."""
-    copies = profile.num_duplicates + profile.num_near_duplicates
-    if copies == 0:
-        return (
-            f"No text repeats another: all {profile.num_used:,} are used at every level, with "
-            f"{profile.pooling} pooling."
-        )
-    share = 100 * copies / profile.num_texts
-    return (
-        f"Of {profile.num_texts:,} texts, {profile.num_duplicates:,} exact copies and "
-        f"{profile.num_near_duplicates:,} copies up to rounding were set aside ({share:.1f} %); "
-        f"the same {profile.num_used:,} are used at every level, with {profile.pooling} pooling."
-    )
-
-
-def constant_sentence(profile: DimensionProfile) -> str:
-    """Return which levels do not vary, or "" if all do."""
-    names = _level_names(profile)
-    constant = [names[level] for level in profile.constant_levels]
-    if not constant:
-        return ""
-    return (
-        f"Constant: {', '.join(constant)}. The hidden states there are the same for every text, "
-        "so their dimension is 0 by definition and nothing is fitted."
-    )
-
-
-def agreement_sentence(profile: DimensionProfile) -> str:
-    """Return how far the estimators differ, where two were used."""
-    if len(profile.series) < 2:
-        return "Only one estimator was used, so there is no second opinion."
-    names, series = _level_names(profile), list(profile.series.values())
-    gaps: dict[int, float] = {}
-    for level in set(range(len(names))) - set(profile.constant_levels):
-        values = [one.dimensions[level] for one in series]
-        gaps[level] = (max(values) - min(values)) / max(values)
-    if not gaps:
-        return "Every level is constant."
-    worst = max(gaps, key=lambda level: (gaps[level], -level))
-    values = sorted((one.dimensions[worst] for one in series), reverse=True)
-    says = f"{100 * gaps[worst]:.0f} % ({values[0]:.2f} and {values[-1]:.2f}) at {names[worst]}"
-    if gaps[worst] <= DISAGREEMENT:
-        return f"The estimators agree: they differ most, by {says}."
-    return (
-        f"Be careful: the estimators differ by {says}. Texts that nearly repeat each other, or "
-        "noise, are the usual cause; the ranks are then no surer than that."
-    )
-
-
-def fit_sentence(profile: DimensionProfile) -> str:
-    """Return how far the samples are from the law that was fitted to them, at the worst level."""
-    names, gaps = _level_names(profile), dict[int, float]()
-    for level, log_mu in enumerate(profile.log_mu_quantiles):
-        shares = [(index + 0.5) / len(log_mu) for index in range(len(log_mu))]
-        gaps[level] = max(
-            (
-                abs(share - (1 - math.exp(-profile.dimensions[level] * x)))
-                for share, x in zip(shares, log_mu, strict=True)
-                if share <= 1 - profile.discard_fraction
-            ),
-            default=0.0,
-        )
-    worst = max(gaps, key=lambda level: (gaps[level], -level))
-    gap = f"line and samples differ by up to {100 * gaps[worst]:.1f} percentage points of F"
-    if gaps[worst] <= BENT:
-        return f"The fits are straight: {gap}, at {names[worst]}."
-    return (
-        f"Be careful: the fits below bend: {gap}, at {names[worst]}; one manifold gives a "
-        "few. Texts with a close relative among the others bend them so, and the dimension is "
-        "then an average over unlike texts."
-    )
+def steps_word(plan: RankPlan) -> str:
+    """Return what the steps of a plan are, in the plural."""
+    return "blocks" if plan.granularity == "block" else "half blocks"
 
 
 def describe_levels(profile: DimensionProfile, values: tuple[float, ...]) -> str:
     """Return a value for every level in words, for readers who do not see the figure."""
-    names = _level_names(profile)
-    return ", ".join(f"{name} {value:.2f}" for name, value in zip(names, values, strict=True))
-
-
-def _level_names(profile: DimensionProfile) -> list[str]:
-    return [label for layout in stack_layouts(profile) for label in layout.labels()]
+    named = zip(level_names(profile), values, strict=True)
+    return ", ".join(f"{name} {value:.2f}" for name, value in named)

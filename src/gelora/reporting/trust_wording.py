@@ -1,0 +1,220 @@
+"""What the report says of how far the dimensions are to be trusted: sentences, no markup.
+
+Every function turns a profile or a plan into words; nothing is measured, drawn or written here.
+"""
+
+import math
+
+from gelora.advice import OUTLIERS
+from gelora.dimension.profile import DimensionProfile, Verdict
+from gelora.ranks import RankPlan
+from gelora.reporting.stacks import level_names
+from gelora.reporting.trust_figures import estimator_label
+from gelora.reporting.wording import join, list_levels, steps_word
+from gelora.uncertainty import CONFIDENCE
+
+DISAGREEMENT = 0.2
+"""Share by which two estimates may differ before the report asks for caution: twice the largest
+difference that clean manifolds show."""
+
+NEAREST = ("twonn_line", "twonn_likelihood")
+"""The estimators on the two nearest neighbours, which every profile holds."""
+
+BENT = 0.1
+"""Distance of samples and fitted law from which the report asks for caution: clean manifolds show
+at most 0.03 with 2,000 samples and 0.06 with 300."""
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "stable": ("The dimension holds on halves, quarters, … of the samples.", ""),
+    "noisy": (
+        "The dimension is higher among near neighbours than among far ones: noise counts in it.",
+        "Trust the comparison of levels rather than the numbers, or compare --estimator gride_8.",
+    ),
+    "duplicated": (
+        "Many texts repeat others, exactly or nearly, which makes the dimension small.",
+        "Measure on one text of each kind, or on texts that differ more.",
+    ),
+    "too few samples": (
+        "The dimension still changes with the number of texts, or its error is too large.",
+        "Measure more texts: raise --num_samples.",
+    ),
+    "constant": (
+        "The states repeat over distinct texts, so the dimension is 0 and nothing is fitted.",
+        "No rank follows from it; another --pooling may give one.",
+    ),
+}
+"""What every verdict means, and what to do."""
+
+
+def verdict_sentence(profile: DimensionProfile) -> str:
+    """Return at how many levels the dimension is stable, and what the others are."""
+    counts = {verdict: profile.verdicts.count(verdict) for verdict in VERDICTS}
+    total, stable = len(profile.verdicts), counts.pop("stable")
+    if stable == total:
+        return f"The dimension is stable at all {total} levels."
+    others = [f"{verdict} at {count}" for verdict, count in counts.items() if count]
+    return f"The dimension is {join([f'stable at {stable} of {total} levels', *others])}."
+
+
+def verdict_notes(profile: DimensionProfile) -> list[tuple[Verdict, str]]:
+    """Return every verdict that occurs, what it means, where it occurs and what to do."""
+    notes: list[tuple[Verdict, str]] = []
+    for verdict, (meaning, advice) in VERDICTS.items():
+        levels = [level for level, found in enumerate(profile.verdicts) if found == verdict]
+        if levels and verdict == "stable":
+            notes.append((verdict, meaning))
+        elif levels:
+            notes.append((verdict, f"{meaning} At {list_levels(profile, levels)}. {advice}"))
+    return notes
+
+
+def stop_sentence(profile: DimensionProfile) -> str:
+    """Return how many texts were measured, and why no more."""
+    measured = f"{profile.num_texts:,} texts were measured"
+    if profile.stopped_by == "precision":
+        return (
+            f"{measured}; no more were needed, for the standard error of every increment was then "
+            f"below the {profile.precision:g} asked for."
+        )
+    if profile.stopped_by == "stable_ranks":
+        return (
+            f"{measured}; no more were needed, for the ranks had stayed the same over three "
+            "growths of their number."
+        )
+    if not profile.precision:
+        return f"{measured}: all that were asked for, or all there are."
+    return (
+        f"{measured}: all that were asked for, or all there are. The largest standard error of an "
+        f"increment is {max(profile.increment_standard_errors):.2g}, and {profile.precision:g} was "
+        "asked for."
+    )
+
+
+def samples_sentence(profile: DimensionProfile) -> str:
+    """Return how many texts the estimates rest on, and which were set aside."""
+    states = {"raw": "states as each block returns them", "normalized": "normalized states"}
+    how = f"at every level: {states[profile.states]}, with {profile.pooling} pooling"
+    copies = profile.num_duplicates + profile.num_near_duplicates
+    if copies == 0:
+        return f"No text repeats another, and all {profile.num_used:,} are used {how}."
+    share = 100 * copies / profile.num_texts
+    return (
+        f"{profile.num_duplicates:,} exact copies and {profile.num_near_duplicates:,} copies up to "
+        f"rounding were set aside ({share:.1f} %); the same {profile.num_used:,} are used {how}."
+    )
+
+
+def coordinates_sentence(profile: DimensionProfile) -> str:
+    """Return where three coordinates carry most of the variance, or ""."""
+    shares = profile.top_variance_shares
+    levels = [level for level, share in enumerate(shares) if share > OUTLIERS]
+    if not levels:
+        return ""
+    remedy = ""
+    if profile.states == "raw":
+        remedy = " --states normalized measures the states as the next norm hands them on."
+    return (
+        f"Three coordinates carry up to {100 * max(shares):.0f} % of the variance, and more than "
+        f"half at {list_levels(profile, levels)}: distances there are mostly theirs.{remedy}"
+    )
+
+
+def bias_sentence(profile: DimensionProfile) -> str:
+    """Return which levels are in the range where the estimator's bias matters, or ""."""
+    if not profile.biased_levels:
+        return ""
+    return (
+        f"At {list_levels(profile, profile.biased_levels)} the dimension is so high that the "
+        "estimator's bias may matter: mostly it reads too low, and differences with it. "
+        "docs/accuracy.md has its size."
+    )
+
+
+def chances_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
+    """Return how many of the ranks are sure, and which is least so."""
+    adapted = [step for step, rank in enumerate(plan.ranks) if rank > 0]
+    sure = sum(plan.certainties[step] >= CONFIDENCE for step in adapted)
+    least = min(adapted, key=lambda step: plan.certainties[step])
+    where = level_names(profile)[profile.level_of(least)]
+    is_what = "suffices" if plan.rule == "confident" else "is the same"
+    return (
+        f"With the dimensions anywhere within their errors, the rank {is_what} with a probability "
+        f"of {CONFIDENCE} or more in {sure} of {len(adapted)} {steps_word(plan)}; the least sure "
+        f"is rank {plan.ranks[least]} of {where}, with {plan.certainties[least]:.2f}."
+    )
+
+
+def agreement_sentence(profile: DimensionProfile) -> str:
+    """Return how far the two estimates by the nearest neighbours differ."""
+    line, likelihood = (profile.series[name].dimensions for name in NEAREST)
+    gap, level = _widest_gap(profile, line, likelihood)
+    if gap == 0:
+        return ""
+    values = sorted((line[level], likelihood[level]), reverse=True)
+    where = level_names(profile)[level]
+    says = f"{100 * gap:.0f} % ({values[0]:.2f} and {values[1]:.2f}) at {where}"
+    if gap <= DISAGREEMENT:
+        return f"Line fit and maximum likelihood agree: they differ most, by {says}."
+    return (
+        f"Be careful: line fit and maximum likelihood differ by {says}. Texts that nearly repeat "
+        "each other, or noise, are the usual cause; the ranks are then no surer than that."
+    )
+
+
+def farther_sentence(profile: DimensionProfile) -> str:
+    """Return how far the estimators that look farther differ from the line, or ""."""
+    line = profile.series["twonn_line"].dimensions
+    gaps = {
+        name: _widest_gap(profile, line, one.dimensions)
+        for name, one in sorted(profile.series.items())
+        if name not in NEAREST
+    }
+    if not gaps:
+        return ""
+    name = max(gaps, key=lambda name: gaps[name][0])
+    gap, level = gaps[name]
+    return (
+        f"Looking at farther neighbours changes the dimension by up to {100 * gap:.0f} %, to "
+        f"{profile.series[name].dimensions[level]:.2f} ({estimator_label(name)}) from "
+        f"{line[level]:.2f} at {level_names(profile)[level]}. Lower is usual: far neighbours feel "
+        "more of edges and curvature, and less of noise."
+    )
+
+
+def _widest_gap(
+    profile: DimensionProfile, ours: tuple[float, ...], theirs: tuple[float, ...]
+) -> tuple[float, int]:
+    """Return the largest relative difference over the levels that vary, and its level."""
+    pairs = enumerate(zip(ours, theirs, strict=True))
+    gaps = [
+        (abs(a - b) / max(a, b), -level)
+        for level, (a, b) in pairs
+        if level not in profile.constant_levels
+    ]
+    gap, level = max(gaps, default=(0.0, 0))
+    return gap, -level
+
+
+def fit_sentence(profile: DimensionProfile) -> str:
+    """Return how far the samples are from the law that was fitted to them, at the worst level."""
+    names, gaps = level_names(profile), dict[int, float]()
+    dimensions = profile.series["twonn_line"].dimensions
+    for level, log_mu in enumerate(profile.log_mu_quantiles):
+        shares = [(index + 0.5) / len(log_mu) for index in range(len(log_mu))]
+        gaps[level] = max(
+            (
+                abs(share - (1 - math.exp(-dimensions[level] * x)))
+                for share, x in zip(shares, log_mu, strict=True)
+                if share <= 1 - profile.discard_fraction
+            ),
+            default=0.0,
+        )
+    worst = max(gaps, key=lambda level: (gaps[level], -level))
+    gap = f"line and samples differ by up to {100 * gaps[worst]:.1f} percentage points of F"
+    if gaps[worst] <= BENT:
+        return f"The fits are straight: {gap}, at {names[worst]}."
+    return (
+        f"Be careful: the fits below bend: {gap}, at {names[worst]}; one manifold gives a "
+        "few. Texts with a close relative among the others bend them so, and the dimension is "
+        "then an average over unlike texts."
+    )

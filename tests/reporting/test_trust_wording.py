@@ -1,0 +1,148 @@
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from gelora.dimension.profile import Verdict
+from gelora.ranks import plan_ranks
+from gelora.reporting import trust_wording
+from reporting.example_run import example_profile
+
+
+def test_every_verdict_has_a_meaning():
+    assert set(trust_wording.VERDICTS) == set(get_args(Verdict))
+
+
+def test_verdicts_are_counted_and_those_that_occur_explained():
+    profile = example_profile(constant=True, noisy=(3, 4, 5, 9))
+    assert trust_wording.verdict_sentence(profile) == (
+        "The dimension is stable at 8 of 13 levels, noisy at 4 and constant at 1."
+    )
+    (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
+    assert (stable, noisy, constant) == ("stable", "noisy", "constant")
+    assert "noise counts in it. At block 3 to block 5 and block 9. Trust" in told
+    assert "At embeddings. No rank follows" in also
+
+
+def test_where_all_is_stable_no_level_is_named():
+    profile = example_profile()
+    assert trust_wording.verdict_sentence(profile) == "The dimension is stable at all 13 levels."
+    ((verdict, meaning),) = trust_wording.verdict_notes(profile)
+    assert verdict == "stable"
+    assert "block" not in meaning
+
+
+@pytest.mark.parametrize(
+    ("stopped_by", "precision", "words"),
+    [
+        ("num_samples", None, ["4,000 texts were measured: all that were asked for"]),
+        ("num_samples", 0.0, ["4,000 texts were measured: all that were asked for"]),
+        ("num_samples", 0.05, ["all there are. The largest", "increment is 0.07, and 0.05 was"]),
+        ("precision", 0.25, ["no more were needed", "below the 0.25 asked for"]),
+        ("stable_ranks", 0.25, ["no more were needed", "the same over three growths"]),
+    ],
+)
+def test_why_measuring_stopped(stopped_by, precision, words):
+    profile = replace(example_profile(), stopped_by=stopped_by, precision=precision)
+    assert all(part in trust_wording.stop_sentence(profile) for part in words)
+
+
+def test_samples_and_copies_are_counted():
+    sentence = trust_wording.samples_sentence(example_profile())
+    assert "120 exact copies and 9 copies up to rounding" in sentence
+    assert "(3.2 %); the same 3,871 are used at every level: states as each block" in sentence
+    distinct = replace(
+        example_profile(), num_duplicates=0, num_near_duplicates=0, states="normalized"
+    )
+    assert trust_wording.samples_sentence(distinct) == (
+        "No text repeats another, and all 3,871 are used at every level: normalized states, with "
+        "mean pooling."
+    )
+
+
+def test_coordinates_that_rule_the_distances_are_told_with_their_levels():
+    profile = replace(example_profile(), top_variance_shares=(0.1,) * 10 + (0.51, 0.5, 0.83))
+    sentence = trust_wording.coordinates_sentence(profile)
+    assert "up to 83 % of the variance, and more than half at block 10 and block 12" in sentence
+    assert sentence.endswith(
+        "--states normalized measures the states as the next norm hands them on."
+    )
+    normalized = replace(profile, states="normalized")
+    assert "--states" not in trust_wording.coordinates_sentence(normalized)
+    assert not trust_wording.coordinates_sentence(replace(profile, top_variance_shares=(0.5,) * 13))
+
+
+def test_levels_in_the_biased_range_are_named():
+    profile = replace(example_profile(), biased_levels=(3, 4, 5, 6))
+    sentence = trust_wording.bias_sentence(profile)
+    assert sentence.startswith("At block 3 to block 6 the dimension is so high")
+    assert "docs/accuracy.md" in sentence
+    assert not trust_wording.bias_sentence(replace(profile, biased_levels=()))
+
+
+@pytest.mark.parametrize(("rule", "word"), [("paper", "is the same"), ("confident", "suffices")])
+def test_the_least_sure_rank_is_named(rule, word):
+    profile = example_profile((("layers.0", "layers.1"),), growth=2.0)
+    plan = plan_ranks(profile, rule=rule)
+    chances = ({1: 0.25, 2: 0.75}, {1: 0.95, 2: 0.05})
+    plan = replace(plan, ranks=(2, 1), rank_probabilities=chances)
+    sure, least = (2, "rank 1 of block 2, with 0.95") if rule == "confident" else (
+        1, "rank 2 of block 1, with 0.75",
+    )  # fmt: skip
+    sentence = trust_wording.chances_sentence(profile, plan)
+    assert f"the rank {word} with a probability of 0.9 or more in {sure} of 2 blocks" in sentence
+    assert sentence.endswith(f"the least sure is {least}.")
+
+
+def test_steps_without_adapters_are_not_counted_as_sure():
+    profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
+    assert "of 2 half blocks" in trust_wording.chances_sentence(profile, plan_ranks(profile))
+
+
+def test_line_and_likelihood_that_agree_and_that_do_not():
+    profile = example_profile()
+    assert "agree: they differ most, by 10 %" in trust_wording.agreement_sentence(profile)
+    line = profile.series["twonn_line"]
+    halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
+    apart = replace(profile, series={"twonn_line": line, "twonn_likelihood": halved})
+    said = trust_wording.agreement_sentence(apart)
+    assert said.startswith(
+        "Be careful: line fit and maximum likelihood differ by 50 % (8.01 and 4.01) at embeddings"
+    )
+
+
+def test_agreement_where_there_is_nothing_to_compare():
+    constant = replace(example_profile(), constant_levels=tuple(range(13)))
+    assert not trust_wording.agreement_sentence(constant)
+    assert not trust_wording.farther_sentence(example_profile())
+
+
+def test_the_widest_gap_to_farther_neighbours_is_named():
+    profile = example_profile(all_estimators=True)
+    line = profile.series["twonn_line"]
+    raised = replace(line, dimensions=(*line.dimensions[:-1], 2 * line.dimensions[-1]))
+    profile = replace(profile, series={**profile.series, "gride_4": raised})
+    first, last = line.dimensions[-1], raised.dimensions[-1]
+    assert (
+        f"by up to 50 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12."
+        in trust_wording.farther_sentence(profile)
+    )
+
+
+def test_the_widest_gap_of_the_fits_is_named():
+    profile = example_profile()
+    shares = (np.arange(50) + 0.5) / 50
+    exact = [tuple(-np.log1p(-shares) / d) for d in profile.dimensions]
+    # Below a point where the line has 1 - (1 - F)^stretch, the samples' share is F.
+    for stretch, opening in (
+        (1.2, "The fits are straight"),
+        (1.9, "Be careful: the fits below bend"),
+    ):
+        bent = tuple(stretch * x for x in exact[7])
+        fits = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
+        gap = 100 * max(1 - (1 - shares[:45]) ** stretch - shares[:45])
+        assert trust_wording.fit_sentence(fits).startswith(
+            f"{opening}: line and samples differ by up to {gap:.1f} percentage points of F, at "
+            "block 7"
+        )
