@@ -5,7 +5,7 @@ import torch
 import transformers as hf
 from torch import nn
 
-from gelora.activations import hidden_states
+from gelora.activations import hidden_states, pooled_states
 from gelora.architectures import find_architecture, find_backbone
 from gelora.errors import ArchitectureError, ConfigError, DataError
 from gelora.pooling import POOLINGS
@@ -207,9 +207,17 @@ def test_decoder_inputs_that_are_given_are_used():
     torch.testing.assert_close(found[NUM_BLOCKS + 1], embedded.expand(4, WIDTH))
 
 
-def test_unknown_pooling():
-    with pytest.raises(ConfigError, match="must be one of mean, last, first. Got 'max'"):
-        hidden_states(tiny_bert(), [padded(sequences())], pooling="max")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"pooling": "max"}, "pooling must be one of mean, last, first. Got 'max'"),
+        ({"granularity": "head"}, "granularity must be one of block, sublayer. Got 'head'"),
+        ({"states": "scaled"}, "states must be one of raw, normalized. Got 'scaled'"),
+    ],
+)
+def test_unknown_choices_are_refused_before_the_model_runs(option, message):
+    with pytest.raises(ConfigError, match=message):
+        pooled_states(nn.Identity(), [], **option)
 
 
 def test_a_sequence_without_tokens():
@@ -217,6 +225,17 @@ def test_a_sequence_without_tokens():
     batch["attention_mask"][2] = 0
     with pytest.raises(DataError, match="1 of 4 sequences of a batch have no real .* in row 2"):
         hidden_states(tiny_bert(), [batch])
+
+
+@pytest.mark.parametrize("options", [{}, {"granularity": "sublayer", "states": "normalized"}])
+def test_states_come_batch_by_batch(options):
+    model, rows = tiny_llama(), sequences()
+    together = hidden_states(model, [padded(rows)], **options)
+    parts = list(pooled_states(model, (padded([row]) for row in rows), **options))
+    assert len(parts) == len(rows)
+    for level, expected in enumerate(together):
+        joined = torch.cat([part[level] for part in parts])
+        torch.testing.assert_close(joined, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_no_batches():

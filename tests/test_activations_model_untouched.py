@@ -8,7 +8,7 @@ import torch
 import transformers as hf
 from peft import LoraConfig, get_peft_model
 
-from gelora.activations import hidden_states
+from gelora.activations import hidden_states, pooled_states
 from gelora.architectures import find_architecture, find_backbone
 from tiny_models import (
     NUM_BLOCKS,
@@ -54,15 +54,31 @@ def everything_about(model):
     }
 
 
-@pytest.mark.parametrize("name", TEXT_MODELS)
-def test_model_leaves_as_it_came(name):
+FINEST = {"granularity": "sublayer", "states": "normalized"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in TEXT_MODELS), *((name, FINEST) for name in ("bert", "llama", "t5"))],
+)
+def test_model_leaves_as_it_came(name, options):
     model = TINY_MODELS[name]().train()
     model.get_submodule(find_architecture(model).blocks[1]).eval()  # neither all of one mode
     model.requires_grad_(False)
     next(model.parameters()).requires_grad_(True)
     before = everything_about(model)
-    hidden_states(model, batches())
+    hidden_states(model, batches(), **options)
     assert everything_about(model) == before
+
+
+def test_model_is_as_it_came_between_batches():
+    model = tiny_bert().train()
+    before = everything_about(model)
+    unfinished = pooled_states(model, batches(), **{**FINEST, "pooling": "last"})
+    for _ in range(2):
+        assert len(next(unfinished)) == 2 * NUM_BLOCKS + 1
+        assert everything_about(model) == before
+        assert torch.is_grad_enabled()
 
 
 def test_model_leaves_as_it_came_after_an_error():
@@ -77,6 +93,8 @@ def test_model_leaves_as_it_came_after_an_error():
         hidden_states(model, two_batches_then_none())
     with pytest.raises(IndexError):
         hidden_states(model, [{"input_ids": torch.tensor([[VOCAB_SIZE]])}])
+    with pytest.raises(IndexError):
+        hidden_states(model, [{"input_ids": torch.tensor([[VOCAB_SIZE]])}], **FINEST)
     assert everything_about(model) == before
 
 

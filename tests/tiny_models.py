@@ -161,6 +161,33 @@ def tiny_vit(model_class: Any = hf.ViTModel, **overrides: Any) -> Any:
     return _build(model_class, {**sizes, "image_size": 16, "patch_size": 4}, overrides)
 
 
+def tiny_gemma2(model_class: Any = hf.Gemma2Model, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "num_key_value_heads": 2, "head_dim": 8}, overrides)
+
+
+def tiny_olmo2(model_class: Any = hf.Olmo2Model, **overrides: Any) -> Any:
+    return _build(model_class, _USUAL, overrides)
+
+
+def tiny_granite(model_class: Any = hf.GraniteModel, **overrides: Any) -> Any:
+    return _build(model_class, {**_USUAL, "residual_multiplier": 0.22}, overrides)
+
+
+def tiny_mixtral(model_class: Any = hf.MixtralModel, **overrides: Any) -> Any:
+    return _build(
+        model_class, {**_USUAL, "num_key_value_heads": 2, "num_local_experts": 3}, overrides
+    )
+
+
+def tiny_opt(model_class: Any = hf.OPTModel, **overrides: Any) -> Any:
+    sizes = {"ffn_dim": 64, "word_embed_proj_dim": WIDTH, "init_std": 0.2}
+    return _build(model_class, {**_USUAL, **sizes}, overrides)
+
+
+def tiny_phi(model_class: Any = hf.PhiModel, **overrides: Any) -> Any:
+    return _build(model_class, _USUAL, overrides)
+
+
 TINY_MODELS: dict[str, Callable[..., Any]] = {
     "bert": tiny_bert,
     "roberta": tiny_roberta,
@@ -178,6 +205,15 @@ TINY_MODELS: dict[str, Callable[..., Any]] = {
     "t5": tiny_t5,
     "bart": tiny_bart,
     "vit": tiny_vit,
+}
+# Each writes to its residual stream in its own way: which tests of `reading` are about.
+MORE_MODELS: dict[str, Callable[..., Any]] = {
+    "gemma2": tiny_gemma2,  # norms before and behind each half
+    "olmo2": tiny_olmo2,  # norms behind each half alone
+    "granite": tiny_granite,  # halves scaled
+    "mixtral": tiny_mixtral,  # experts
+    "opt": tiny_opt,  # all tokens of a batch along one axis
+    "phi": tiny_phi,  # both halves at once
 }
 
 

@@ -89,7 +89,8 @@ def pooled_states(
         precision arrives as infinity; it is reported where dimensions are estimated.
 
     Raises:
-        ArchitectureError: The model has no blocks, or runs one more than once or not at all.
+        ArchitectureError: The model has no blocks, or runs one more than once or not at all; or
+            there is no state between its halves, or no norm that reads one.
         ConfigError: The pooling, granularity or states are unknown.
         DataError: A sequence has no real token.
     """
@@ -113,7 +114,7 @@ def _pooled_states(
             backbone, architecture, batch, granularity=granularity, states=states
         )
         inputs = forward_inputs(backbone, batch)
-        recorder = _Recorder(points, {**batch, **inputs}, pooling)
+        recorder = _Recorder(points, {**inputs, **batch}, pooling)
         with evaluation_mode(backbone), recorder.attached_to(backbone):
             run_forward(backbone, inputs)
         yield recorder.finish()
@@ -129,7 +130,7 @@ class _Recorder:
         self.pooling: Pooling = pooling
         mask, decoder_mask = inputs.get("attention_mask"), inputs.get("decoder_attention_mask")
         self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
-        # Once a batch, not in every hook: a mask on a GPU has to be waited for.
+        # Once a batch and before it runs: in a hook, a mask on a GPU would have to be waited for.
         self._runs = {stack: _runs(mask) for stack, mask in self._masks.items()}
         self._shapes: dict[str, torch.Size] = {}
         self._states: dict[str, Tensor] = {}

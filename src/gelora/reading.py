@@ -173,14 +173,13 @@ def _middle(block: str, attention: Set[str], sightings: Sequence[Sighting]) -> S
 def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingPoint:
     """Return where the norm that reads a level hands it on."""
     position = _position(sightings, point.module, point.side)
-    norms = [index for index, seen in enumerate(sightings) if seen.is_norms]
-    alike = [index for index in norms if is_same(sightings[index], sightings[position])]
-    for index in alike:
-        if index >= position and sightings[index].side == "input":
-            norm = sightings[index]
-            return replace(point, module=norm.module, side="output", is_flat=norm.is_flat)
-    if any(index <= position and sightings[index].side == "output" for index in alike):
-        return point
+    here = sightings[position]
+    for seen in sightings[position:]:
+        if seen.is_norms and seen.side == "input" and is_same(seen, here):
+            return replace(point, module=seen.module, side="output", is_flat=seen.is_flat)
+    for seen in sightings[position::-1]:
+        if seen.is_norms and seen.side == "output" and is_same(seen, here):
+            return point
     raise ArchitectureError(
         f"No norm reads the state of {point.level}, so it has no normalized form: measure it as "
         "it is, with states='raw' or --states raw."
@@ -188,4 +187,5 @@ def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingP
 
 
 def _position(sightings: Sequence[Sighting], module: str, side: str) -> int:
-    return [(seen.module, seen.side) for seen in sightings].index((module, side))
+    places = ((seen.module, seen.side) for seen in sightings)
+    return next(index for index, place in enumerate(places) if place == (module, side))

@@ -18,8 +18,8 @@ Side = Literal["input", "output"]
 
 # A sum of vectors of hundreds of entries is no accident on any number of tokens.
 NUM_TOKENS = 4
-# A few roundings lie between a sum and its parts where a model scales what it adds.
-ROUNDINGS = 8
+# Two lie between a sum and its parts where a model scales what it adds.
+ROUNDINGS = 2
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Sighting:
 
 
 def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[Sighting]:
-    """Run the first sequence of a batch and return all that was seen, in the order it was.
+    """Run the first tokens of a batch and return all that was seen, in the order it was.
 
     The model leaves as it came.
     """
     sightings: list[Sighting] = []
     handles = []
-    inputs = forward_inputs(backbone, _first_sequence(batch))
+    inputs = forward_inputs(backbone, _first_tokens(batch))
     try:
         for path, module in backbone.named_modules():
             before, after = _hooks(path, module, sightings)
@@ -76,7 +76,8 @@ def returned_state(output: Any) -> Tensor | None:
 
 def is_same(one: Sighting, other: Sighting) -> bool:
     """Whether two states are one, in any shape and precision."""
-    return torch.equal(one.values.double(), other.values.double())
+    first, second = one.values, other.values
+    return first.shape == second.shape and torch.equal(first.double(), second.double())
 
 
 def is_sum(total: Sighting, stream: Sighting, part: Sighting) -> bool:
@@ -86,20 +87,20 @@ def is_sum(total: Sighting, stream: Sighting, part: Sighting) -> bool:
     whole, begun, added = (each.values.double() for each in (total, stream, part))
     # Granite and MiniCPM scale what a block adds. A part of zeros has any scale: 1.
     scale = ((whole - begun) / added).nanmedian().nan_to_num(1.0)
-    tolerance = ROUNDINGS * torch.finfo(total.values.dtype).eps * (whole.abs() + begun.abs())
-    is_close = (begun + scale * added - whole).abs() <= tolerance
+    of_sum, of_part = (torch.finfo(each.values.dtype).eps for each in (total, part))
+    rounding = of_sum * (whole.abs() + begun.abs()) + of_part * (scale * added).abs()
+    is_close = (begun + scale * added - whole).abs() <= ROUNDINGS * rounding
     return scale.item() != 0 and bool(is_close.all())
 
 
-def _first_sequence(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cut a batch to its first sequence, without padding where there is a mask."""
-    mask = batch.get("attention_mask")
-    shape = None if mask is None else mask.shape
-    real = None if mask is None else mask[0].bool()
-    return {
-        name: values[:1, real] if values.shape == shape else values[:1]
-        for name, values in batch.items()
-    }
+def _first_tokens(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cut a batch to its first sequence, and where there is a mask to a few real tokens of it."""
+    first = {name: values[:1] for name, values in batch.items()}
+    if "attention_mask" not in batch:
+        return first
+    mask = first["attention_mask"]
+    real = mask[0].nonzero()[:NUM_TOKENS, 0]
+    return {name: row[:, real] if row.shape == mask.shape else row for name, row in first.items()}
 
 
 def _hooks(path: str, module: nn.Module, sightings: list[Sighting]) -> tuple[Any, Any]:
@@ -107,9 +108,8 @@ def _hooks(path: str, module: nn.Module, sightings: list[Sighting]) -> tuple[Any
 
     def see(side: Side, state: Tensor | None) -> None:
         if state is not None and state.is_floating_point() and state.ndim > 1:
-            values = state.flatten(0, -2)[:NUM_TOKENS]
             # A copy: what follows may write into the tensor.
-            values = values.to("cpu", copy=True)
+            values = state.flatten(0, -2)[:NUM_TOKENS].to("cpu", copy=True)
             sightings.append(Sighting(path, side, values, state.ndim == 2, is_norms))
 
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
