@@ -12,7 +12,7 @@ from gelora.artifacts import write_text
 from gelora.reporting.figures import dimension_figure
 from gelora.reporting.run_files import read_run
 from gelora.reporting.theme import to_svg
-from gelora.reporting.wording import describe_levels
+from gelora.reporting.wording import describe_plan
 
 # One image for light and dark pages: middle tones, at least 3.5 to 1 on white and on #0d1117.
 STYLE = (
@@ -24,11 +24,9 @@ STYLE = (
 def main(run_folder: str, path: str) -> None:
     """Write the figure of the run in `run_folder` to `path`."""
     run = read_run(Path(run_folder))
-    ranks = ", ".join(map(str, run.plan.ranks))
     svg = to_svg(
         dimension_figure(run.profile, run.plan),
-        description=f"Dimension by level: {describe_levels(run.profile, run.profile.dimensions)}. "
-        f"Ranks of the blocks in order: {ranks}.",
+        description=describe_plan(run.profile, run.plan),
     )
     alone = f'<svg xmlns="http://www.w3.org/2000/svg" style="{STYLE}"'
     write_text(Path(path), svg.replace("<svg", alone, 1) + "\n")

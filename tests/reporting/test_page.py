@@ -9,7 +9,7 @@ import pytest
 from gelora.advice import measurement_advice
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
 from gelora.errors import ArtifactError
-from gelora.reporting import wording, write_report
+from gelora.reporting import write_report
 from reporting.example_run import example_metrics, example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
@@ -171,15 +171,13 @@ def test_doubts_are_told_level_by_level_and_explained(tmp_path):
     page = Page(write_report(tmp_path).read_text())
     assert "stable at 10 of 13 levels, noisy at 2 and constant at 1" in page.text
     (row,) = re.findall(r'<tr><th scope="row">block 3</th>.*', page.html)
-    part = wording.with_error(
-        profile.decimation[-1].dimensions[3], profile.decimation[-1].standard_errors[3], decimals=2
-    )
+    part = f"{profile.decimation[-1].dimensions[3]:.2f}"
     dimensions = [f"{series.dimensions[3]:.2f}" for series in profile.series.values()]
     assert re.findall(r">([^<>]+)</td>", row) == [
         "10.36 ± 0.21", *dimensions[1:], part, "19 %", "noisy",
     ]  # fmt: skip
     assert "By 483 samples: embeddings 0.00" in page.html
-    assert "noise counts in it. At block 3 and block 7." in page.text
+    assert "noise counts in it. It is so at block 3 and block 7." in page.text
     for words in ("docs/accuracy.md", "--states normalized measures", "(many neighbours) from"):
         assert words in page.text
 

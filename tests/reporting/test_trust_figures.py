@@ -45,14 +45,16 @@ def test_decimation_panels_hold_the_parts_of_the_samples_and_their_errors():
         assert texts(panel)[:2] == [f"{dimensions[-1]:.2f}", f"{dimensions[0]:.2f}"]
 
 
-def test_decimation_panels_reach_equally_far_and_doubtful_levels_are_named():
+def test_decimation_panels_span_the_same_share_and_doubtful_levels_are_named():
     profile = example_profile(noisy=(3,), constant=True)
     constant, *panels = shown(trust_figures.decimation_figure(profile))
     assert texts(constant) == ["constant"]
     assert not constant.lines
     reaches = [panel.get_ylim() / np.array(panel.lines[0].get_ydata()) for panel in panels]
     np.testing.assert_allclose(reaches, [reaches[0]] * 12)
-    assert reaches[0][0] == pytest.approx(2 - reaches[0][1])
+    for panel in panels:
+        (low, high), drawn = panel.get_ylim(), panel.lines[1].get_ydata()
+        assert low < min(drawn) <= max(drawn) < high
     colours = [to_hex(panel.lines[1].get_color()) for panel in panels]
     assert colours == [VERMILION if level == 3 else BLUE for level in range(1, 13)]
     assert [texts(panel)[2:] for panel in panels] == [
@@ -66,7 +68,8 @@ def test_a_wild_level_does_not_flatten_the_others():
     wild = replace(half, dimensions=(9 * half.dimensions[0], *half.dimensions[1:]))
     panel = trust_figures.decimation_figure(replace(profile, decimation=(whole, wild))).axes[1]
     low, high = panel.get_ylim() / np.array(panel.lines[0].get_ydata())
-    assert (low, high) == pytest.approx((0.5, 1.5))
+    assert low > 0.4
+    assert high < 2.6
 
 
 def bars(axes):

@@ -17,35 +17,45 @@ def test_every_verdict_has_a_meaning():
 def test_verdicts_are_counted_and_those_that_occur_explained():
     profile = example_profile(constant=True, noisy=(3, 4, 5, 9))
     assert trust_wording.verdict_sentence(profile) == (
-        "The dimension is stable at 8 of 13 levels, noisy at 4 and constant at 1."
+        "Verdicts on the dimension: stable at 8 of 13 levels, noisy at 4 and constant at 1."
     )
     (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
     assert (stable, noisy, constant) == ("stable", "noisy", "constant")
-    assert "noise counts in it. At block 3 to block 5 and block 9. Trust" in told
-    assert "At embeddings. No rank follows" in also
+    assert "noise counts in it. It is so at block 3 to block 5 and block 9. Trust" in told
+    assert "It is so at embeddings. No rank follows" in also
 
 
 def test_where_all_is_stable_no_level_is_named():
     profile = example_profile()
-    assert trust_wording.verdict_sentence(profile) == "The dimension is stable at all 13 levels."
+    assert trust_wording.verdict_sentence(profile) == (
+        "Verdict on the dimension: stable at all 13 levels."
+    )
     ((verdict, meaning),) = trust_wording.verdict_notes(profile)
     assert verdict == "stable"
     assert "block" not in meaning
 
 
+ALL_MEASURED = "4,000 texts were measured: all that were asked for, or all there are."
+NOT_REACHED = (
+    f"{ALL_MEASURED} The largest standard error of an increment is 0.07; 0.05 was asked for."
+)
+PRECISE = "with a standard error of 0.07 or less in every increment; 0.25 was asked for."
+SETTLED = "the ranks had stayed the same over three growths of their number."
+
+
 @pytest.mark.parametrize(
-    ("stopped_by", "precision", "words"),
+    ("stopped_by", "precision", "sentence"),
     [
-        ("num_samples", None, ["4,000 texts were measured: all that were asked for"]),
-        ("num_samples", 0.0, ["4,000 texts were measured: all that were asked for"]),
-        ("num_samples", 0.05, ["all there are. The largest", "increment is 0.07, and 0.05 was"]),
-        ("precision", 0.25, ["no more were needed", "below the 0.25 asked for"]),
-        ("stable_ranks", 0.25, ["no more were needed", "the same over three growths"]),
+        ("num_samples", None, ALL_MEASURED),
+        ("num_samples", 0.0, ALL_MEASURED),
+        ("num_samples", 0.05, NOT_REACHED),
+        ("precision", 0.25, f"Measuring stopped after 4,000 texts, {PRECISE}"),
+        ("stable_ranks", 0.25, f"Measuring stopped after 4,000 texts: {SETTLED}"),
     ],
 )
-def test_why_measuring_stopped(stopped_by, precision, words):
+def test_why_measuring_stopped(stopped_by, precision, sentence):
     profile = replace(example_profile(), stopped_by=stopped_by, precision=precision)
-    assert all(part in trust_wording.stop_sentence(profile) for part in words)
+    assert trust_wording.stop_sentence(profile) == sentence
 
 
 def test_samples_and_copies_are_counted():
@@ -125,9 +135,12 @@ def test_the_widest_gap_to_farther_neighbours_is_named():
     profile = replace(profile, series={**profile.series, "gride_4": raised})
     first, last = line.dimensions[-1], raised.dimensions[-1]
     assert (
-        f"by up to 50 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12."
+        f"by up to 50 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12. Higher is"
         in trust_wording.farther_sentence(profile)
     )
+    lower = example_profile(all_estimators=True)
+    assert "14 %, to " in trust_wording.farther_sentence(lower)
+    assert "Lower is usual" in trust_wording.farther_sentence(lower)
 
 
 def test_the_widest_gap_of_the_fits_is_named():

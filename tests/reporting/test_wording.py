@@ -105,6 +105,7 @@ def test_the_rule_and_what_it_shares_out_are_said():
         ([5], "block 5"),
         ([1, 0], "embeddings and block 1"),
         ([0, 2, 3, 4, 9], "embeddings, block 2 to block 4 and block 9"),
+        (range(13), "all levels"),
     ],
 )
 def test_runs_of_levels_are_named_by_their_ends(levels, text):

@@ -111,12 +111,10 @@ def _budget_command(folder_name: str) -> str:
 def _figures(run: RunFiles) -> dict[str, Markup]:
     profile, plan = run.profile, run.plan
     described = wording.describe_levels(profile, profile.dimensions)
-    ranks = ", ".join(map(str, plan.ranks))
     found = {
         "dimension": to_svg(
             figures.dimension_figure(profile, plan),
-            description=f"Dimension by level: {described}. Ranks of the {wording.steps_word(plan)} "
-            f"in order: {ranks}.",
+            description=wording.describe_plan(profile, plan),
         ),
         "chances": to_svg(
             trust_figures.chances_figure(profile, plan),

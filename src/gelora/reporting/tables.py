@@ -67,9 +67,7 @@ def level_rows(run: RunFiles) -> list[LevelRow]:
                 profile.dimensions[i], profile.standard_errors[i], decimals=2
             ),
             others=tuple(wording.number(dimensions[i], 2) for dimensions in others),
-            part=wording.with_error(
-                smallest.dimensions[i], smallest.standard_errors[i], decimals=2
-            ),
+            part=wording.number(smallest.dimensions[i], 2),
             share=f"{100 * profile.top_variance_shares[i]:.0f} %",
             verdict=profile.verdicts[i],
         )
@@ -114,7 +112,8 @@ def step_rows(run: RunFiles) -> list[StepRow]:
 def modules_note(run: RunFiles) -> str:
     """Say which modules are adapted, by their parts in a block."""
     roles = dict.fromkeys(m.role for m in run.profile.modules if m.name in run.plan.modules)
-    names = [role.replace("query_key_value", "fused query-key-value") for role in roles]
+    words = {"query_key_value": "fused query-key-value", "mlp": "MLP"}
+    names = [words.get(role, role) for role in roles]
     return f"Adapted in each block: {', '.join(names)}."
 
 

@@ -29,8 +29,8 @@ ESTIMATORS = {
 }
 """Label, colour, line and sideways shift of every estimator; every profile has the first two."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-MAX_SPAN = 0.5
-"""A panel of the decimation reaches no farther than this share above and below its dimension."""
+LOWEST, HIGHEST = 0.5, 2.0
+"""What a panel of the decimation shows at most, as a share of the dimension by all samples."""
 SMALLEST_CHANCE = 0.005
 
 
@@ -50,8 +50,11 @@ def decimation_figure(profile: DimensionProfile) -> Figure:
     errors = np.array([part.standard_errors for part in profile.decimation])
     levels, _ = varying(profile, *stack_layouts(profile))
     whole = dimensions[0, levels]
-    reach = np.abs(dimensions[:, levels] - whole) + errors[:, levels]
-    span = min(max(0.1, 1.1 * float((reach / whole).max(initial=0.0))), MAX_SPAN)
+    low = float(((dimensions - errors)[:, levels] / whole).min(initial=0.9))
+    high = float(((dimensions + errors)[:, levels] / whole).max(initial=1.1))
+    low, high = max(low, LOWEST), min(high, HIGHEST)
+    # Room for the numbers above the curve, and for a verdict below it.
+    low, high = low - 0.3 * (high - low), high + 0.4 * (high - low)
 
     def draw(panel: Axes, level: int) -> None:
         stable = profile.verdicts[level] == "stable"
@@ -65,7 +68,7 @@ def decimation_figure(profile: DimensionProfile) -> Figure:
         panel.minorticks_off()
         panel.set_yticks([])
         panel.margins(x=0.12)
-        panel.set_ylim(middle[0] * (1 - span), middle[0] * (1 + span))
+        panel.set_ylim(middle[0] * low, middle[0] * high)
         at_top = {"transform": panel.transAxes, "va": "top", "color": colour}
         panel.text(0.02, 0.96, f"{middle[-1]:.2f}", **at_top)
         panel.text(0.98, 0.96, f"{middle[0]:.2f}", ha="right", **at_top)

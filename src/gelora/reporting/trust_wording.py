@@ -36,7 +36,7 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
     ),
     "too few samples": (
         "The dimension still changes with the number of texts, or its error is too large.",
-        "Measure more texts: raise --num_samples.",
+        "Measure more texts: raise --num_samples, with --precision 0.",
     ),
     "constant": (
         "The states repeat over distinct texts, so the dimension is 0 and nothing is fitted.",
@@ -47,13 +47,15 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
 
 
 def verdict_sentence(profile: DimensionProfile) -> str:
-    """Return at how many levels the dimension is stable, and what the others are."""
+    """Return how often each verdict was given."""
     counts = {verdict: profile.verdicts.count(verdict) for verdict in VERDICTS}
-    total, stable = len(profile.verdicts), counts.pop("stable")
-    if stable == total:
-        return f"The dimension is stable at all {total} levels."
-    others = [f"{verdict} at {count}" for verdict, count in counts.items() if count]
-    return f"The dimension is {join([f'stable at {stable} of {total} levels', *others])}."
+    (verdict, count), *others = [(verdict, count) for verdict, count in counts.items() if count]
+    total = len(profile.verdicts)
+    if not others:
+        return f"Verdict on the dimension: {verdict} at all {total} levels."
+    first = f"{verdict} at {count} of {total} levels"
+    listed = join([first, *(f"{verdict} at {count}" for verdict, count in others)])
+    return f"Verdicts on the dimension: {listed}."
 
 
 def verdict_notes(profile: DimensionProfile) -> list[tuple[Verdict, str]]:
@@ -64,30 +66,28 @@ def verdict_notes(profile: DimensionProfile) -> list[tuple[Verdict, str]]:
         if levels and verdict == "stable":
             notes.append((verdict, meaning))
         elif levels:
-            notes.append((verdict, f"{meaning} At {list_levels(profile, levels)}. {advice}"))
+            notes.append(
+                (verdict, f"{meaning} It is so at {list_levels(profile, levels)}. {advice}")
+            )
     return notes
 
 
 def stop_sentence(profile: DimensionProfile) -> str:
     """Return how many texts were measured, and why no more."""
-    measured = f"{profile.num_texts:,} texts were measured"
+    stopped = f"Measuring stopped after {profile.num_texts:,} texts"
+    largest = max(profile.increment_standard_errors)
+    asked = f"{profile.precision:g} was asked for" if profile.precision else ""
     if profile.stopped_by == "precision":
         return (
-            f"{measured}; no more were needed, for the standard error of every increment was then "
-            f"below the {profile.precision:g} asked for."
+            f"{stopped}, with a standard error of {largest:.2g} or less in every increment; "
+            f"{asked}."
         )
     if profile.stopped_by == "stable_ranks":
-        return (
-            f"{measured}; no more were needed, for the ranks had stayed the same over three "
-            "growths of their number."
-        )
-    if not profile.precision:
-        return f"{measured}: all that were asked for, or all there are."
-    return (
-        f"{measured}: all that were asked for, or all there are. The largest standard error of an "
-        f"increment is {max(profile.increment_standard_errors):.2g}, and {profile.precision:g} was "
-        "asked for."
-    )
+        return f"{stopped}: the ranks had stayed the same over three growths of their number."
+    every = f"{profile.num_texts:,} texts were measured: all that were asked for, or all there are."
+    if not asked:
+        return every
+    return f"{every} The largest standard error of an increment is {largest:.2g}; {asked}."
 
 
 def samples_sentence(profile: DimensionProfile) -> str:
@@ -173,11 +173,14 @@ def farther_sentence(profile: DimensionProfile) -> str:
         return ""
     name = max(gaps, key=lambda name: gaps[name][0])
     gap, level = gaps[name]
+    found = profile.series[name].dimensions[level]
+    cause = "Lower is usual: far neighbours feel more of edges and curvature, and less of noise."
+    if found > line[level]:
+        cause = "Higher is what texts give that have a close relative among the others."
     return (
         f"Looking at farther neighbours changes the dimension by up to {100 * gap:.0f} %, to "
-        f"{profile.series[name].dimensions[level]:.2f} ({estimator_label(name)}) from "
-        f"{line[level]:.2f} at {level_names(profile)[level]}. Lower is usual: far neighbours feel "
-        "more of edges and curvature, and less of noise."
+        f"{found:.2f} ({estimator_label(name)}) from {line[level]:.2f} at "
+        f"{level_names(profile)[level]}. {cause}"
     )
 
 

@@ -153,7 +153,10 @@ def _time_sentence(seconds: Mapping[str, float]) -> str:
 def list_levels(profile: DimensionProfile, levels: Iterable[int]) -> str:
     """Name levels, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
     names, runs = level_names(profile), list[list[int]]()
-    for level in sorted(levels):
+    levels = sorted(levels)
+    if len(levels) == len(names):
+        return "all levels"
+    for level in levels:
         if runs and level == runs[-1][-1] + 1:
             runs[-1].append(level)
         else:
@@ -175,7 +178,16 @@ def steps_word(plan: RankPlan) -> str:
     return "blocks" if plan.granularity == "block" else "half blocks"
 
 
+def describe_plan(profile: DimensionProfile, plan: RankPlan) -> str:
+    """Return every level's dimension and every step's rank, for those who do not see the figure."""
+    ranks = ", ".join(map(str, plan.ranks))
+    return (
+        f"Dimension by level: {describe_levels(profile, profile.dimensions)}. "
+        f"Ranks of the {steps_word(plan)} in order: {ranks}."
+    )
+
+
 def describe_levels(profile: DimensionProfile, values: tuple[float, ...]) -> str:
-    """Return a value for every level in words, for readers who do not see the figure."""
+    """Return a value for every level in words."""
     named = zip(level_names(profile), values, strict=True)
     return ", ".join(f"{name} {value:.2f}" for name, value in named)
