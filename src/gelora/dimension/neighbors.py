@@ -1,33 +1,60 @@
-"""The two nearest neighbours of every sample: exact, in tiles, on CPU or GPU.
+"""The nearest neighbours of every sample: exact, in tiles, on CPU or GPU.
 
 Hidden states have a huge common mean and a few coordinates hundreds of times the others, so the
 short form |x|² + |y|² - 2 x·y of a squared distance loses the digits that TwoNN lives on. Here
-it only proposes: a product of tiles gives each pair a certified lower bound of its squared
-distance, the smallest few are measured again as differences of the values as they came, and a
-row is accepted when its second distance lies below the bound of all that were not measured. A
-row that is not accepted is measured against every sample.
+it only proposes, in the fastest format of the hardware: `proposals.py` bounds what the format
+loses, `scanning.py` keeps every pair that may be of neighbours, and these are measured as
+differences of the values as they came, in float64. Samples that bfloat16 cannot tell apart are
+proposed again in float64, and what that cannot tell apart is measured against every sample.
 
-All of it is done in float64, which neither autocast nor the settings for float32 products (TF32,
-bfloat16) touch. It does not approximate, and does not treat duplicates: see `duplicates.py`.
+So the result is that of measuring all pairs, and no setting changes it: neither autocast, nor
+the precision of products, nor the size of tiles, nor how many processes share them. It does not
+approximate, and does not treat duplicates: see `duplicates.py`.
 """
 
-import math
+import functools
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from gelora.errors import ConfigError, HiddenStatesError, NonFiniteStatesError, TooFewSamplesError
+from gelora.dimension.measuring import measure_all, measure_pairs
+from gelora.dimension.points import Points, as_tensor, open_points
+from gelora.dimension.proposals import (
+    Encoder,
+    FormatName,
+    Tile,
+    choose_format,
+    make_format,
+    own_settings,
+)
+from gelora.dimension.scanning import Tiles, scan
+from gelora.dimension.sharing import NONE, choose, merge
+from gelora.errors import ConfigError, TooFewSamplesError
 
-_SPARE = 7  # candidates measured beyond the neighbours; the sample itself may be one of them
+__all__ = ["as_tensor", "nearest_neighbors", "two_nearest_neighbors"]
+
+_TILE_SIZES = {"cpu": 1024, "cuda": 8192}
+"""Samples in a tile: on a CPU its products stay in the cache, on a GPU they keep it busy."""
+
+_ROUNDED_TO = 32  # samples in a tile, for the products' sake and for whole lanes
+
+_CENTERED_BY = 1024  # samples whose mean is near enough to that of all
+
+_Found = tuple[
+    Float[np.ndarray, "rows neighbors"],
+    Int[np.ndarray, "rows neighbors"],
+    Bool[np.ndarray, " rows"],
+]
 
 
 def two_nearest_neighbors(
     points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
     *,
-    tile_size: int = 1024,
+    tile_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Float[np.ndarray, "samples 2"], Int[np.ndarray, "samples 2"]]:
     """Find the two nearest neighbours of every sample by Euclidean distance.
@@ -63,9 +90,10 @@ def nearest_neighbors(
     *,
     num_neighbors: int = 2,
     rows: Int[np.ndarray, " rows"] | None = None,
-    tile_size: int = 1024,
+    tile_size: int | None = None,
     device: torch.device | str | None = None,
     process_group: ProcessGroup | None = None,
+    proposals: FormatName | None = None,
 ) -> tuple[Float[np.ndarray, "rows neighbors"], Int[np.ndarray, "rows neighbors"]]:
     """Find the nearest neighbours of every sample by Euclidean distance.
 
@@ -77,6 +105,7 @@ def nearest_neighbors(
         device: Where to compute; by default where the points are.
         process_group: Processes that share the work, each calling with the same arguments; all
             get the same result.
+        proposals: The format that proposes, by default the fastest; it changes no result.
 
     Returns:
         Distances, float64, in the units of `points`, and the neighbours as positions in `rows`,
@@ -89,163 +118,125 @@ def nearest_neighbors(
         HiddenStatesError: The points are not a matrix.
         ConfigError: `tile_size` or `num_neighbors` is below 1.
     """
-    for name, value in (("tile_size", tile_size), ("num_neighbors", num_neighbors)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1; got {value}.")
-    values = as_tensor(points)
-    if rows is not None:
-        values = values[torch.as_tensor(rows)]
-    values = values if device is None else values.to(device)
-    if len(values) <= num_neighbors:
+    if num_neighbors < 1:
+        raise ConfigError(f"num_neighbors must be at least 1; got {num_neighbors}.")
+    return search(
+        open_points(points, rows=rows, device=device),
+        num_neighbors,
+        tile_size=tile_size,
+        process_group=process_group,
+        proposals=proposals,
+    )
+
+
+def search(
+    points: Points,
+    num_neighbors: int,
+    *,
+    wanted: Int[np.ndarray, " wanted"] | None = None,
+    tile_size: int | None = None,
+    process_group: ProcessGroup | None = None,
+    proposals: FormatName | None = None,
+) -> tuple[Float[np.ndarray, "wanted neighbors"], Int[np.ndarray, "wanted neighbors"]]:
+    """Find the neighbours of all positions, or of those wanted; see `nearest_neighbors`."""
+    if tile_size is None:
+        tile_size = _TILE_SIZES.get(points.device.type, 1024)
+    if tile_size < 1:
+        raise ConfigError(f"tile_size must be at least 1; got {tile_size}.")
+    if len(points) <= num_neighbors:
         raise TooFewSamplesError(
             f"{num_neighbors} neighbours of each need at least {num_neighbors + 1} samples; got"
-            f" {len(values)}."
+            f" {len(points)}."
         )
-    # A power of two changes no digit, and keeps squares of huge or tiny values in range.
-    _, exponent = math.frexp(float(values.abs().max()))
-    scale = 2.0 ** -max(-1000, min(exponent, 1000))
-    tiles = torch.arange(len(values), device=values.device).split(tile_size)
-    center = torch.stack([_take(values, tile, scale).sum(0) for tile in tiles]).sum(0) / len(values)
-    found = [_search(values, rows, tiles, center, scale, num_neighbors) for rows in tiles]
-    distances, indices = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
-    return distances / scale, indices
-
-
-def as_tensor(points: np.ndarray | Tensor, *, where: str = "") -> Tensor:
-    """Return points as a detached float32 or float64 matrix, checked to be finite.
-
-    Args:
-        points: A matrix of any float type; half precision is widened, which is exact.
-        where: Ends the first sentence of an error, such as " at level 'embeddings'".
-
-    Raises:
-        NonFiniteStatesError: The points hold NaN or infinity.
-        HiddenStatesError: The points are not a matrix.
-    """
-    values = torch.as_tensor(points).detach()
-    if values.ndim != 2 or values.shape[1] == 0:
-        raise HiddenStatesError(
-            f"Expected a matrix (samples, width){where}; got shape {tuple(values.shape)}."
-        )
-    num_nan = int(values.isnan().sum())
-    num_infinite = int(values.isinf().sum())
-    if num_nan or num_infinite:
-        raise NonFiniteStatesError(
-            f"{num_nan} NaN and {num_infinite} infinite values among {values.numel()}{where}. If"
-            " the model runs in float16, its states overflowed: load it in bfloat16 or float32."
-        )
-    return values if values.dtype in {torch.float32, torch.float64} else values.float()
-
-
-def _search(
-    values: Float[Tensor, "samples width"],
-    rows: Int[Tensor, " rows"],
-    tiles: tuple[Int[Tensor, " _"], ...],
-    center: Float[Tensor, " width"],
-    scale: float,
-    num_neighbors: int,
-) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
-    """Find the two neighbours of some rows: propose, measure, and check the certificate."""
-    candidates, bound = _propose(values, rows, tiles, center, scale, num_neighbors)
-    distances, indices = _smallest(
-        _measure(values, rows, candidates, scale), candidates, num_neighbors
-    )
-    uncertain = distances[:, -1].square() >= bound
-    if uncertain.any():
-        distances[uncertain], indices[uncertain] = _search_directly(
-            values, rows[uncertain], tiles, scale, num_neighbors
-        )
+    task = _Task(points, num_neighbors, tile_size, process_group)
+    positions = np.arange(len(points)) if wanted is None else wanted
+    distances = np.full((len(positions), num_neighbors), np.inf)
+    indices = np.full((len(positions), num_neighbors), NONE)
+    left = np.arange(len(positions))
+    with own_settings(points.device):
+        for name in dict.fromkeys((proposals or choose_format(points.device), "float64")):
+            everything = wanted is None and len(left) == len(points)
+            found = task.propose(name, None if everything else positions[left])
+            distances[left], indices[left], given_up = merge(*found, process_group)
+            left = left[given_up]
+            if not len(left):
+                return distances, indices
+        found = task.measure(positions[left])
+        distances[left], indices[left], _ = merge(*found, process_group)
     return distances, indices
 
 
-def _propose(
-    values: Float[Tensor, "samples width"],
-    rows: Int[Tensor, " rows"],
-    tiles: tuple[Int[Tensor, " _"], ...],
-    center: Float[Tensor, " width"],
-    scale: float,
-    num_neighbors: int,
-) -> tuple[Int[Tensor, "rows candidates"], Float[Tensor, " rows"]]:
-    """Return candidates, and a bound that every other sample's squared distance exceeds.
+@dataclass(frozen=True)
+class _Task:
+    """One process's part of a search, in one or the other way."""
 
-    The computed product differs from x·y by at most γ |x||y| <= γ (|x|² + |y|²) / 2 with
-    γ = width·u / (1 - width·u), u = 2⁻⁵³, in whatever order it is summed (Higham, "Accuracy and
-    Stability of Numerical Algorithms", section 3.1). So shrinking both norms by a little more
-    than γ turns the computed square into a lower bound; the more covers centring and the few
-    roundings around the product.
-    """
-    shrink = 1 - (values.shape[1] + 32) * torch.finfo(torch.float64).eps
-    num_candidates = min(num_neighbors + _SPARE, len(values))
-    block = _take(values, rows, scale) - center
-    bounds = block.new_full((len(rows), num_candidates), math.inf)
-    candidates = rows[:, None].expand(-1, num_candidates)
-    for tile in tiles:
-        others = _take(values, tile, scale) - center
-        squares = torch.addmm(others.square().sum(1) * shrink, block, others.T, alpha=-2)
-        squares += (block.square().sum(1) * shrink)[:, None]
-        squares.masked_fill_(rows[:, None] == tile, math.inf)
-        bounds = torch.cat([bounds, squares], dim=1)
-        candidates = torch.cat([candidates, tile.expand(len(rows), -1)], dim=1)
-        bounds, chosen = bounds.topk(num_candidates, largest=False)
-        candidates = candidates.gather(1, chosen)
-    return candidates.sort(dim=1).values, bounds.amax(1)
+    points: Points
+    num_neighbors: int
+    tile_size: int
+    group: ProcessGroup | None
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """This process's number, and how many there are."""
+        return (0, 1) if self.group is None else (self.group.rank(), self.group.size())
 
-def _measure(
-    values: Float[Tensor, "samples width"],
-    rows: Int[Tensor, " rows"],
-    candidates: Int[Tensor, "rows candidates"],
-    scale: float,
-) -> Float[Tensor, "rows candidates"]:
-    """Return the distances from each row to its candidates; infinity to itself."""
-    parts = [
-        _direct(_take(values, some, scale)[:, None], _take(values, theirs, scale))[:, 0]
-        for some, theirs in zip(rows.split(64), candidates.split(64), strict=True)
-    ]
-    return torch.cat(parts).masked_fill(candidates == rows[:, None], math.inf)
-
-
-def _search_directly(
-    values: Float[Tensor, "samples width"],
-    rows: Int[Tensor, " rows"],
-    tiles: tuple[Int[Tensor, " _"], ...],
-    scale: float,
-    num_neighbors: int,
-) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
-    """Find the two neighbours of some rows by measuring them against every sample."""
-    block = _take(values, rows, scale)
-    distances = block.new_full((len(rows), num_neighbors), math.inf)
-    indices = rows[:, None].expand(-1, num_neighbors)
-    for tile in tiles:
-        measured = _direct(block, _take(values, tile, scale))
-        measured.masked_fill_(rows[:, None] == tile, math.inf)
-        distances, indices = _smallest(
-            torch.cat([distances, measured], dim=1),
-            torch.cat([indices, tile.expand(len(rows), -1)], dim=1),
-            num_neighbors,
+    def propose(self, name: FormatName, wanted: Int[np.ndarray, " wanted"] | None) -> _Found:
+        """Propose pairs, and measure them; nothing holds of the rows that are given up."""
+        encoder = self._encoder(name)
+        everything = torch.arange(len(self.points), device=self.points.device)
+        # The tiles of all samples are used again and again: they are kept, if in few digits.
+        keep = wanted is None and name != "float64"
+        right = self._tiles(encoder, everything, keep=keep)
+        own = None if wanted is None else torch.from_numpy(wanted).to(everything.device)
+        left = right if own is None else self._tiles(encoder, own, keep=False)
+        pairs, given_up = scan(
+            encoder, left, right, own=own, num_neighbors=self.num_neighbors, share=self.share
         )
-    return distances, indices
+        rows = pairs.rows if wanted is None else wanted[pairs.rows]
+        distances = measure_pairs(
+            self.points, torch.from_numpy(rows), torch.from_numpy(pairs.columns)
+        )
+        found = choose(
+            pairs.rows,
+            pairs.columns,
+            distances.cpu().numpy(),
+            num_rows=left.count,
+            num_neighbors=self.num_neighbors,
+        )
+        return *found, given_up
 
+    def measure(self, wanted: Int[np.ndarray, " wanted"]) -> _Found:
+        """Measure rows against every sample, each process some rows."""
+        number, count = self.share
+        mine = torch.arange(number, len(wanted), count)
+        distances = np.full((len(wanted), self.num_neighbors), np.inf)
+        indices = np.full((len(wanted), self.num_neighbors), NONE)
+        if len(mine):
+            distances[mine], indices[mine] = measure_all(
+                self.points, torch.from_numpy(wanted)[mine], self.num_neighbors
+            )
+        return distances, indices, np.zeros(len(wanted), dtype=bool)
 
-def _smallest(
-    distances: Float[Tensor, "rows columns"],
-    indices: Int[Tensor, "rows columns"],
-    num_neighbors: int,
-) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
-    """Return the smallest of each row, the first among equals first."""
-    distances, order = distances.sort(dim=1, stable=True)
-    return distances[:, :num_neighbors], indices.gather(1, order)[:, :num_neighbors]
+    def _encoder(self, name: FormatName) -> Encoder:
+        points, form = self.points, make_format(name, self.points.device)
+        some = torch.linspace(0, len(points) - 1, min(len(points), _CENTERED_BY)).long()
+        sample = points.pick(some)
+        double = torch.float64 in {points.values.dtype, form.dtype}
+        limit = 1000 if double else 120
+        scale = 2.0 ** -max(-limit, min(points.exponent, limit))
+        sample = sample.to(torch.float64 if double else torch.float32) * scale
+        return Encoder(form, sample.mean(0), scale)
 
+    def _tiles(
+        self, encoder: Encoder, positions: Int[Tensor, " positions"], *, keep: bool
+    ) -> Tiles:
+        count = len(positions)
+        num_tiles = -(-count // self.tile_size)
+        rows = -(-count // (num_tiles * _ROUNDED_TO)) * _ROUNDED_TO
 
-def _direct(
-    left: Float[Tensor, "*batch rows width"], right: Float[Tensor, "*batch columns width"]
-) -> Float[Tensor, "*batch rows columns"]:
-    """Measure distances as norms of differences; each pair is summed alike wherever it stands."""
-    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
+        @functools.lru_cache(maxsize=None if keep else 1)
+        def encode(number: int) -> Tile:
+            some = positions[number * rows : (number + 1) * rows]
+            return encoder.encode(self.points.pick(some), rows)
 
-
-def _take(
-    values: Float[Tensor, "samples width"], index: Int[Tensor, "..."], scale: float
-) -> Float[Tensor, "... width"]:
-    """Return rows of the points in float64, scaled."""
-    return values[index].double() * scale
+        return Tiles(count, rows, encode)

@@ -1,0 +1,54 @@
+"""Distances measured as differences of the values as they came, in float64.
+
+Each pair is summed alike wherever it stands, so a distance is the same to the last bit in every
+tile, in every process, and from either end. It decides nothing: see `neighbors.py`.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gelora.dimension.points import Points
+
+_VALUES_AT_ONCE = 2**17  # 1 MB in float64, which the processor's cache holds
+
+
+def measure_pairs(
+    points: Points, rows: Int[Tensor, " pairs"], columns: Int[Tensor, " pairs"]
+) -> Float[Tensor, " pairs"]:
+    """Return the distances of pairs of positions."""
+    at_once = max(1, _VALUES_AT_ONCE // points.width)
+    scale = points.safe_scale
+    measured = [
+        _measure(points.pick(some)[:, None], points.pick(others)[:, None], scale)[:, 0, 0]
+        for some, others in zip(rows.split(at_once), columns.split(at_once), strict=True)
+    ]
+    return torch.cat(measured)
+
+
+def measure_all(
+    points: Points, rows: Int[Tensor, " rows"], num_neighbors: int
+) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
+    """Find the neighbours of some positions by measuring them against every sample."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for some in rows.split(max(1, 16 * _VALUES_AT_ONCE // len(points))):
+        block = points.pick(some)
+        distances = torch.cat(
+            [_measure(block, part, points.safe_scale) for part in points.tiles()], dim=1
+        )
+        distances.scatter_(1, some[:, None], torch.inf)
+        nearest, order = distances.sort(dim=1, stable=True)  # the lower position first
+        found.append((nearest[:, :num_neighbors], order[:, :num_neighbors]))
+    distances, indices = zip(*found, strict=True)
+    return torch.cat(distances), torch.cat(indices)
+
+
+def _measure(
+    left: Float[Tensor, "*batch rows width"],
+    right: Float[Tensor, "*batch columns width"],
+    scale: float,
+) -> Float[Tensor, "*batch rows columns"]:
+    left, right = left.double(), right.double()
+    if scale != 1:
+        left, right = left * scale, right * scale
+    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / scale

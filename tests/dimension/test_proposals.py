@@ -1,0 +1,147 @@
+"""The bounds of proposed distances are theorems; no setting of torch breaks them."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from clouds import CLOUDS, brute_force, outlier_coordinates
+from gelora.dimension.neighbors import nearest_neighbors
+from gelora.dimension.proposals import (
+    FAR,
+    Encoder,
+    Format,
+    FormatName,
+    choose_format,
+    make_format,
+    own_settings,
+)
+
+CPU = torch.device("cpu")
+FORMATS = {name: make_format(name, CPU) for name in get_args(FormatName)} | {
+    "float32 of 11 digits": Format(torch.float32, torch.int32, unused=13)
+}
+
+
+def _products(form: Format, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the products of all pairs, and the sums of their slacks, in float64."""
+    center = points.to(torch.promote_types(points.dtype, torch.float32)).mean(0)
+    encoder = Encoder(form, center.double() if form.dtype == torch.float64 else center, 1.0)
+    tile = encoder.encode(points, len(points))
+    products = torch.empty(len(points), len(points), dtype=form.dtype)
+    with own_settings(CPU):
+        encoder.multiply(encoder.reverse(tile.codes), tile.codes, products)
+    return products.double(), tile.slack[:, None] + tile.slack
+
+
+def _bounded(form: Format, points: torch.Tensor) -> torch.Tensor:
+    """Tell of each pair whether both bounds hold; the module's docstring has them."""
+    products, slack = _products(form, points)
+    halves = torch.stack([(points.double() - row).square().sum(1) for row in points.double()]) / 2
+    rounded = form.output * products.abs()
+    above = products - rounded <= (1 + form.delta) * halves
+    below = halves <= (1 + form.delta) * (products + rounded + 2 * slack)
+    return above & below
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("name", sorted(CLOUDS.keys() - {"huge float32", "one far sample"}))
+def test_both_bounds_hold(name: str, form: Format, seed: int) -> None:
+    points = torch.from_numpy(CLOUDS[name](np.random.default_rng(seed)))
+    assert _bounded(form, points / points.abs().max()).all()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float32 of 11 digits"])
+def test_the_slack_is_needed_and_not_much_more(name: str, seed: int) -> None:
+    # Without it the bound would be a hope; ten times too much, and each sample keeps too many.
+    form = FORMATS[name]
+    points = torch.from_numpy(np.random.default_rng(seed).normal(size=(200, 64)))
+    points[100:] = points[:100] * (1 + form.delta / 16)
+    products, slack = _products(form, points)
+    halves = torch.stack([(points - row).square().sum(1) for row in points]) / 2
+    assert (products + slack > (1 + form.delta) * halves).any()
+    assert slack.max() < 4 * form.delta * halves.mean()
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # the flags' own
+def test_sums_are_not_kept_in_bfloat16() -> None:
+    # The last of these terms would be lost one by one.
+    points = torch.zeros(40, 2049)
+    points[:, 0] = torch.arange(40.0) / 64
+    points[0, 1:] = 2.0**-6
+    points[1, 1:] = -(2.0**-6)
+    for enabled in (True, False):
+        with torch.backends.mkldnn.flags(enabled=enabled):
+            assert _bounded(FORMATS["bfloat16"], points).all()
+
+
+@pytest.fixture(params=["medium", "high"])
+def reduced_precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    with torch.autocast("cpu", dtype=torch.float16):
+        yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("reduced_precision")
+@pytest.mark.parametrize("name", get_args(FormatName))
+def test_neither_autocast_nor_the_precision_of_products_matters(
+    name: FormatName, seed: int
+) -> None:
+    points = outlier_coordinates(np.random.default_rng(seed))
+    assert _bounded(FORMATS[name], torch.from_numpy(points)).all()
+    expected_distances, expected_indices = brute_force(points)
+    states = torch.from_numpy(points).requires_grad_()
+    distances, indices = nearest_neighbors(states, proposals=name)
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+    np.testing.assert_array_equal(indices, expected_indices)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", get_args(FormatName))
+def test_the_bounds_hold_on_a_gpu_with_tf32(name: FormatName, seed: int) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    points = outlier_coordinates(np.random.default_rng(seed))
+    found = nearest_neighbors(points, device="cuda", proposals=name)
+    torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(found[1], brute_force(points)[1])
+
+
+def test_settings_are_put_back() -> None:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_bf16_reduced_precision_reduction
+    with torch.autocast("cpu"), own_settings(CPU):
+        assert not matmul.allow_bf16_reduced_precision_reduction
+        assert not torch.is_autocast_enabled("cpu")
+    assert matmul.allow_bf16_reduced_precision_reduction == before
+
+
+def test_eleven_digits_are_kept() -> None:
+    values = torch.tensor([1.0, -1 - 2.0**-10, 1 + 2.0**-11, -1 - 2.0**-12, 3e-40])
+    expected = [1.0, -1 - 2.0**-10, 1 + 2.0**-10, -1.0]
+    assert FORMATS["float32 of 11 digits"].round(values)[:4].tolist() == expected
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_limits_let_their_own_pair_pass(form: Format, seed: int) -> None:
+    encoder = Encoder(form, torch.zeros(8), 1.0)
+    upper = torch.from_numpy(10 ** np.random.default_rng(seed).uniform(-30, 20, 1000))
+    bits = upper.to(form.dtype).view(form.bits)
+    limits = encoder.limits(upper)
+    assert (bits <= limits).all()
+    assert (limits.view(form.dtype).double() <= upper * (1 + 8 * form.delta + 1e-12)).all()
+    never = torch.tensor([FAR, torch.inf]).to(form.dtype).view(form.bits)
+    assert (encoder.limits(torch.tensor([torch.inf])) < never).all()
+
+
+def test_the_format_is_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda n=native: n)
+        assert choose_format(CPU) == expected
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert choose_format(CPU) == "float32"
+    assert choose_format(torch.device("mps")) == "float32"
