@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from example_profiles import make_profile
@@ -29,6 +29,20 @@ def test_paper_rule_by_hand():
     assert plan_ranks(profile).ranks == (4, 1, 1, 2)
     assert plan_ranks(profile, rounding="up").ranks == (3, 1, 2, 1)  # 6, 8, 6, 7, 7
     assert plan_ranks(profile, rounding="down").ranks == (3, 1, 1, 1)  # 5, 7, 6, 6, 6
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "paper", "confident"),
+    [
+        ((5.48, 8.50), 5, 5),  # at most 4 with probability 0.88
+        ((5.50, 8.45), 3, 4),  # at most 3 with probability 0.20
+        ((5.499, 8.501), 5, 4),  # at most 4 with probability 0.92
+    ],
+)
+def test_confident_rule_by_hand(dimensions, paper, confident):
+    profile = make_profile(dimensions)  # errors 0.10, of the increment 0.05
+    assert plan_ranks(profile).ranks == (paper,)
+    assert plan_ranks(profile, rule="confident").ranks == (confident,)
 
 
 @pytest.mark.parametrize("budget", [None, "r=4"])
@@ -56,6 +70,7 @@ def test_budget_is_spent_to_within_one_step(dimensions, rank):
 
 
 @given(dimension_lists, st.integers(1, 30))
+@example([0.0, 2.0, 12.0], 6)  # in proportion to 3 and 11 it would be 3 and 9
 def test_budget_keeps_the_lower_bounds_it_can_pay_for(dimensions, rank):
     plan = plan_ranks(make_profile(dimensions), budget=f"r={rank}")
     affordable = sum(max(bound, 1) for bound in plan.bounds) <= rank * len(plan.blocks)
