@@ -30,9 +30,13 @@ class Manifold:
     bias: float
 
 
-def helix(num_samples: int, *, seed: int) -> Points:
-    """Draw evenly from three turns of a helix in 3 dimensions: dimension 1."""
-    angle = np.random.default_rng(seed).uniform(0, 6 * np.pi, num_samples)
+def helix(num_samples: int, *, seed: int, turns: float = 3) -> Points:
+    """Draw evenly from a helix in 3 dimensions: dimension 1.
+
+    With so many turns that neighbouring ones are nearer than neighbours along the curve it looks
+    like the surface that it winds about.
+    """
+    angle = np.random.default_rng(seed).uniform(0, 2 * np.pi * turns, num_samples)
     return np.column_stack([np.cos(angle), np.sin(angle), angle / 4])
 
 
@@ -109,6 +113,27 @@ def mixture(num_samples: int, *, seed: int, dimension: int = 4) -> Points:
         num_samples - half, seed=seed, dimension=dimension, width=dimension + 11
     )
     return np.vstack([round_part, flat_part])
+
+
+def twins(
+    num_samples: int,
+    *,
+    seed: int,
+    dimension: int = 5,
+    share: float = 0.1,
+    distance: float = 0.05,
+) -> Points:
+    """Draw a Gaussian cloud of which a share are pairs, as texts that share a sentence are.
+
+    The two of a pair are `distance` times as far apart as neighbours are.
+    """
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(num_samples, dimension))
+    typical = 0.8 * np.sqrt(2 * dimension) * num_samples ** (-1 / dimension)
+    num_pairs = int(share * num_samples / 2)
+    offsets = rng.normal(size=(num_pairs, dimension)) / np.sqrt(dimension)
+    points[:num_pairs] = points[num_samples - num_pairs :] + distance * typical * offsets
+    return points
 
 
 MANIFOLDS: dict[str, Manifold] = {

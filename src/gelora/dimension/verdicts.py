@@ -1,0 +1,115 @@
+"""The rules by which a level's dimension is trusted or not, each with the reason for its number.
+
+The numbers were chosen by simulation: clean clouds of dimension 2 to 40 with 500 to 4,000 samples
+are called stable at least 98 times in 100. docs/accuracy.md has how often each rule errs and what
+it misses; benchmarks/verdicts.py repeats it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
+from gelora.dimension.profile import DecimatedDimensions, Verdict
+
+MAX_RELATIVE_ERROR = 0.1
+"""A standard error of a larger share leaves the rank open; TwoNN reaches it with 150 samples."""
+
+MAX_DISAGREEMENT = 0.1
+"""Line and likelihood that differ by a larger share follow no single law of distances. On clean
+clouds the difference has a standard deviation of 2.2 % at 500 samples and 0.8 % at 4,000."""
+
+DISAGREEMENT_ERRORS = 1.25
+"""And by more than this many of their errors taken as independent, which counts below 500 samples:
+on the same samples the true error of the difference is about 0.3 of that."""
+
+SCALE_ERRORS = 2.0
+"""Standard errors, of whole and parts taken as independent, that chance may make between scales.
+They share samples, so that the true error is 0.6 (halves) to 1 (eighths) of it."""
+
+SCALES_OF_RISE = 2
+"""Only halves and quarters tell whether more samples would lower the dimension: every manifold
+bends at some larger scale, and one that does so in its eighths alone is resolved in the whole."""
+
+DRIFT: Mapping[str, float] = MappingProxyType(
+    {
+        "twonn_line": 0.04,
+        "twonn_likelihood": 0.04,
+        "gride_2": 0.05,
+        "gride_4": 0.07,
+        "gride_8": 0.09,
+        "knn_likelihood": 0.08,
+    }
+)
+"""Share by which bias moves the dimension with each halving: edges pull the estimates of fewer
+samples down, curvature pushes them up. On clean clouds the mean moves by at most this."""
+
+BIASED_FROM: Mapping[str, float] = MappingProxyType(
+    {
+        "twonn_line": 6.0,
+        "twonn_likelihood": 6.0,
+        "gride_2": 4.8,
+        "gride_4": 4.2,
+        "gride_8": 3.6,
+        "knn_likelihood": 3.6,
+    }
+)
+"""The estimate from which it is off by a tenth or more on a cube of 1,000 samples."""
+
+
+def judge_level(
+    found: LevelEstimates,
+    decimation: Sequence[DecimatedDimensions],
+    level: int,
+    *,
+    estimator: str,
+) -> Verdict:
+    """Judge one level: the first verdict that applies.
+
+    Args:
+        found: The estimates on all samples.
+        decimation: Those on parts of the samples, the whole first.
+        level: Index of the level.
+        estimator: The one that `decimation` is by.
+    """
+    if level in found.constant_levels:
+        return "constant"
+    whole, *parts = decimation
+    if not parts or whole.standard_errors[level] > MAX_RELATIVE_ERROR * whole.dimensions[level]:
+        return "too few samples"
+    if _repeats(found, level):
+        return "duplicated"
+    return _across_scales(whole, parts, level, drift=DRIFT[estimator])
+
+
+def _repeats(found: LevelEstimates, level: int) -> bool:
+    """Tell whether many samples were set aside, or the distances of the rest follow no one law.
+
+    A few near-copies make some ratios r2 / r1 huge, which lowers the likelihood's dimension below
+    the line's, for the line leaves the largest out; many make it the other way round.
+    """
+    num_samples = found.num_used + found.num_duplicates + found.num_near_duplicates
+    line, likelihood = found.series["twonn_line"], found.series["twonn_likelihood"]
+    both = line.dimensions[level], likelihood.dimensions[level]
+    error = math.hypot(line.standard_errors[level], likelihood.standard_errors[level])
+    allowed = max(MAX_DISAGREEMENT * min(both), DISAGREEMENT_ERRORS * error)
+    return (
+        found.set_aside_by_level[level] > MAX_SHARE_SET_ASIDE * num_samples
+        or abs(both[0] - both[1]) > allowed
+    )
+
+
+def _across_scales(
+    whole: DecimatedDimensions, parts: Sequence[DecimatedDimensions], level: int, *, drift: float
+) -> Verdict:
+    """Compare the whole with its halves, its quarters, ..."""
+    dimension, error = whole.dimensions[level], whole.standard_errors[level]
+    for halvings, part in enumerate(parts, start=1):
+        rise = part.dimensions[level] - dimension
+        chance = SCALE_ERRORS * math.hypot(part.standard_errors[level], error)
+        allowed = chance + ((1 + drift) ** halvings - 1) * dimension
+        if rise < -allowed:
+            return "noisy"
+        if rise > allowed and halvings <= SCALES_OF_RISE:
+            return "too few samples"
+    return "stable"

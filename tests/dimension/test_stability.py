@@ -1,0 +1,129 @@
+"""The assessment of all levels: warnings that say what to do, bias, outlier coordinates, files."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gelora.dimension import LevelTrust, assess_levels, estimate_levels
+from gelora.dimension.levels import LevelEstimates
+from gelora.dimension.manifolds import gaussian, noisy, twins
+from gelora.errors import ConstantStatesWarning, DuplicateSamplesWarning, UnstableDimensionWarning
+
+
+def measure(levels: list, **arguments) -> tuple[LevelEstimates, LevelTrust]:
+    names = [f"level {i}" for i in range(len(levels))]
+    found = estimate_levels(levels, level_names=names)
+    return found, assess_levels(levels, found, level_names=names, **arguments)
+
+
+def test_clean_levels_give_no_warning(seed: int) -> None:
+    levels = [gaussian(1000, seed=seed, dimension=d) for d in (3, 5, 9)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, trust = measure(levels)
+    assert trust.verdicts == ("stable", "stable", "stable")
+    assert trust.biased_levels == (2,)
+    assert trust.decimation[0].dimensions == found.series["twonn_line"].dimensions
+    assert [scale.num_samples for scale in trust.decimation] == [1000, 500, 250]
+
+
+def test_one_warning_names_every_doubtful_level_and_what_to_do(seed: int) -> None:
+    levels = [
+        gaussian(1000, seed=seed),
+        noisy(1000, seed=seed, dimension=2, noise=0.02),
+        twins(1000, seed=seed),
+        twins(1000, seed=seed + 1),
+    ]
+    match = (
+        r"at 'level 1' \([\d.]+\) it falls from near .*gride_8\); "
+        r"at 'level 2' \([\d.]+\), 'level 3' \([\d.]+\) it rests on samples that nearly repeat"
+    )
+    with pytest.warns(UnstableDimensionWarning, match=match) as caught:
+        _, trust = measure(levels)
+    assert trust.verdicts == ("stable", "noisy", "duplicated", "duplicated")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_too_few_samples_for_halves(seed: int) -> None:
+    with pytest.warns(UnstableDimensionWarning, match=r"at 'level 0' \([\d.]+\) it has a large er"):
+        _, trust = measure([gaussian(499, seed=seed)])
+    assert trust.verdicts == ("too few samples",)
+    assert len(trust.decimation) == 1
+
+
+def test_a_constant_level_is_told_once_at_the_end(seed: int) -> None:
+    levels = [np.full((600, 4), 0.3), gaussian(600, seed=seed, dimension=3)]
+    with pytest.warns(ConstantStatesWarning, match=r"over distinct samples: 'level 0'\.") as caught:
+        _, trust = measure(levels)
+    assert len(caught) == 1
+    assert trust.verdicts == ("constant", "stable")
+    assert trust.biased_levels == ()
+    assert [scale.dimensions[0] for scale in trust.decimation] == [0.0, 0.0]
+    assert [scale.standard_errors[0] for scale in trust.decimation] == [0.0, 0.0]
+    assert trust.top_variance_shares[0] == 0.0
+
+
+def test_samples_set_aside_are_counted_in_a_warning(seed: int) -> None:
+    levels = [gaussian(1000, seed=seed, dimension=3) for _ in range(2)]
+    for level in levels:
+        level[940:970] = level[:30]
+    levels[0][970:] = levels[0][30:60] * (1 + 1e-6)
+    with pytest.warns() as caught:
+        _, trust = measure(levels)
+    messages = {one.category: str(one.message) for one in caught}
+    assert set(messages) == {DuplicateSamplesWarning, UnstableDimensionWarning}
+    assert (
+        "60 of 1000 samples were set aside: 30 copies and 30 near-copies"
+        in messages[DuplicateSamplesWarning]
+    )
+    assert "'level 0'" in messages[UnstableDimensionWarning]
+    assert trust.verdicts == ("duplicated", "stable")  # 6 % at the first level, 3 % at the second
+
+
+def test_copies_up_to_a_twentieth_are_no_reason_to_warn(seed: int) -> None:
+    level = gaussian(1000, seed=seed, dimension=3)
+    level[950:] = level[:50]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, trust = measure([level])
+    assert found.num_duplicates == 50
+    assert trust.verdicts == ("stable",)
+
+
+def test_the_share_of_outlier_coordinates(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = rng.normal(size=(600, 10))
+    shares = measure([plain + 1e6, plain * ([30, 20, 10] + [1] * 7)])[1].top_variance_shares
+    variances = [plain.var(axis=0), plain.var(axis=0) * ([900, 400, 100] + [1] * 7)]
+    expected = [np.sort(each)[-3:].sum() / each.sum() for each in variances]
+    np.testing.assert_allclose(shares, expected, rtol=1e-6)
+    narrow = gaussian(600, seed=seed, dimension=2)
+    assert measure([narrow])[1].top_variance_shares == pytest.approx((1.0,))
+
+
+def test_tiles_of_any_size_give_the_same_share(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    level = gaussian(600, seed=seed, dimension=5)
+    expected = measure([level])[1].top_variance_shares
+    monkeypatch.setattr("gelora.dimension.stability._TILE_BYTES", 1000)
+    assert measure([level])[1].top_variance_shares == pytest.approx(expected, rel=1e-12)
+
+
+def test_tensors_arrays_and_files_give_the_same(seed: int, tmp_path: Path) -> None:
+    level = gaussian(600, seed=seed, dimension=5).astype(np.float32)
+    np.save(tmp_path / "level.npy", level)
+    mapped = np.load(tmp_path / "level.npy", mmap_mode="r")
+    expected = measure([level])[1]
+    assert measure([torch.from_numpy(level)])[1] == expected
+    assert measure([mapped])[1] == expected
+
+
+def test_the_seed_draws_the_parts(seed: int) -> None:
+    levels = [gaussian(600, seed=seed, dimension=5)]
+    one, same, other = (measure(levels, seed=number)[1].decimation for number in (1, 1, 2))
+    assert one == same
+    assert one[0] == other[0]
+    assert one[1].dimensions != other[1].dimensions
