@@ -23,7 +23,7 @@ from gelora.dimension.manifolds import flat_torus, gaussian, uniform_cube
 
 DIMENSIONS = (2, 5, 10, 20, 80)
 SIZES = (500, 1000, 4000)
-NUM_STEPS = 3
+NUM_STEPS = 2
 
 
 def residual_steps(num_samples: int, *, seed: int, dimension: int) -> list[np.ndarray]:
