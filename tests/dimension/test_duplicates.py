@@ -1,12 +1,21 @@
 """Copies go, the first of each stays, and the estimate is that of the data without them."""
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from gelora.dimension import TwoNN
+from gelora.dimension import TwoNN, duplicates
+from gelora.dimension import points as points_module
 from gelora.dimension.duplicates import distinct_samples, first_copies, is_constant
 from gelora.dimension.manifolds import gaussian, sphere
+from gelora.dimension.neighbors import nearest_neighbors
+from gelora.dimension.points import Points
 from gelora.errors import TooFewSamplesError
 
 
@@ -112,3 +121,69 @@ def test_constant_up_to_rounding(noise: float, constant: bool, seed: int) -> Non
     points = torch.from_numpy(row * (1 + noise * rng.uniform(-1, 1, (100, 32)))).float()
     points[:, 0] = 500.0  # an outlier must not hide that the others vary
     assert is_constant(points) == constant
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    noise=st.sampled_from([1e-7, 1e-4, 1e-3]),
+    sizes=st.integers(2, 6),
+    num_neighbors=st.integers(2, 8),
+)
+@settings(deadline=None, max_examples=30)
+def test_searching_on_is_searching_afresh(
+    seed: int, noise: float, sizes: int, num_neighbors: int
+) -> None:
+    # Clusters of near-copies lose members over several rounds, at two levels by turns.
+    rng = np.random.default_rng(seed)
+    levels = []
+    for width in (6, 9):
+        points = np.repeat(rng.normal(size=(90, width)), rng.integers(1, sizes + 1, 90), axis=0)
+        levels.append(points[:90] * (1 + noise * rng.normal(size=(90, width))))
+    levels[1][rng.choice(90, 3)] = levels[1][0]
+    try:
+        samples = distinct_samples(levels, level_names="ab", num_neighbors=num_neighbors)
+    except TooFewSamplesError:
+        assume(False)
+    for level, *found in zip(levels, samples.distances, samples.neighbors, strict=True):
+        afresh = nearest_neighbors(level, num_neighbors=num_neighbors, rows=samples.kept)
+        np.testing.assert_equal(found, list(afresh))
+
+
+def test_only_those_that_lost_a_neighbor_are_searched_again(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    original = duplicates.search
+
+    def count(points: Points, *args: Any, wanted: np.ndarray | None = None, **kwargs: Any) -> Any:
+        searched.append(len(points) if wanted is None else len(wanted))
+        return original(points, *args, wanted=wanted, **kwargs)
+
+    monkeypatch.setattr(duplicates, "search", count)
+    points = with_copies(gaussian(600, seed=seed), count=10, noise=1e-6, seed=seed)
+    samples = distinct_samples([points], level_names=["points"])
+    assert len(samples.kept) == 600
+    assert searched[0] == 610
+    assert 0 < sum(searched[1:]) < 60
+
+
+def test_each_level_tells_what_it_set_aside() -> None:
+    levels = [gaussian(60, seed=seed, dimension=3) for seed in range(3)]
+    levels[0][7] = levels[0][3]
+    levels[2][[50, 51]] = levels[2][[40, 41]] + 1e-8
+    samples = distinct_samples(levels, level_names=["a", "b", "c"])
+    assert samples.set_aside_by_level == (1, 0, 2)
+
+
+def test_levels_are_read_some_rows_at_a_time(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = with_copies(gaussian(200, seed=seed), count=5, noise=0, seed=seed)
+    np.save(tmp_path / "level.npy", level)
+    mapped = np.load(tmp_path / "level.npy", mmap_mode="r")
+    whole = distinct_samples([level], level_names=["whole"])
+    monkeypatch.setattr(points_module, "_VALUES_AT_ONCE", 50)
+    read = distinct_samples([mapped], level_names=["mapped"])
+    np.testing.assert_equal(asdict(read), asdict(whole))
+    assert first_copies(torch.from_numpy(level))[200:].max() < 200
+    assert not is_constant(torch.from_numpy(level))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from clouds import CLOUDS, assert_nearest, brute_force, outlier_coordinates
 from gelora.dimension import two_nearest_neighbors
-from gelora.dimension.neighbors import nearest_neighbors
+from gelora.dimension.neighbors import nearest_neighbors, search
+from gelora.dimension.points import open_points
 from gelora.dimension.proposals import FormatName
 from gelora.errors import ConfigError, TooFewSamplesError
 
@@ -126,6 +127,20 @@ def test_every_float_type(seed: int, dtype: torch.dtype) -> None:
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
     np.testing.assert_array_equal(indices, expected_indices)
     assert torch.equal(points, before)
+
+
+@pytest.mark.parametrize("wanted", [[], [3], [7, 2, 150]])
+@pytest.mark.parametrize("proposals", FORMATS)
+def test_some_positions_alone_are_searched(
+    wanted: list[int], proposals: FormatName, seed: int
+) -> None:
+    points = open_points(
+        outlier_coordinates(np.random.default_rng(seed)), rows=np.arange(299, 0, -1), device=None
+    )
+    some = np.array(wanted, dtype=np.int64)
+    distances, indices = search(points, 3, proposals=proposals)
+    found = search(points, 3, wanted=some, tile_size=64, proposals=proposals)
+    np.testing.assert_equal(found, (distances[some], indices[some]))
 
 
 def test_whole_numbers_are_points_too() -> None:

@@ -7,15 +7,17 @@ be compared sample by sample. It estimates nothing: see `twonn.py` and `levels.p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from gelora.dimension.neighbors import nearest_neighbors
+from gelora.dimension.neighbors import search
+from gelora.dimension.points import Points, open_points, parts
 from gelora.errors import TooFewSamplesError
 
 MIN_SAMPLES = 50
@@ -30,6 +32,9 @@ own. On a manifold of dimension d a share of 1 - exp(-1.68 NEAR^d) of honest sam
 ROUNDING = 1e-6
 """So is one nearer than this share of the samples' spread, a few roundings of float32. It tells
 copies in large clusters too, where both distances are the copies' own."""
+
+
+_Neighbors = tuple[Float[np.ndarray, "kept neighbors"], Int[np.ndarray, "kept neighbors"]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class DistinctSamples:
 
 
 def distinct_samples(
-    levels: Sequence[Float[Tensor, "samples _"]],
+    levels: Sequence[Float[Tensor, "samples _"] | Float[np.ndarray, "samples _"]],
     *,
     level_names: Sequence[str],
     num_neighbors: int = 2,
@@ -63,8 +68,9 @@ def distinct_samples(
 ) -> DistinctSamples:
     """Set aside what repeats another sample at any level, and search the neighbours of the rest.
 
-    Of exact copies the first stays. Of two near-copies the first stays, and the neighbours are
-    searched again until none are left, for those of a cluster show one after another.
+    Of exact copies the first stays. Of two near-copies the first stays, and whoever lost a
+    neighbour is searched again until none are left, for those of a cluster show one after
+    another. The levels are read some rows at a time, and may be mapped from files.
 
     Args:
         levels: The same samples at every level.
@@ -76,36 +82,35 @@ def distinct_samples(
     Raises:
         TooFewSamplesError: Fewer than 50 samples are left.
     """
-    num_samples = len(levels[0])
-    copies = [first_copies(level) != np.arange(num_samples) for level in levels]
+    points = [open_points(level, rows=None, device=device) for level in levels]
+    num_samples = len(points[0])
+    copies = [first_copies(level.values) != np.arange(num_samples) for level in points]
     kept = np.flatnonzero(~np.logical_or.reduce(copies))
     num_distinct = len(kept)
     lost = np.array([np.count_nonzero(copy) for copy in copies])
-    spreads = [_spread(level) for level in levels]
+    spreads = [_spread(level.values) for level in points]
+    found: list[_Neighbors] = []
+    stays = np.ones(num_distinct, dtype=bool)
     while len(kept) >= MIN_SAMPLES:
-        found = [
-            nearest_neighbors(
-                level,
-                num_neighbors=num_neighbors,
-                rows=kept,
-                device=device,
-                process_group=process_group,
-            )
-            for level in levels
-        ]
+        among = [replace(level, rows=torch.from_numpy(kept)) for level in points]
+        found = (
+            [_search_again(*each, stays, process_group) for each in zip(among, found, strict=True)]
+            if found
+            else [search(level, num_neighbors, process_group=process_group) for level in among]
+        )
         near = [_near_copies(*both, spread) for both, spread in zip(found, spreads, strict=True)]
         if not any(map(len, near)):
-            distances, neighbors = zip(*found, strict=True)
             return DistinctSamples(
-                kept,
-                distances,
-                neighbors,
-                num_samples - num_distinct,
-                num_distinct - len(kept),
-                tuple(lost.tolist()),
+                kept=kept,
+                distances=tuple(distances for distances, _ in found),
+                neighbors=tuple(neighbors for _, neighbors in found),
+                num_duplicates=num_samples - num_distinct,
+                num_near_duplicates=num_distinct - len(kept),
+                set_aside_by_level=tuple(lost.tolist()),
             )
         lost += np.array(list(map(len, near)))
-        kept = np.delete(kept, np.concatenate(near))
+        stays = ~np.isin(np.arange(len(kept)), np.concatenate(near))
+        kept = kept[stays]
     worst = f", most of them at level {level_names[int(lost.argmax())]!r}" if lost.any() else ""
     raise TooFewSamplesError(
         f"An estimate needs {MIN_SAMPLES} samples, and {len(kept)} of {num_samples} are left:"
@@ -116,15 +121,23 @@ def distinct_samples(
 
 def first_copies(points: Float[Tensor, "samples width"]) -> Int[np.ndarray, " samples"]:
     """Return for each sample the row number of the first sample equal to it, itself if none is."""
-    rows = points.cpu().numpy() + 0.0  # makes -0.0 the same bytes as 0.0
     first: dict[bytes, int] = {}
-    copies = [first.setdefault(row.tobytes(), i) for i, row in enumerate(rows)]
+    rows = (row for part in parts(points) for row in _comparable(part))
+    # Digests rather than the rows themselves, which would be another copy of the level.
+    copies = [first.setdefault(sha256(row).digest(), number) for number, row in enumerate(rows)]
     return np.array(copies, dtype=np.int64)
+
+
+def _comparable(part: Float[Tensor, "rows width"]) -> Float[np.ndarray, "rows width"]:
+    """Return rows of which equal ones are equal bytes: -0.0 is made 0.0."""
+    widened = part.to(torch.promote_types(part.dtype, torch.float32))
+    return np.ascontiguousarray(widened.cpu().numpy() + 0.0)
 
 
 def is_constant(points: Float[Tensor, "samples width"]) -> bool:
     """Tell whether all samples are one vector up to float32's rounding."""
-    low, high = points.amin(0).double(), points.amax(0).double()
+    low = torch.stack([part.amin(0) for part in parts(points)]).amin(0).double()
+    high = torch.stack([part.amax(0) for part in parts(points)]).amax(0).double()
     size = torch.maximum(low.abs(), high.abs())
     # A coordinate that cancels to almost nothing is rounded like its neighbours, not like itself.
     rounding = 8 * torch.finfo(torch.float32).eps * torch.maximum(size, size.median())
@@ -132,10 +145,33 @@ def is_constant(points: Float[Tensor, "samples width"]) -> bool:
 
 
 def _spread(points: Float[Tensor, "samples width"]) -> float:
-    """Return the median of the samples' largest deviations: no outlier moves it, none overflows."""
+    """Return the median of the samples' largest deviations: no outlier moves it, none overflows.
+
+    They deviate from the median of a thousand samples, as near to that of all as is needed.
+    """
     if not len(points):
         return 0.0
-    return float((points - points.median(0).values).abs().amax(1).median())
+    center = points[:: max(1, len(points) // 1000)].double().median(0).values
+    return float(torch.cat([(part - center).abs().amax(1) for part in parts(points)]).median())
+
+
+def _search_again(
+    points: Points,
+    before: _Neighbors,
+    stays: Bool[np.ndarray, " before"],
+    process_group: ProcessGroup | None,
+) -> _Neighbors:
+    """Return the neighbours among the samples that stay, as a search of all would find them.
+
+    Only who lost a neighbour is searched; the others' are still their nearest.
+    """
+    distances, neighbors = before[0][stays], before[1][stays]
+    poorer = np.flatnonzero(~stays[neighbors].all(1))
+    neighbors = (np.cumsum(stays) - 1)[neighbors]
+    distances[poorer], neighbors[poorer] = search(
+        points, distances.shape[1], wanted=poorer, process_group=process_group
+    )
+    return distances, neighbors
 
 
 def _near_copies(

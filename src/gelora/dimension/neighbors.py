@@ -153,16 +153,15 @@ def search(
     distances = np.full((len(positions), num_neighbors), np.inf)
     indices = np.full((len(positions), num_neighbors), NONE)
     left = np.arange(len(positions))
+    fastest = proposals or choose_format(points.device)
     with own_settings(points.device):
-        for name in dict.fromkeys((proposals or choose_format(points.device), "float64")):
-            everything = wanted is None and len(left) == len(points)
-            found = task.propose(name, None if everything else positions[left])
+        for way in dict.fromkeys((fastest, "float64", None)):
+            if not len(left):
+                break
+            some = None if wanted is None and len(left) == len(points) else positions[left]
+            found = task.measure(positions[left]) if way is None else task.propose(way, some)
             distances[left], indices[left], given_up = merge(*found, process_group)
             left = left[given_up]
-            if not len(left):
-                return distances, indices
-        found = task.measure(positions[left])
-        distances[left], indices[left], _ = merge(*found, process_group)
     return distances, indices
 
 
