@@ -181,6 +181,8 @@ def test_probabilities_have_ranks_as_keys_in_the_file_too(tmp_path):
     written = json.loads(plan.save_pretrained(tmp_path).read_text())
     assert set(written["rank_probabilities"][0]) == {"3", "4"}
     assert RankPlan.from_pretrained(tmp_path).rank_probabilities == plan.rank_probabilities
+    unsorted = {**plan.to_dict(), "rank_probabilities": [{"10": 0.5, "9": 0.5}, {"1": 1.0}]}
+    assert list(RankPlan.from_dict(unsorted).rank_probabilities[0]) == [9, 10]
 
 
 def test_plan_and_profile_survive_their_files(tmp_path):

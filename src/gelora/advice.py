@@ -104,8 +104,8 @@ def _of_bias(profile: DimensionProfile) -> str:
         return ""
     return (
         f"At {len(profile.biased_levels)} of {len(profile.levels)} levels the dimension is so high "
-        "that the estimate may be off by more than a tenth, mostly too low, and growth with it: it "
-        "tells which blocks grow more than others, not by exactly how much."
+        "that its estimate may be biased, mostly downwards, and growth with it: trust which blocks "
+        "grow more than others, not by how much."
     )
 
 

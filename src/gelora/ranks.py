@@ -43,7 +43,7 @@ class RankPlan(Artifact):
         bounds: One per step: the paper's lower bound max(d(i) - d(i-1), 0), rounded dimensions.
         ranks: One per step; 0 where none of its modules is adapted.
         rank_probabilities: One per step: the probability of every rank that the dimensions within
-            their errors lead to; with rule "confident", of the ranks by the paper's rule.
+            their errors lead to, ascending; with rule "confident", of the paper's ranks.
         modules: Rank of every adapted module, by its path from the backbone's root. It is its
             step's rank, or the smaller side of its matrix where that is less.
         alphas: `lora_alpha` of every adapted module: its rank times `alpha_per_rank`.
@@ -105,8 +105,8 @@ class RankPlan(Artifact):
         try:
             for name in ("blocks", "steps", "bounds", "ranks", "parameters"):
                 values[name] = tuple(values[name])
-            values["rank_probabilities"] = tuple(
-                {int(rank): float(share) for rank, share in one.items()}
+            values["rank_probabilities"] = tuple(  # the file has them in the order of strings
+                dict(sorted((int(rank), float(share)) for rank, share in one.items()))
                 for one in values["rank_probabilities"]
             )
             for name in ("modules", "alphas", "fingerprint"):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from example_profiles import make_profile
-from gelora.cli.tables import dimension_table, metrics_table, metrics_text, table
+from gelora.cli.tables import dimension_table, metrics_table, metrics_text, rank_table, table
+from gelora.ranks import plan_ranks
 
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
 NORMALIZED = "98 samples, normalized states, mean pooling, twonn_line."
@@ -66,6 +67,18 @@ def test_notes_say_what_the_estimates_rest_on(changes, said):
     profile = make_profile((5.0, 8.0))
     assert said not in dimension_table(profile)
     assert said in dimension_table(replace(profile, **changes)).splitlines()[-1]
+
+
+def test_a_budgets_ranks_have_the_range_of_nine_draws_in_ten():
+    profile = make_profile((5.0, 8.0, 8.0))
+    plan = replace(
+        plan_ranks(profile, budget="r=8"),
+        rank_probabilities=({10: 0.04, 11: 0.02, 12: 0.9, 14: 0.04}, {1: 0.06, 4: 0.94}),
+    )
+    heading, first, second, _ = rank_table(plan, profile).splitlines()
+    assert heading.split("  ")[-3:] == ["90 % range", "modules", "parameters"]
+    assert first.split()[-3] == "11–12"
+    assert second.split()[-3] == "1–4"
 
 
 def test_metrics_stand_beside_their_baselines():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from gelora.advice import measurement_advice
@@ -37,7 +38,7 @@ def dimension_table(profile: DimensionProfile) -> str:
     what the estimates rest on, and what else to know of them.
     """
     increments = _increments(profile)
-    others = [name for name in profile.series if name != profile.estimator]
+    others = sorted(name for name in profile.series if name != profile.estimator)
     if set(profile.series) <= set(TWONN):
         others = []
     rows = [
@@ -58,8 +59,9 @@ def dimension_table(profile: DimensionProfile) -> str:
 def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
     """Return a row for every step: dimension, increment, rank, modules, parameters; and a sum.
 
-    Beside a rank stands its probability given the errors of the dimensions, or with rule
-    "confident" the probability that it is enough.
+    Beside a rank stands how sure it is, given the errors of the dimensions: its probability, with
+    rule "confident" that of being enough, and with a budget, where a rank more or less means
+    little, the range that holds nine tenths of the probability.
     """
     increments = _increments(profile)
     modules = Counter(profile.step_of(m) for m in profile.modules if m.name in plan.modules)
@@ -72,15 +74,15 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
                 _measured(profile.dimensions[level], profile.standard_errors[level]),
                 increments[step],
                 str(plan.ranks[i]),
-                f"{plan.certainties[i]:.2f}" if plan.ranks[i] else "",
+                _certainty(plan, i) if plan.ranks[i] else "",
                 str(modules[i]),
                 f"{plan.parameters[i]:,}",
             ]
         )
     total = ["total", "", "", "", "", str(len(plan.modules)), f"{plan.trainable_parameters:,}"]
     first = "block" if plan.granularity == "block" else "step"
-    probability = "P(enough)" if plan.rule == "confident" else "P(rank)"
-    headings = [first, "dimension", "increment", "rank", probability, "modules", "parameters"]
+    sure = {"paper": "P(rank)", "confident": "P(enough)", "budget": "90 % range"}[plan.rule]
+    headings = [first, "dimension", "increment", "rank", sure, "modules", "parameters"]
     return table(headings, [*rows, total])
 
 
@@ -144,6 +146,16 @@ def _increments(profile: DimensionProfile) -> dict[str, str]:
             profile.steps, profile.increments, profile.increment_standard_errors, strict=True
         )
     }
+
+
+def _certainty(plan: RankPlan, step: int) -> str:
+    if plan.rule != "budget":
+        return f"{plan.certainties[step]:.2f}"
+    probabilities = plan.rank_probabilities[step]
+    below = dict(zip(probabilities, accumulate(probabilities.values()), strict=True))
+    low = next(rank for rank, share in below.items() if share >= 0.05)
+    high = next(rank for rank, share in below.items() if share >= 0.95)
+    return f"{low}–{high}"
 
 
 def _measured(value: float, error: float, *, sign: bool = False) -> str:
