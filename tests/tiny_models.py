@@ -7,6 +7,7 @@ the class to build, so heads cost one word, and overrides of its config:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
+from torch.nn.utils.rnn import pad_sequence
 
 VOCAB_SIZE = 64
 WIDTH = 32
@@ -215,6 +217,17 @@ MORE_MODELS: dict[str, Callable[..., Any]] = {
     "opt": tiny_opt,  # all tokens of a batch along one axis
     "phi": tiny_phi,  # both halves at once
 }
+
+
+def tiny_batch(name: str, *, padding_side: str = "right") -> dict[str, torch.Tensor]:
+    """Draw three images for a "vit", and four sequences of tokens, padded, for any other model."""
+    generator = torch.Generator().manual_seed(0)
+    if name == "vit":
+        return {"pixel_values": torch.randn(3, 3, 16, 16, generator=generator)}
+    rows = [torch.randint(4, VOCAB_SIZE, (n,), generator=generator) for n in (5, 9, 5, 3)]
+    ones = [torch.ones_like(row) for row in rows]
+    pad = partial(pad_sequence, batch_first=True, padding_side=padding_side)
+    return {"input_ids": pad(rows), "attention_mask": pad(ones)}
 
 
 def tiny_tokenizer(
