@@ -100,7 +100,12 @@ def test_all_sizes_are_tried_on_the_way_to_the_cap():
     seen = []
     profile = measure(precision=1e-9, ranks=lambda profile: [seen.append(profile), len(seen)])
     assert profile.num_texts == SIZES[-1]
-    assert sorted({one.num_texts for one in seen}) == SIZES[:-1]
+    assert sorted({one.num_texts for one in seen}) == SIZES
+
+
+def test_a_precision_that_all_texts_reach_is_reached():
+    profile = measure(precision=100.0, num_samples=FIRST_SIZE)
+    assert (profile.stopped_by, profile.num_texts) == ("precision", FIRST_SIZE)
 
 
 @pytest.mark.parametrize("precision", [None, 0.0, 0])

@@ -5,6 +5,7 @@ what it gives, and `dimension`, which knows only matrices.
 """
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -203,18 +204,19 @@ def _measure_enough(
 ) -> tuple[HiddenStatesRecord, LevelEstimates]:
     """Measure ever more texts until there is a reason to stop: all of them, at the latest."""
     profiles: list[DimensionProfile] = []
-    for size in sizes[:-1]:
-        record = reader.read(size, record)
+    ahead = deque(sizes)
+    while True:
+        record = reader.read(ahead.popleft(), record)
         try:
             found = estimation.estimate(reader.store.first(record.num_rows), record)
         except TooFewSamplesError:
-            continue  # more texts may hold more that differ
+            if ahead:
+                continue  # more texts may hold more that differ
+            raise
         profiles.append(estimation.profile(record, found))
-        reason = stop(profiles)
+        reason = stop(profiles) or (None if ahead else "num_samples")
         if reason is not None:
             return replace(record, stopped_by=reason), found
-    record = reader.read(sizes[-1], record)
-    return record, estimation.estimate(reader.store.first(record.num_rows), record)
 
 
 def _check_arguments(

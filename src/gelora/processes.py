@@ -24,6 +24,7 @@ def all_processes() -> Iterator[ProcessGroup | None]:
     group = cast("ProcessGroup", dist.new_group(backend="gloo"))
     try:
         yield group
+        wait_for_all(group)  # or one might leave while another still connects
     finally:
         dist.destroy_process_group(group)
 

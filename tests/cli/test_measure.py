@@ -15,9 +15,9 @@ def test_the_table_has_a_row_for_every_level(flags, out, capsys):
     assert main(["measure", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     profile = DimensionProfile.from_pretrained(out)
-    assert [line.split()[0] for line in lines[1:-1]] == list(profile.levels)
+    assert [line.split()[0] for line in lines[1:-2]] == list(profile.levels)
     assert f"{profile.dimensions[1]:.2f} ± {profile.standard_errors[1]:.2f}" in lines[2]
-    assert lines[-1].startswith(f"{profile.num_used} samples, mean pooling, twonn_line")
+    assert lines[-2].startswith(f"{profile.num_used} samples, mean pooling, twonn_line")
 
 
 def test_json_is_the_profile(flags, out, capsys):
@@ -26,11 +26,11 @@ def test_json_is_the_profile(flags, out, capsys):
     assert DimensionProfile.from_dict(printed) == DimensionProfile.from_pretrained(out)
 
 
-def test_quiet_prints_the_table_alone(flags, capsys):
+def test_quiet_prints_the_table_and_warnings(flags, capsys):
     assert main(["measure", *flags, "--quiet"]) == 0
     output = capsys.readouterr()
     assert output.out
-    assert not output.err
+    assert all(line.startswith("Warning: ") for line in output.err.splitlines())
 
 
 def test_labels_are_not_needed(flags):
@@ -117,3 +117,26 @@ def test_a_model_without_blocks_is_refused(flags, tmp_path, error_of):
 def test_bad_input_is_one_sentence_and_leaves_nothing(flags, out, more, message, error_of):
     assert message in error_of(["measure", *flags, *more])
     assert not (out / PROFILE_FILE).exists()
+
+
+def test_precision_stops_early_and_says_so(flags, out, capsys, monkeypatch):
+    monkeypatch.setattr("gelora.growth.FIRST_SIZE", 60)
+    assert main(["measure", *flags, "--precision", "100"]) == 0
+    profile = DimensionProfile.from_pretrained(out)
+    assert (profile.stopped_by, profile.num_texts, profile.precision) == ("precision", 60, 100.0)
+    assert "60 texts were enough" in capsys.readouterr().out
+
+
+def test_all_texts_are_measured_unless_a_precision_is_asked_for(flags, out):
+    main(["measure", *flags])
+    profile = DimensionProfile.from_pretrained(out)
+    assert (profile.stopped_by, profile.precision) == ("num_samples", None)
+    assert "precision: 0.0\n" in (out / "config.yaml").read_text()
+
+
+def test_the_ranks_that_stop_are_those_of_the_flags(flags, error_of):
+    named = ["--precision", "100", "--target_modules", "query"]
+    assert main(["measure", *flags, *named]) == 0
+    assert main(["measure", *flags, *named]) == 0
+    message = error_of(["measure", *flags, *named[:2], "--target_modules", "attention"])
+    assert "ranks.target_modules is ['query'] there, ['attention'] now" in message

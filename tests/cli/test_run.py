@@ -52,7 +52,9 @@ def test_it_leaves_all_files_of_a_run(finished):
 def test_it_ends_with_ranks_metrics_and_the_report(finished):
     out, done = finished
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["block", "dimension", "increment", "rank", "modules", "parameters"]
+    assert lines[0].split() == [
+        *("block", "dimension", "increment", "rank", "P(rank)", "modules", "parameters")
+    ]
     heading = next(line for line in lines if line.startswith("metric"))
     assert heading.split() == ["metric", "adapter", "frozen", "encoder", "majority", "texts"]
     assert any(line.startswith("accuracy ") and " ± " in line for line in lines)
@@ -128,7 +130,8 @@ def test_other_flags_in_the_same_folder_are_refused(finished, capsys):
         (["--learning_rate", "0.1"], "learning_rate is 0.001 there, 0.1 now"),
         (["--max_steps", "5"], "max_steps is 4 there, 5 now"),
         (["--max_train_samples", "70"], "texts_sha256 is "),
-        (["--min_rank", "3"], "rank_plan.json is of another run: ranks ["),
+        (["--min_rank", "3"], "ranks.min_rank is 1 there, 3 now"),
+        (["--precision", "0"], "precision is 0.1 there, 0.0 now"),
     ):
         assert main(["run", "--config", str(out / "config.yaml"), *flag]) == 2
         error = capsys.readouterr().err.splitlines()[-1]

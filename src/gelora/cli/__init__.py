@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _call(verb: str, rest: Sequence[str]) -> None:
     from gelora.cli.checks import check_flags
-    from gelora.cli.console import only_results_on_stdout
+    from gelora.cli.console import is_main_process, only_results_on_stdout
     from gelora.cli.parsing import nearest, parse
 
     if verb not in VERBS:
@@ -55,7 +55,8 @@ def _call(verb: str, rest: Sequence[str]) -> None:
     check_flags(verb, config)
     with only_results_on_stdout(config.run):
         output = import_module(f"gelora.cli.{verb}").main(config)
-    print(json.dumps(output.payload, indent=2) if config.run.json else output.text)
+    if is_main_process():
+        print(json.dumps(output.payload, indent=2) if config.run.json else output.text)
 
 
 def _help() -> str:

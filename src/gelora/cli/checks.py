@@ -3,15 +3,16 @@
 What can be said of the flags alone, without torch; `forwarding.py` and `ranks.py` check the rest.
 """
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from typing import Any
 
-from gelora.cli.config import VERBS, Config
+from gelora.cli.config import DECIDED_BY_STATES, Config, values_of
 from gelora.cli.record import check_folder
 from gelora.errors import ConfigError
 
 MAX_SEED = 2**32 - 1  # NumPy's
 COUNTS = (
-    *("num_samples", "measure_batch_size", "max_length"),
+    *("num_samples", "measure_batch_tokens", "max_length"),
     *("per_device_train_batch_size", "per_device_eval_batch_size"),
 )
 
@@ -23,14 +24,17 @@ def check_flags(verb: str, config: Config) -> None:
         ConfigError: A number is out of its range, or two flags contradict each other.
         OutputExistsError: The folder holds what no run wrote.
     """
-    values = {
-        k: v for group in VERBS[verb].groups for k, v in asdict(getattr(config, group)).items()
-    }
+    values = values_of(config, verb)
     for name in COUNTS:
         if values.get(name, 1) < 1:
             raise ConfigError(f"{name} must be at least 1. Got {values[name]}.")
     if not 0 <= config.run.seed <= MAX_SEED:
         raise ConfigError(f"seed must lie between 0 and {MAX_SEED}. Got {config.run.seed}.")
+    precision = config.measurement.precision
+    if precision is not None and not precision >= 0:
+        raise ConfigError(f"precision must be 0 or more dimensions. Got {precision}.")
+    if config.measurement.hidden_states is not None:
+        _check_kept_states(verb, config, values)
     if not 0 <= config.lora.lora_dropout < 1:
         raise ConfigError(
             f"lora_dropout is a share, 0 or more and below 1. Got {config.lora.lora_dropout}."
@@ -47,3 +51,25 @@ def check_flags(verb: str, config: Config) -> None:
         )
     if verb != "evaluate" and not config.run.overwrite:
         check_folder(config.folder)
+
+
+def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:
+    if verb != "measure":
+        raise ConfigError(
+            f"--hidden_states {config.measurement.hidden_states} is for gelora measure: measure, "
+            "and then plan and train in the same --output_dir."
+        )
+    defaults = values_of(Config(), verb)
+    given = [
+        name for name in values if name in DECIDED_BY_STATES and values[name] != defaults[name]
+    ]
+    if given:
+        raise ConfigError(
+            f"--{given[0]} {values[given[0]]} was decided when the states in "
+            f"{config.measurement.hidden_states} were kept: leave it out, or --hidden_states."
+        )
+    if config.run.output_dir is None:
+        raise ConfigError(
+            "--hidden_states needs an --output_dir: the folder that the states lie in holds the "
+            "profile that was measured with them."
+        )

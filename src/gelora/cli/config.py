@@ -25,6 +25,7 @@ from gelora.cli.flags import (
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "agreement"
+DEFAULT_PRECISION = {"run": 0.1}  # the other verbs measure all texts
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Config:
     def rank_rule(self) -> str:
         """The rule that was named, or the one that goes with a budget or none."""
         return self.ranks.rank_rule or ("paper" if self.ranks.budget is None else "budget")
+
+    def precision_in(self, verb: str) -> float:
+        """The precision that was named, or the verb's own; 0 measures all texts."""
+        named = self.measurement.precision
+        return DEFAULT_PRECISION.get(verb, 0.0) if named is None else named
 
     @property
     def resume(self) -> bool | str | None:
@@ -150,6 +156,11 @@ FLAGS: Mapping[str, str] = {
 }
 """Every flag of ours, and its group."""
 
+DECIDED_BY_STATES = frozenset(
+    name for name, group in FLAGS.items() if group in ("model", "data", "measurement")
+) - {"hidden_states", "estimator", "all_estimators", "discard_fraction"}
+"""What was decided when hidden states were kept, so that nothing of it goes with them again."""
+
 # What a run does is repeated by the others; these say only how this one call behaves.
 NOT_SAVED = frozenset(
     {"config", "overwrite", "json", "quiet", "verbose", "resume_from_checkpoint"}
@@ -162,21 +173,29 @@ def flags_of(verb: str) -> tuple[str, ...]:
     return tuple(name for name, group in FLAGS.items() if group in VERBS[verb].groups)
 
 
+def values_of(config: Config, verb: str) -> dict[str, Any]:
+    """Return every flag of a verb with its value, flat."""
+    groups = (asdict(getattr(config, group)) for group in VERBS[verb].groups)
+    return {name: value for group in groups for name, value in group.items()}
+
+
 def resolved(config: Config, verb: str) -> dict[str, Any]:
     """Return what the flags of a verb come to, flat, as its YAML file says it.
 
     >>> resolved(Config(), "report")
     {'output_dir': 'runs/agreement-all-MiniLM-L6-v2', 'seed': 42}
     """
-    values = {
-        k: v for group in VERBS[verb].groups for k, v in asdict(getattr(config, group)).items()
-    }
+    values = values_of(config, verb)
     chosen = {
         "model_name_or_path": config.model_name,
         "task_name": config.task_name,
         "rank_rule": config.rank_rule,
+        "precision": config.precision_in(verb),
     }
     values |= {name: value for name, value in chosen.items() if name in values}
     values["output_dir"] = str(config.folder)
-    kept = {k: v for k, v in values.items() if k not in NOT_SAVED and v is not None}
+    dropped = NOT_SAVED
+    if "hidden_states" in values and config.measurement.hidden_states is not None:
+        dropped |= DECIDED_BY_STATES
+    kept = {k: v for k, v in values.items() if k not in dropped and v is not None}
     return kept | dict(config.extra)

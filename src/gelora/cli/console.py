@@ -27,6 +27,11 @@ class Output:
     payload: dict[str, Any]
 
 
+def is_main_process() -> bool:
+    """Say whether this process speaks, of those that accelerate or torchrun launched together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def shows_progress(flags: RunFlags) -> bool:
     """Say whether progress bars are wanted: at a terminal, unless quiet."""
     return sys.stderr.isatty() and not flags.quiet
@@ -40,9 +45,7 @@ def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = LOGGER.level
     LOGGER.addHandler(handler)
-    LOGGER.setLevel(
-        logging.DEBUG if flags.verbose else logging.WARNING if flags.quiet else logging.INFO
-    )
+    LOGGER.setLevel(_log_level(flags))
     with contextlib.ExitStack() as stack:
         stack.callback(LOGGER.setLevel, level)
         stack.callback(LOGGER.removeHandler, handler)
@@ -64,6 +67,12 @@ def hush_libraries(flags: RunFlags) -> None:
     if not shows_progress(flags):
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def _log_level(flags: RunFlags) -> int:
+    if not is_main_process():
+        return logging.ERROR  # the main process says the same
+    return logging.DEBUG if flags.verbose else logging.WARNING if flags.quiet else logging.INFO
 
 
 def _show_warning(  # noqa: PLR0917 - as the standard library calls it

@@ -65,7 +65,7 @@ class MeasurementFlags:
     """Texts that go through the model at most, chosen by the seed."""
     precision: float | None = None
     """Measure in growing batches, and stop once every increment's standard error, in dimensions,
-    is below this, or the ranks no longer change; 0 for all texts. None is 0, or 0.25 with `run`."""
+    is below this, or the ranks no longer change; 0 for all texts. None is 0, or 0.1 with `run`."""
     pooling: Literal["mean", "last", "first"] | None = None
     """How a text's token states become one vector; None is last for causal models, else mean."""
     states: Literal["raw", "normalized"] = "raw"

@@ -54,6 +54,16 @@ def load_with_head(
     )
 
 
+def is_main_process() -> bool:
+    """Return whether this is the process that writes, of those that were launched together."""
+    return PartialState().is_main_process
+
+
+def wait_for_all_processes() -> None:
+    """Wait until all processes that were launched together are here."""
+    PartialState().wait_for_everyone()
+
+
 def device() -> torch.device:
     """Return where models run: the accelerator that there is, or the CPU."""
     return torch.device(PartialState().device or "cpu")

@@ -1,7 +1,8 @@
-"""`gelora measure`: model and texts in, dimension_profile.json out."""
+"""`gelora measure`: model and texts in, dimension_profile.json out; or states that were kept in."""
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,42 +11,49 @@ from gelora.artifacts import PROFILE_FILE
 from gelora.cli import loading, record
 from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
+from gelora.cli.plan import rule_of
 from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
-from gelora.measurement import measure_dimensions
+from gelora.measurement import measure_dimensions, measure_hidden_states
 from gelora.memory import peak_memory_bytes
+from gelora.ranks import plan_ranks
+from gelora.store import STATES_FOLDER, open_states, remove_states
 
 logger = logging.getLogger(__name__)
 
 
 def main(config: Config) -> Output:
     """Measure, and show the dimension after every block."""
-    data = loading.load_data(config, labels_required=False)
-    profile = measure(config, data, verb="measure")
+    if config.measurement.hidden_states is not None:
+        profile = _measure_kept_states(config, config.measurement.hidden_states)
+    else:
+        data = loading.load_data(config, labels_required=False)
+        profile = measure(config, data, verb="measure")
     return Output(dimension_table(profile), profile.to_dict())
 
 
 def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     """Return the run's profile: the one in its folder if nothing has changed, else a new one.
 
+    Several processes measure together, and the main one writes.
+
     Raises:
         OutputExistsError: The folder holds the profile of another run.
         ModelMismatchError: The profile is of another model of the same name.
     """
-    path = config.folder / PROFILE_FILE
     texts = texts_of(data.train)
-    inputs = _inputs(config, texts)
-    finished = path.exists() and not config.run.overwrite
-    if finished:
-        record.check_inputs(config.folder, "measure", inputs, holds=PROFILE_FILE)
+    inputs = _inputs(config, texts, verb)
+    finished = _finished_profile(config, inputs)
     model, tokenizer = loading.load_backbone(config)
-    if finished:
-        profile = DimensionProfile.from_pretrained(path)
-        check_fingerprint(model, profile.fingerprint)
-        logger.info("%s is complete and unchanged, so it is not measured again.", path)
-        return profile
+    if finished is not None:
+        check_fingerprint(model, finished.fingerprint)
+        return finished
 
+    states_folder = config.folder / STATES_FOLDER
+    if config.run.overwrite and loading.is_main_process():
+        remove_states(states_folder)
+    loading.wait_for_all_processes()
     flags = config.measurement
     logger.info("Measuring %s on %s.", config.model_name, data.name)
     began = time.perf_counter()
@@ -54,35 +62,101 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         tokenizer,
         texts,
         num_samples=flags.num_samples,
+        precision=config.precision_in(verb),
+        ranks=lambda profile: _ranks(config, profile),
         pooling=flags.pooling,
+        states=flags.states,
+        granularity=flags.granularity,
         estimator=flags.estimator,
+        all_estimators=flags.all_estimators,
         discard_fraction=flags.discard_fraction,
-        batch_size=flags.measure_batch_size,
+        batch_tokens=flags.measure_batch_tokens,
         max_length=config.data.max_length,
         target_modules=config.target_modules,
+        keep_hidden_states=states_folder if flags.keep_hidden_states else None,
         seed=config.run.seed,
         progress=shows_progress(config.run),
     )
-    path.unlink(missing_ok=True)  # a replaced profile must not stand beside the new one's record
-    record.write(
-        config,
-        verb,
-        stage="measure",
-        inputs=inputs,
-        facts=loading.facts(model, data),
-        seconds=time.perf_counter() - began,
-        peak_memory_bytes=peak_memory_bytes(loading.device()),
-    )
-    profile.save_pretrained(config.folder)
+    facts = loading.facts(model, data)
+    _leave(config, verb, profile, inputs=inputs, facts=facts, began=began)
     return profile
 
 
-def _inputs(config: Config, texts: list[Any]) -> dict[str, Any]:
-    return {
+def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
+    """Return the profile by this estimator of states that were kept; no model is loaded."""
+    flags = config.measurement
+    estimation: dict[str, Any] = {
+        "estimator": flags.estimator,
+        "all_estimators": flags.all_estimators,
+        "discard_fraction": flags.discard_fraction,
+    }
+    states, _ = open_states(folder)
+    inputs = {**estimation, "states_sha256": states.content_hash()}
+    finished = _finished_profile(config, inputs)
+    if finished is not None:
+        return finished
+    facts = {"device": loading.device_name(), "model_revision": None, "data": {"states": folder}}
+    began = time.perf_counter()
+    profile = measure_hidden_states(folder, **estimation)
+    _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began)
+    return profile
+
+
+def _finished_profile(config: Config, inputs: Mapping[str, Any]) -> DimensionProfile | None:
+    """Return the profile in the run's folder, if there is one and it is to stay."""
+    path = config.folder / PROFILE_FILE
+    if config.run.overwrite or not path.exists():
+        return None
+    record.check_inputs(config.folder, "measure", inputs, holds=PROFILE_FILE)
+    profile = DimensionProfile.from_pretrained(path)
+    logger.info("%s is complete and unchanged, so it is not measured again.", path)
+    return profile
+
+
+def _leave(
+    config: Config,
+    verb: str,
+    profile: DimensionProfile,
+    *,
+    inputs: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    began: float,
+) -> None:
+    """Leave the profile and its record in the run's folder."""
+    if loading.is_main_process():
+        # A replaced profile must not stand beside the new one's record.
+        (config.folder / PROFILE_FILE).unlink(missing_ok=True)
+        record.write(
+            config,
+            verb,
+            stage="measure",
+            inputs=inputs,
+            facts=facts,
+            seconds=time.perf_counter() - began,
+            peak_memory_bytes=peak_memory_bytes(loading.device()),
+        )
+        profile.save_pretrained(config.folder)
+    loading.wait_for_all_processes()
+
+
+def _ranks(config: Config, profile: DimensionProfile) -> Sequence[int]:
+    """Return the ranks that the flags make of a profile, which early stopping looks at."""
+    planned = plan_ranks(profile, target_modules=config.target_modules, **rule_of(config))
+    return planned.ranks
+
+
+def _inputs(config: Config, texts: list[Any], verb: str) -> dict[str, Any]:
+    inputs = {
         **asdict(config.model),
         **asdict(config.measurement),
+        "precision": config.precision_in(verb),
         "model_name_or_path": config.model_name,
         "max_length": config.data.max_length,
         "seed": config.run.seed,
         "texts_sha256": record.sha256_of(texts),
     }
+    if config.precision_in(verb):  # then the ranks decide how many texts are measured
+        rule = {**rule_of(config), "target_modules": list(config.targets.target_modules)}
+        del rule["alpha_per_rank"], rule["lora_alpha"]
+        inputs |= {f"ranks.{name}": value for name, value in rule.items()}
+    return inputs

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from gelora.cli.config import FLAGS, GROUPS, VERBS, Config, flags_of
+from gelora.cli.config import DECIDED_BY_STATES, FLAGS, GROUPS, VERBS, Config, flags_of
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
@@ -26,6 +26,12 @@ ALTERNATIVES = [
         frozenset({"rank_rule", "budget"}),
         frozenset({"alpha_per_rank", "lora_alpha"}),
     )
+] + [
+    (frozenset({"hidden_states"}), DECIDED_BY_STATES),
+    (
+        frozenset({"model_name_or_path", "task_name", "dataset_name", "train_file"}),
+        frozenset({"hidden_states"}),
+    ),
 ]
 # Data named drop all that the run's folder says of its own: columns of one file are not another's.
 DATA = (
