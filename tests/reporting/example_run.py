@@ -51,7 +51,7 @@ def example_profile(
         path[0] = 0.0
     dimensions = np.array(path)
     is_step = np.array([not level.endswith("embeddings") for level in levels])
-    likelihood = dimensions * 0.9
+    likelihood = dimensions * 0.95
     likelihood[list(duplicated)] *= 0.6
     series = {"twonn_line": dimensions, "twonn_likelihood": likelihood}
     if all_estimators:

@@ -177,7 +177,7 @@ def test_doubts_are_told_level_by_level_and_explained(tmp_path):
         "10.36 ± 0.21", *dimensions[1:], part, "19 %", "noisy",
     ]  # fmt: skip
     assert "By 483 samples: embeddings 0.00" in page.html
-    assert "noise counts in it. It is so at block 3 and block 7." in page.text
+    assert "finer than the shape. It is so at block 3 and block 7." in page.text
     for words in ("docs/accuracy.md", "--states normalized measures", "(many neighbours) from"):
         assert words in page.text
 

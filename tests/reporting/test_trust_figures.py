@@ -62,13 +62,14 @@ def test_decimation_panels_span_the_same_share_and_doubtful_levels_are_named():
     ]
 
 
-def test_a_wild_level_does_not_flatten_the_others():
+@pytest.mark.parametrize("factor", [0.02, 9.0])
+def test_a_wild_level_does_not_flatten_the_others(factor):
     profile = example_profile()
     whole, half, *_ = profile.decimation
-    wild = replace(half, dimensions=(9 * half.dimensions[0], *half.dimensions[1:]))
+    wild = replace(half, dimensions=(factor * half.dimensions[0], *half.dimensions[1:]))
     panel = trust_figures.decimation_figure(replace(profile, decimation=(whole, wild))).axes[1]
     low, high = panel.get_ylim() / np.array(panel.lines[0].get_ydata())
-    assert low > 0.4
+    assert low > 0.3
     assert high < 2.6
 
 

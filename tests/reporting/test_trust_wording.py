@@ -21,7 +21,7 @@ def test_verdicts_are_counted_and_those_that_occur_explained():
     )
     (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
     assert (stable, noisy, constant) == ("stable", "noisy", "constant")
-    assert "noise counts in it. It is so at block 3 to block 5 and block 9. Trust" in told
+    assert "finer than the shape. It is so at block 3 to block 5 and block 9. Compare" in told
     assert "It is so at embeddings. No rank follows" in also
 
 
@@ -112,13 +112,13 @@ def test_steps_without_adapters_are_not_counted_as_sure():
 
 def test_line_and_likelihood_that_agree_and_that_do_not():
     profile = example_profile()
-    assert "agree: they differ most, by 10 %" in trust_wording.agreement_sentence(profile)
+    assert "agree: they differ most, by 5 %" in trust_wording.agreement_sentence(profile)
     line = profile.series["twonn_line"]
     halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
     apart = replace(profile, series={"twonn_line": line, "twonn_likelihood": halved})
     said = trust_wording.agreement_sentence(apart)
     assert said.startswith(
-        "Be careful: line fit and maximum likelihood differ by 50 % (8.01 and 4.01) at embeddings"
+        "Be careful: line fit and maximum likelihood differ by 100 % (8.01 and 4.01) at embeddings"
     )
 
 
@@ -135,11 +135,11 @@ def test_the_widest_gap_to_farther_neighbours_is_named():
     profile = replace(profile, series={**profile.series, "gride_4": raised})
     first, last = line.dimensions[-1], raised.dimensions[-1]
     assert (
-        f"by up to 50 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12. Higher is"
+        f"by up to 100 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12. Higher is"
         in trust_wording.farther_sentence(profile)
     )
     lower = example_profile(all_estimators=True)
-    assert "14 %, to " in trust_wording.farther_sentence(lower)
+    assert "16 %, to " in trust_wording.farther_sentence(lower)
     assert "Lower is usual" in trust_wording.farther_sentence(lower)
 
 

@@ -7,15 +7,12 @@ import math
 
 from gelora.advice import OUTLIERS
 from gelora.dimension.profile import DimensionProfile, Verdict
+from gelora.dimension.verdicts import MAX_DISAGREEMENT
 from gelora.ranks import RankPlan
 from gelora.reporting.stacks import level_names
 from gelora.reporting.trust_figures import estimator_label
 from gelora.reporting.wording import join, list_levels, steps_word
 from gelora.uncertainty import CONFIDENCE
-
-DISAGREEMENT = 0.2
-"""Share by which two estimates may differ before the report asks for caution: twice the largest
-difference that clean manifolds show."""
 
 NEAREST = ("twonn_line", "twonn_likelihood")
 """The estimators on the two nearest neighbours, which every profile holds."""
@@ -27,16 +24,16 @@ at most 0.03 with 2,000 samples and 0.06 with 300."""
 VERDICTS: dict[Verdict, tuple[str, str]] = {
     "stable": ("The dimension holds on halves, quarters, … of the samples.", ""),
     "noisy": (
-        "The dimension is higher among near neighbours than among far ones: noise counts in it.",
-        "Trust the comparison of levels rather than the numbers, or compare --estimator gride_8.",
+        "The dimension falls from near neighbours to far ones, as by noise finer than the shape.",
+        "Compare levels rather than trust the numbers, or see --estimator gride_8.",
     ),
     "duplicated": (
-        "Many texts repeat others, exactly or nearly, which makes the dimension small.",
-        "Measure on one text of each kind, or on texts that differ more.",
+        "Many texts nearly repeat others, as texts that share a sentence do.",
+        "Measure on one of each.",
     ),
     "too few samples": (
-        "The dimension still changes with the number of texts, or its error is too large.",
-        "Measure more texts: raise --num_samples, with --precision 0.",
+        "The error is large, or the dimension still rises from near neighbours to far ones.",
+        "Measure on more texts (--num_samples, --precision 0), or on fewer that resemble others.",
     ),
     "constant": (
         "The states repeat over distinct texts, so the dimension is 0 and nothing is fitted.",
@@ -153,7 +150,7 @@ def agreement_sentence(profile: DimensionProfile) -> str:
     values = sorted((line[level], likelihood[level]), reverse=True)
     where = level_names(profile)[level]
     says = f"{100 * gap:.0f} % ({values[0]:.2f} and {values[1]:.2f}) at {where}"
-    if gap <= DISAGREEMENT:
+    if gap <= MAX_DISAGREEMENT:
         return f"Line fit and maximum likelihood agree: they differ most, by {says}."
     return (
         f"Be careful: line fit and maximum likelihood differ by {says}. Texts that nearly repeat "
@@ -187,10 +184,10 @@ def farther_sentence(profile: DimensionProfile) -> str:
 def _widest_gap(
     profile: DimensionProfile, ours: tuple[float, ...], theirs: tuple[float, ...]
 ) -> tuple[float, int]:
-    """Return the largest relative difference over the levels that vary, and its level."""
+    """Return the largest difference where levels vary, as a share of the smaller, and where."""
     pairs = enumerate(zip(ours, theirs, strict=True))
     gaps = [
-        (abs(a - b) / max(a, b), -level)
+        (abs(a - b) / min(a, b), -level)
         for level, (a, b) in pairs
         if level not in profile.constant_levels
     ]
