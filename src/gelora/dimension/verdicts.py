@@ -1,7 +1,7 @@
 """The rules by which a level's dimension is trusted or not, each with the reason for its number.
 
-The numbers were chosen by simulation: clean clouds of dimension 2 to 40 with 500 to 4,000 samples
-are called stable at least 98 times in 100. docs/accuracy.md has how often each rule errs and what
+The numbers were chosen by simulation: clean clouds of dimension 2 to 30 with 500 to 4,000 samples
+are called stable 99 times in 100. docs/accuracy.md has how often each rule errs and what
 it misses; benchmarks/verdicts.py repeats it.
 """
 
