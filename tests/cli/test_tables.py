@@ -40,9 +40,9 @@ def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
     farther = replace(profile.series["twonn_line"], dimensions=(4.75, 7.5))
     more = replace(profile, series={**profile.series, "gride_2": farther})
     assert dimension_table(more).splitlines()[:3] == [
-        "level         dimension  twonn_likelihood  gride_2     increment  verdict",
-        "embeddings  5.00 ± 0.10              5.00     4.75                 stable",
-        "layer.0     8.00 ± 0.10              8.00     7.50  +3.00 ± 0.05   stable",
+        "level         dimension  gride_2  twonn_likelihood     increment  verdict",
+        "embeddings  5.00 ± 0.10     4.75              5.00                 stable",
+        "layer.0     8.00 ± 0.10     7.50              8.00  +3.00 ± 0.05   stable",
     ]
 
 
