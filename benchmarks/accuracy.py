@@ -1,8 +1,8 @@
 """Bias, error and coverage of every estimator on clouds of known dimension.
 
-    python benchmarks/accuracy.py > accuracy.json                 # minutes, on one core
+    python benchmarks/accuracy.py > accuracy.json                 # ten minutes on one core
     python benchmarks/accuracy.py --seeds 20 --sizes 500 --table  # Markdown in place of JSON
-    python benchmarks/accuracy.py --read accuracy.json --table
+    python benchmarks/accuracy.py --read accuracy.json --table    # several files of some sizes each
 
 Dimensions are estimated on a cube, a Gaussian cloud and a flat torus, which has no edge but is
 curved. Increments are those of residual steps, x + step(x), on paired samples of a Gaussian cloud;
@@ -77,33 +77,52 @@ def measure(
         }
 
 
-def mean_table(rows: Sequence[dict]) -> str:
-    """Return the mean estimates in Markdown: dimensions, and increments where the truth is 0."""
-    return _table(rows, lambda row: f"{row['mean']:.2f}")
+def mean_table(rows: Sequence[dict], by: str) -> str:
+    """Return mean estimates in Markdown: of dimensions, and of increments where the truth is 0."""
+    columns = list(dict.fromkeys(row[by] for row in rows))
+    means = {(row["cloud"], row["dimension"], row[by]): f"{row['mean']:.2f}" for row in rows}
+    lines = [["cloud", "dimension", *map(str, columns)]]
+    for cloud in CLOUDS:
+        for dimension in dict.fromkeys(row["dimension"] for row in rows):
+            cells = [means[cloud, dimension, column] for column in columns]
+            lines.append([cloud, str(dimension), *cells])
+    return _markdown(lines)
 
 
 def coverage_table(rows: Sequence[dict]) -> str:
-    """Return coverage and, in brackets, the stated error over the true spread, in Markdown."""
-    return _table(
-        rows,
-        lambda row: (
-            f"{row['coverage']:.0%} ({row['standard_error'] / row['standard_deviation']:.2f})"
-        ),
-    )
+    """Return, over all clouds, dimensions and sizes, how often the stated intervals held."""
+    lines = [["of", "estimator", "lowest", "median", "highest", "stated error / true error"]]
+    for of in ("dimensions", "increments"):
+        for estimator in dict.fromkeys(row["estimator"] for row in rows):
+            kept = [
+                row
+                for row in rows
+                if row["estimator"] == estimator
+                and (row["cloud"] == "residual steps") == (of == "increments")
+            ]
+            covered = np.quantile([row["coverage"] for row in kept], (0, 0.5, 1))
+            ratios = [row["standard_error"] / row["standard_deviation"] for row in kept]
+            extremes = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            lines.append([of, estimator, *(f"{share:.0%}" for share in covered), extremes])
+    return _markdown(lines)
 
 
-def _table(rows: Sequence[dict], text: Callable[[dict], str]) -> str:
-    keys = ("cloud", "dimension", "samples")
-    estimators = list(dict.fromkeys(row["estimator"] for row in rows))
-    cells: dict[tuple, dict[str, str]] = {}
-    for row in rows:
-        cells.setdefault(tuple(row[key] for key in keys), {})[row["estimator"]] = text(row)
-    lines = [[*keys, *estimators], ["---"] * (len(keys) + len(estimators))]
-    lines += [
-        [*map(str, key), *(cell[name] for name in estimators)]
-        for key, cell in sorted(cells.items())
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def print_tables(rows: Sequence[dict]) -> None:
+    """Print the tables of docs/accuracy.md."""
+    sizes = sorted({row["samples"] for row in rows})
+    middle = sizes[len(sizes) // 2]
+    first = rows[0]["estimator"]
+    print(f"Means of all estimators at {middle} samples, {rows[0]['seeds']} seeds\n")
+    print(mean_table([row for row in rows if row["samples"] == middle], by="estimator"))
+    print(f"\nMeans of {first} by the number of samples\n")
+    print(mean_table([row for row in rows if row["estimator"] == first], by="samples"))
+    print("\nCoverage of the nominal 95 % interval\n")
+    print(coverage_table(rows))
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *body])
 
 
 def main() -> None:
@@ -112,11 +131,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--dimensions", type=int, nargs="+", default=DIMENSIONS)
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=ESTIMATORS)
-    parser.add_argument("--read", type=Path, help="a result of this script, to tabulate")
+    parser.add_argument("--read", type=Path, nargs="+", help="results of this script, to tabulate")
     parser.add_argument("--table", action="store_true", help="print Markdown in place of JSON")
     flags = parser.parse_args()
     if flags.read:
-        rows = json.loads(flags.read.read_text(encoding="utf-8"))
+        rows = [row for file in flags.read for row in json.loads(file.read_text(encoding="utf-8"))]
     else:
         rows = [
             row
@@ -128,7 +147,7 @@ def main() -> None:
             )
         ]
     if flags.table:
-        print(mean_table(rows), coverage_table(rows), sep="\n\n")
+        print_tables(rows)
     else:
         print(json.dumps(rows, indent=1))
 
