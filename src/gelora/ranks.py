@@ -164,8 +164,8 @@ def plan_ranks(
     Raises:
         RankError: Unknown modules, limits that contradict each other or exceed every matrix, or
             a budget below the cost of `min_rank` everywhere.
-        ConfigError: An unknown rule or rounding, a budget that cannot be read, or a scale that is
-            not positive.
+        ConfigError: An unknown rule or rounding, a budget that cannot be read or that the rule
+            does not spend, or a scale that is not positive.
     """
     rule = "budget" if budget is not None and rule == "paper" else rule
     check_rule(

@@ -21,28 +21,24 @@ CONFIDENCE = 0.9
 and column; at 0.9 the rule pays that where a tenth of the chance or more says that it is needed."""
 
 
-def draw_dimensions(profile: DimensionProfile, *, num_draws: int = NUM_DRAWS) -> Dimensions:
+def draw_dimensions(profile: DimensionProfile) -> Dimensions:
     """Draw the dimensions of all levels from what is known of them: always the same draws.
 
-    Estimates from thousands of samples are close to Gaussian. The levels before and after a step
-    rest on the same samples; how far their errors go together follows from the increment's:
-    Var(increment) = Var(after) + Var(before) - 2 Cov. Along a stack the errors are a Markov
-    chain: given the level before it, a level's error depends on none further back. That is fair
-    because a step changes the states little, so what two distant levels share has passed through
-    all levels between; a step that undoes another would break it. It is exact for one step, and
-    so for rules that look at one step at a time; only shares of a budget depend on it. Every
-    stack's embeddings begin a chain of their own, although two stacks may read the same texts.
-    A constant level has no error.
+    Errors are taken as Gaussian. The levels before and after a step rest on the same samples; how
+    far their errors go together follows from the increment's: Var(increment) = Var(after) +
+    Var(before) - 2 Cov. Rules that look at one step at a time need no more than that.
 
-    Args:
-        profile: Dimensions with their standard errors, and the increments'.
-        num_draws: How many.
+    For a budget, which looks at all, the errors along a stack are a Markov chain: given the level
+    before it, a level's error depends on none further back. That is fair because a step changes
+    the states little, so what distant levels share has mostly passed through those between; what
+    all levels share alike makes their errors go together more (docs/method.md has a figure). Every
+    stack's embeddings begin a chain of their own. A constant level has no error.
 
     Returns:
-        Centred on the profile's dimensions.
+        NUM_DRAWS of them about the profile's dimensions.
     """
     errors = np.array(profile.standard_errors)
-    noise = np.random.default_rng(0).standard_normal((num_draws, len(errors)))
+    noise = np.random.default_rng(0).standard_normal((NUM_DRAWS, len(errors)))
     for step, correlation in enumerate(_correlations(profile)):
         level = profile.level_of(step)
         own = math.sqrt(1 - correlation**2)

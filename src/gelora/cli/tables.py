@@ -9,7 +9,7 @@ from gelora.advice import measurement_advice
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 
-TWONN = ("twonn_line", "twonn_likelihood")
+TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -38,9 +38,8 @@ def dimension_table(profile: DimensionProfile) -> str:
     what the estimates rest on, and what else to know of them.
     """
     increments = _increments(profile)
-    others = sorted(name for name in profile.series if name != profile.estimator)
-    if set(profile.series) <= set(TWONN):
-        others = []
+    more = profile.series.keys() - TWONN
+    others = sorted(profile.series.keys() - {profile.estimator}) if more else []
     rows = [
         [
             level,
