@@ -69,6 +69,7 @@ def measure_dimensions(
 
     Under torch.distributed every process calls with the same arguments: batches and the search
     are shared out, and each returns the profile that one process alone would, to the last bit.
+    Each holds all states, or with `keep_hidden_states` none but shares the files.
 
     Args:
         model: With or without a head, adapters, quantised weights; wherever it is placed.
@@ -170,7 +171,7 @@ def measure_hidden_states(
     """Measure from states that `measure_dimensions` kept, without the model.
 
     With the same estimator this gives the profile that was measured then, to the last bit on one
-    machine. Levels are read from disk a tile at a time, so memory stays far below their size.
+    machine. The levels stay on disk and are read as the search for neighbours goes through them.
 
     Args:
         folder: The store, or the folder of the run that holds it.

@@ -10,7 +10,8 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
     Args:
         device: A CUDA device: what torch took of it since its statistics were last reset. Any
-            other: what the process had resident since it began, whatever it did.
+            other: what the process had resident since it began, whatever it did, with the pages
+            of mapped files that the system happened to hold for it.
 
     Returns:
         The peak, or None where the system does not tell (Windows).

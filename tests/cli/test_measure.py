@@ -7,6 +7,7 @@ import torch
 
 from gelora.artifacts import PROFILE_FILE, read_json
 from gelora.cli import main
+from gelora.cli.parsing import parse
 from gelora.dimension.profile import DimensionProfile
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 
@@ -140,3 +141,9 @@ def test_the_ranks_that_stop_are_those_of_the_flags(flags, error_of):
     assert main(["measure", *flags, *named]) == 0
     message = error_of(["measure", *flags, *named[:2], "--target_modules", "attention"])
     assert "ranks.target_modules is ['query'] there, ['attention'] now" in message
+
+
+def test_a_run_in_the_folder_of_a_measurement_does_not_measure_again(flags, out):
+    main(["measure", *flags])
+    assert parse("run", flags).precision_in("run") == 0
+    assert parse("run", [*flags, "--output_dir", f"{out}-2"]).precision_in("run") == 0.1
