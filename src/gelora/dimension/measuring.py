@@ -16,14 +16,15 @@ _VALUES_AT_ONCE = 2**17  # 1 MB in float64, which the processor's cache holds
 def measure_pairs(
     points: Points, rows: Int[Tensor, " pairs"], columns: Int[Tensor, " pairs"]
 ) -> Float[Tensor, " pairs"]:
-    """Return the distances of pairs of positions."""
+    """Return the distances of pairs of positions; a pair that stands in both orders is one."""
+    keys = torch.minimum(rows, columns) * len(points) + torch.maximum(rows, columns)
+    keys, places = keys.unique(return_inverse=True)
     at_once = max(1, _VALUES_AT_ONCE // points.width)
-    scale = points.safe_scale
     measured = [
-        _measure(points.pick(some)[:, None], points.pick(others)[:, None], scale)[:, 0, 0]
-        for some, others in zip(rows.split(at_once), columns.split(at_once), strict=True)
+        _measure(points.pick(low)[:, None], points.pick(high)[:, None], points.safe_scale)
+        for low, high in ((some // len(points), some % len(points)) for some in keys.split(at_once))
     ]
-    return torch.cat(measured)
+    return torch.cat(measured)[:, 0, 0][places.to(points.device)]
 
 
 def measure_all(

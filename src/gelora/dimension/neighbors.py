@@ -13,6 +13,7 @@ approximate, and does not treat duplicates: see `duplicates.py`.
 """
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ _TILE_SIZES = {"cpu": 1024, "cuda": 8192}
 
 _ROUNDED_TO = 32  # samples in a tile, for the products' sake and for whole lanes
 
-_CENTERED_BY = 1024  # samples whose mean is near enough to that of all
+_CENTERED_BY = 256  # samples whose mean is near enough to that of all
 
 _Found = tuple[
     Float[np.ndarray, "rows neighbors"],
@@ -182,11 +183,9 @@ class _Task:
     def propose(self, name: FormatName, wanted: Int[np.ndarray, " wanted"] | None) -> _Found:
         """Propose pairs, and measure them; nothing holds of the rows that are given up."""
         encoder = self._encoder(name)
-        everything = torch.arange(len(self.points), device=self.points.device)
         # The tiles of all samples are used again and again: they are kept, if in few digits.
-        keep = wanted is None and name != "float64"
-        right = self._tiles(encoder, everything, keep=keep)
-        own = None if wanted is None else torch.from_numpy(wanted).to(everything.device)
+        right = self._tiles(encoder, None, keep=wanted is None and name != "float64")
+        own = None if wanted is None else torch.from_numpy(wanted)
         left = right if own is None else self._tiles(encoder, own, keep=False)
         pairs, given_up = scan(
             encoder, left, right, own=own, num_neighbors=self.num_neighbors, share=self.share
@@ -218,24 +217,26 @@ class _Task:
 
     def _encoder(self, name: FormatName) -> Encoder:
         points, form = self.points, make_format(name, self.points.device)
-        some = torch.linspace(0, len(points) - 1, min(len(points), _CENTERED_BY)).long()
-        sample = points.pick(some)
         double = torch.float64 in {points.values.dtype, form.dtype}
-        limit = 1000 if double else 120
-        scale = 2.0 ** -max(-limit, min(points.exponent, limit))
-        sample = sample.to(torch.float64 if double else torch.float32) * scale
-        return Encoder(form, sample.mean(0), scale)
+        largest = 1000 if double else 120
+        scale = 2.0 ** -max(-largest, min(points.exponent, largest))
+        some = points.pick(torch.arange(0, len(points), math.ceil(len(points) / _CENTERED_BY)))
+        some = some.to(torch.float64 if double else torch.float32) * scale
+        return Encoder(form, some.mean(0), scale)
 
     def _tiles(
-        self, encoder: Encoder, positions: Int[Tensor, " positions"], *, keep: bool
+        self, encoder: Encoder, positions: Int[Tensor, " positions"] | None, *, keep: bool
     ) -> Tiles:
-        count = len(positions)
-        num_tiles = -(-count // self.tile_size)
-        rows = -(-count // (num_tiles * _ROUNDED_TO)) * _ROUNDED_TO
+        """Cut some positions, or all, into tiles."""
+        count = len(self.points) if positions is None else len(positions)
+        num_tiles = math.ceil(count / self.tile_size)
+        rows = math.ceil(count / num_tiles / _ROUNDED_TO) * _ROUNDED_TO
 
         @functools.lru_cache(maxsize=None if keep else 1)
         def encode(number: int) -> Tile:
-            some = positions[number * rows : (number + 1) * rows]
-            return encoder.encode(self.points.pick(some), rows)
+            start, stop = number * rows, min((number + 1) * rows, count)
+            if positions is None:
+                return encoder.encode(self.points.slice(start, stop), rows)
+            return encoder.encode(self.points.pick(positions[start:stop]), rows)
 
         return Tiles(count, rows, encode)

@@ -32,6 +32,26 @@ def as_tensor(
         NonFiniteStatesError: The points hold NaN or infinity.
         HiddenStatesError: The points are not a matrix.
     """
+    return _checked(points, where)[0]
+
+
+def open_points(
+    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    *,
+    rows: Int[np.ndarray, " rows"] | None,
+    device: torch.device | str | None,
+) -> "Points":
+    """Return some samples, checked, to be read on a device; by default where they are."""
+    values, size = _checked(points, "")
+    chosen = None if rows is None else torch.as_tensor(rows, device=values.device)
+    _, exponent = math.frexp(size)
+    return Points(values, chosen, torch.device(device or values.device), exponent)
+
+
+def _checked(
+    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"], where: str
+) -> tuple[Float[Tensor, "samples width"], float]:
+    """Return finite points, and the largest absolute value."""
     with warnings.catch_warnings():  # a file mapped for reading is not writable, nor need it be
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         values = torch.as_tensor(points).detach()
@@ -40,14 +60,15 @@ def as_tensor(
             f"Expected a matrix (samples, width){where}; got shape {tuple(values.shape)}."
         )
     values = values if values.is_floating_point() else values.double()
-    if not math.isfinite(largest(values)):
+    size = largest(values)
+    if not math.isfinite(size):
         num_nan = sum(int(part.isnan().sum()) for part in parts(values))
         num_infinite = sum(int(part.isinf().sum()) for part in parts(values))
         raise NonFiniteStatesError(
             f"{num_nan} NaN and {num_infinite} infinite values among {values.numel()}{where}. If"
             " the model runs in float16, its states overflowed: load it in bfloat16 or float32."
         )
-    return values
+    return values, size
 
 
 def parts(values: Float[Tensor, "samples width"]) -> Iterator[Float[Tensor, "rows width"]]:
@@ -59,19 +80,6 @@ def largest(values: Float[Tensor, "samples width"]) -> float:
     """Return the largest absolute value; NaN if there is one."""
     ends = [float(end) for part in parts(values) if len(part) for end in part.aminmax()]
     return float(np.abs(ends).max(initial=0.0))
-
-
-def open_points(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
-    *,
-    rows: Int[np.ndarray, " rows"] | None,
-    device: torch.device | str | None,
-) -> "Points":
-    """Return some samples, checked, to be read on a device; by default where they are."""
-    values = as_tensor(points)
-    chosen = None if rows is None else torch.as_tensor(rows, device=values.device)
-    _, exponent = math.frexp(largest(values))
-    return Points(values, chosen, torch.device(device or values.device), exponent)
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,15 @@ class Points:
 
     def slice(self, start: int, stop: int) -> Float[Tensor, "positions width"]:
         """Return the samples at consecutive positions."""
-        index = slice(start, stop)
-        return self.values[index if self.rows is None else self.rows[index]].to(self.device)
+        if self.rows is None:
+            return self.values[start:stop].to(self.device)
+        return self.values.index_select(0, self.rows[start:stop]).to(self.device)
 
     def pick(self, positions: Int[Tensor, " positions"]) -> Float[Tensor, "positions width"]:
         """Return the samples at some positions."""
         positions = positions.to(self.values.device)
-        return self.values[positions if self.rows is None else self.rows[positions]].to(self.device)
+        rows = positions if self.rows is None else self.rows[positions]
+        return self.values.index_select(0, rows).to(self.device)
 
     def tiles(self) -> Iterator[Float[Tensor, "positions width"]]:
         """Yield all samples, some at a time."""

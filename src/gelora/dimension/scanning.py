@@ -113,7 +113,7 @@ def scan(
             factor, at = encoder.reverse(rows.codes), i
         encoder.multiply(factor, others.codes, products)
         if own is not None:
-            place = own[i * left.rows : (i + 1) * left.rows] - j * right.rows
+            place = (own[i * left.rows : (i + 1) * left.rows] - j * right.rows).to(products.device)
             (inside,) = ((place >= 0) & (place < right.rows)).nonzero(as_tuple=True)
             products[inside, place[inside]] = FAR
         elif i == j:
@@ -198,7 +198,9 @@ class _Nearby:
             return
         slack = tile.slack[:, None] + others.slack.view(LANE, -1).amax(0)
         bounds = lanes.view(self.encoder.format.dtype).double().clamp(min=0) + 2 * slack
-        first = self.encoder.limits(bounds.kthvalue(self.num_neighbors, dim=1).values)
+        last = self.num_neighbors - 1
+        bounds = np.partition(bounds.cpu().numpy(), last, axis=1)[:, last]  # sooner than by torch
+        first = self.encoder.limits(torch.from_numpy(bounds).to(limits.device))
         torch.minimum(limits, first, out=limits)
 
     def _tighten(self) -> None:
