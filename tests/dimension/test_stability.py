@@ -50,7 +50,7 @@ def test_one_warning_names_every_doubtful_level_and_what_to_do(seed: int) -> Non
 
 def test_too_few_samples_for_halves(seed: int) -> None:
     with pytest.warns(UnstableDimensionWarning, match=r"at 'level 0' \([\d.]+\) it has a large er"):
-        _, trust = measure([gaussian(499, seed=seed)])
+        _, trust = measure([gaussian(399, seed=seed)])
     assert trust.verdicts == ("too few samples",)
     assert len(trust.decimation) == 1
 
