@@ -10,6 +10,8 @@ from gelora.advice import measurement_advice
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
 from gelora.errors import ArtifactError
 from gelora.reporting import write_report
+from gelora.reporting.run_files import read_run
+from gelora.reporting.tables import step_rows
 from reporting.example_run import example_metrics, example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
@@ -265,3 +267,11 @@ def test_a_run_without_history_has_no_curve(tmp_path):
     page = Page(write_report(tmp_path).read_text())
     assert "Result" in page.text
     assert len(page.all("svg")) == 5
+
+
+def test_what_is_not_adapted_has_no_probability(tmp_path):
+    profile = example_profile((("layers.0",),), granularity="sublayer")
+    write_example_run(tmp_path, profile=profile)
+    attention, mlp = step_rows(read_run(tmp_path))
+    assert attention.certainty == f"{read_run(tmp_path).plan.certainties[0]:.2f}"
+    assert (mlp.rank, mlp.certainty, mlp.modules, mlp.parameters) == (0, "", 0, "0")
