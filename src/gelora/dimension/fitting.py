@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from gelora.dimension.duplicates import distinct_samples, is_constant
-from gelora.dimension.neighbors import as_tensor
+from gelora.dimension.points import as_tensor
 from gelora.errors import ConstantStatesWarning, HiddenStatesError
 
 

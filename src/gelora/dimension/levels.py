@@ -16,7 +16,7 @@ from torch.distributed import ProcessGroup
 from gelora.dimension.duplicates import distinct_samples, first_copies, is_constant
 from gelora.dimension.estimators import ESTIMATORS, make_estimator
 from gelora.dimension.fitting import Estimator, Fit, graph_standard_error
-from gelora.dimension.neighbors import as_tensor
+from gelora.dimension.points import as_tensor
 from gelora.dimension.profile import DimensionSeries
 from gelora.dimension.twonn import log_ratios
 from gelora.errors import HiddenStatesError, TooFewSamplesError
