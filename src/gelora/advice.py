@@ -18,7 +18,7 @@ OUTLIERS = 0.5
 REMEDIES: Mapping[Verdict, str] = {
     "noisy": "compare --estimator gride_8",
     "duplicated": "give texts that differ more",
-    "too few samples": "raise --num_samples",
+    "too few samples": "measure on more texts: raise --num_samples, with --precision 0",
 }
 
 
