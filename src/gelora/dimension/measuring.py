@@ -31,17 +31,20 @@ def measure_all(
     points: Points, rows: Int[Tensor, " rows"], num_neighbors: int
 ) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
     """Find the neighbours of some positions by measuring them against every sample."""
-    found: list[tuple[Tensor, Tensor]] = []
-    for some in rows.split(max(1, 16 * _VALUES_AT_ONCE // len(points))):
+    distances = torch.empty(len(rows), num_neighbors, dtype=torch.float64)
+    indices = torch.empty(len(rows), num_neighbors, dtype=torch.int64)
+    at_once = max(1, 16 * _VALUES_AT_ONCE // len(points))
+    for place in range(0, len(rows), at_once):
+        some = rows[place : place + at_once]
         block = points.pick(some)
-        distances = torch.cat(
+        measured = torch.cat(
             [_measure(block, part, points.safe_scale) for part in points.tiles()], dim=1
         )
-        distances.scatter_(1, some[:, None], torch.inf)
-        nearest, order = distances.sort(dim=1, stable=True)  # the lower position first
-        found.append((nearest[:, :num_neighbors], order[:, :num_neighbors]))
-    distances, indices = zip(*found, strict=True)
-    return torch.cat(distances), torch.cat(indices)
+        measured.scatter_(1, some[:, None].to(measured.device), torch.inf)
+        nearest, order = measured.sort(dim=1, stable=True)  # the lower position first
+        distances[place : place + at_once] = nearest[:, :num_neighbors]
+        indices[place : place + at_once] = order[:, :num_neighbors]
+    return distances, indices
 
 
 def _measure(

@@ -60,12 +60,14 @@ def two_nearest_neighbors(
 ) -> tuple[Float[np.ndarray, "samples 2"], Int[np.ndarray, "samples 2"]]:
     """Find the two nearest neighbours of every sample by Euclidean distance.
 
-    Beside the points it needs about `tile_size` × (tile_size + 2 width) × 8 bytes, and gives the
-    same result for every `tile_size`.
+    Beside the points it needs a copy of them in the format that proposes, of 2 bytes a value where
+    the hardware multiplies bfloat16 and else of 4, and some tens of MB. The result is the same
+    for every `tile_size`.
 
     Args:
         points: At least three samples, in any float type; not changed.
-        tile_size: Samples whose distances to as many others are held at once.
+        tile_size: Samples whose distances to as many others are held at once; by default 1,024,
+            and 8,192 on a GPU.
         device: Where to compute; by default where the points are.
 
     Returns:
@@ -102,7 +104,8 @@ def nearest_neighbors(
         points: Samples in any float type, in memory or mapped from a file; not changed.
         num_neighbors: Neighbours of each, at least 1.
         rows: The samples that count, by default all; neighbours are searched among them alone.
-        tile_size: Samples whose distances to as many others are held at once.
+        tile_size: Samples whose distances to as many others are held at once; by default 1,024,
+            and 8,192 on a GPU.
         device: Where to compute; by default where the points are.
         process_group: Processes that share the work, each calling with the same arguments; all
             get the same result.
@@ -206,13 +209,12 @@ class _Task:
     def measure(self, wanted: Int[np.ndarray, " wanted"]) -> _Found:
         """Measure rows against every sample, each process some rows."""
         number, count = self.share
-        mine = torch.arange(number, len(wanted), count)
+        mine = slice(number, None, count)
         distances = np.full((len(wanted), self.num_neighbors), np.inf)
         indices = np.full((len(wanted), self.num_neighbors), NONE)
-        if len(mine):
-            distances[mine], indices[mine] = measure_all(
-                self.points, torch.from_numpy(wanted)[mine], self.num_neighbors
-            )
+        distances[mine], indices[mine] = measure_all(
+            self.points, torch.from_numpy(wanted[mine]), self.num_neighbors
+        )
         return distances, indices, np.zeros(len(wanted), dtype=bool)
 
     def _encoder(self, name: FormatName) -> Encoder:
