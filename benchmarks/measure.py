@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--granularity", default="block")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
-    parser.add_argument("--eva_seconds", type=float, default=60, help="EVA's limit; 0: without it")
+    parser.add_argument("--eva_seconds", type=float, default=90, help="EVA's limit; 0: without it")
     parser.add_argument("--vocabulary", type=int, default=128_256)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--blocks", type=int, default=6)
