@@ -1,6 +1,7 @@
 """The bounds of proposed distances are theorems; no setting of torch breaks them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import get_args
 
 import numpy as np
@@ -77,27 +78,38 @@ def test_sums_are_not_kept_in_bfloat16() -> None:
             assert _bounded(FORMATS["bfloat16"], points).all()
 
 
-@pytest.fixture(params=["medium", "high"])
-def reduced_precision(request: pytest.FixtureRequest) -> Iterator[None]:
+@contextmanager
+def reduced_precision(precision: str) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(request.param)
+    torch.set_float32_matmul_precision(precision)
     with torch.autocast("cpu", dtype=torch.float16):
         yield
     torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.usefixtures("reduced_precision")
+@pytest.mark.parametrize("precision", ["medium", "high"])
 @pytest.mark.parametrize("name", get_args(FormatName))
 def test_neither_autocast_nor_the_precision_of_products_matters(
-    name: FormatName, seed: int
+    name: FormatName, precision: str, seed: int
 ) -> None:
     points = outlier_coordinates(np.random.default_rng(seed))
-    assert _bounded(FORMATS[name], torch.from_numpy(points)).all()
     expected_distances, expected_indices = brute_force(points)
     states = torch.from_numpy(points).requires_grad_()
-    distances, indices = nearest_neighbors(states, proposals=name)
+    with reduced_precision(precision):
+        assert _bounded(FORMATS[name], torch.from_numpy(points)).all()
+        distances, indices = nearest_neighbors(states, proposals=name)
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
     np.testing.assert_array_equal(indices, expected_indices)
+
+
+@pytest.mark.parametrize("name", get_args(FormatName))
+def test_no_setting_changes_a_product(name: FormatName, seed: int) -> None:
+    # Large enough for torch to prefer what its settings allow, where the processor has it.
+    points = torch.from_numpy(np.random.default_rng(seed).normal(size=(1024, 800)))
+    before, _ = _products(FORMATS[name], points)
+    with reduced_precision("medium"):
+        after, _ = _products(FORMATS[name], points)
+    assert torch.equal(before, after)
 
 
 @pytest.mark.gpu
@@ -136,6 +148,22 @@ def test_limits_let_their_own_pair_pass(form: Format, seed: int) -> None:
     assert (limits.view(form.dtype).double() <= upper * (1 + 8 * form.delta + 1e-12)).all()
     never = torch.tensor([FAR, torch.inf]).to(form.dtype).view(form.bits)
     assert (encoder.limits(torch.tensor([torch.inf])) < never).all()
+
+
+def test_a_tie_is_kept_where_rounding_parts_it() -> None:
+    # On both sides of a sample, as far, and half the squared distance between two bfloat16: one
+    # product is rounded up and the other, of a larger slack, down.
+    encoder = Encoder(FORMATS["bfloat16"], torch.zeros(5), 1.0)
+    fine = torch.arange(1.0, 256)[:, None] * 2.0**-12
+    step = torch.cat([torch.tensor([1, 1, 2.0**-4, 2.0**-4]).expand(255, 4), fine], dim=1)
+    sample = torch.tensor([[2.0, 0, 0, 0, 0]])
+    tile = encoder.encode(torch.cat([sample, sample + step, sample - step]), 512)
+    products = torch.empty(512, 512, dtype=torch.bfloat16)
+    encoder.multiply(encoder.reverse(tile.codes), tile.codes, products)
+    upper = products[0].double() + 2 * (tile.slack[0] + tile.slack)
+    one, other = products[0, 1:256].contiguous(), products[0, 256:511].contiguous()
+    assert (one < other).any()
+    assert (other.view(torch.int16) <= encoder.limits(upper[1:256])).all()
 
 
 def test_the_format_is_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
