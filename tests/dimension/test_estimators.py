@@ -155,6 +155,17 @@ def test_values_that_are_not_finite() -> None:
         Gride().estimate(np.full((100, 8), np.inf))
 
 
+def test_a_name_is_an_estimator() -> None:
+    assert {name: make_estimator(name, discard_fraction=0.2) for name in ESTIMATORS} == {
+        "twonn_line": TwoNN("line", 0.2),
+        "twonn_likelihood": TwoNN("likelihood"),
+        "gride_2": Gride(2),
+        "gride_4": Gride(4),
+        "gride_8": Gride(8),
+        "knn_likelihood": KNNLikelihood(20),
+    }
+
+
 def test_a_name_that_is_none() -> None:
     with pytest.raises(ConfigError, match="one of twonn_line, .*knn_likelihood; got 'mle'"):
         make_estimator("mle")
