@@ -13,6 +13,7 @@ in their file, without. Peers that are not installed are left out. Linux only.
 """
 
 import argparse
+import ctypes
 import importlib.util
 import json
 import statistics
@@ -113,13 +114,21 @@ METHODS: dict[str, tuple[str, Callable[[], Callable[[np.ndarray], float]]]] = {
 }
 
 
-def product_rate(width: int) -> float:
-    """Return this machine's multiply-adds a second in a float32 product, the best of five."""
+def floor_of(samples: int, width: int) -> Callable[[], float]:
+    """Return what times the floor: this machine's float32 product at its best of five.
+
+    Its arrays are made once, so that none of the memory watched later is theirs.
+    """
     import torch
 
-    left, right = torch.randn(2, 2048, width)
-    best = min(timed(lambda: left @ right.T)[0] for _ in range(5))
-    return 2048**2 * width / best
+    left, right = torch.randn(2, 1024, width)
+    out = torch.empty(1024, 1024)
+
+    def floor() -> float:
+        best = min(timed(lambda: torch.mm(left, right.T, out=out))[0] for _ in range(5))
+        return samples**2 / 2 / 1024**2 * best
+
+    return floor
 
 
 def timed(call: Callable[[], object]) -> tuple[float, object]:
@@ -137,12 +146,13 @@ def run_alone(method: str, path: str, repeats: int, threads: int, mapped: bool) 
     samples, width = points.shape
     estimate = METHODS[method][1]()
     estimate(points[:200])  # what is loaded on first use
-    product_rate(width)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    floor = floor_of(samples, width)
+    floor()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed is not held
     before = anonymous_megabytes()
     floors, seconds, dimension = [], [], None
     for _ in range(repeats):
-        floors.append(samples**2 / 2 * width / product_rate(width))
+        floors.append(floor())
         once, dimension = timed(lambda: estimate(points))
         seconds.append(once)
     return {

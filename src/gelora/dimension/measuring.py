@@ -31,8 +31,8 @@ def measure_all(
     points: Points, rows: Int[Tensor, " rows"], num_neighbors: int
 ) -> tuple[Float[Tensor, "rows neighbors"], Int[Tensor, "rows neighbors"]]:
     """Find the neighbours of some positions by measuring them against every sample."""
-    distances = torch.empty(len(rows), num_neighbors, dtype=torch.float64)
-    indices = torch.empty(len(rows), num_neighbors, dtype=torch.int64)
+    distances = torch.empty(len(rows), num_neighbors, dtype=torch.float64, device="cpu")
+    indices = torch.empty(len(rows), num_neighbors, dtype=torch.int64, device="cpu")
     at_once = max(1, 16 * _VALUES_AT_ONCE // len(points))
     for place in range(0, len(rows), at_once):
         some = rows[place : place + at_once]

@@ -103,14 +103,14 @@ def scan(
     bits = products.view(encoder.format.bits)
     by_row, by_column = bits.view(left.rows, LANE, -1), bits.view(LANE, -1, right.rows)
     numbers = [(i, j) for i in range(len(left)) for j in range(i if own is None else 0, len(right))]
-    factor, at = torch.empty(0), -1
+    rows = factor = at = None
     for i, j in numbers[share[0] :: share[1]]:
         if nearby.done(i) and (own is not None or nearby.done(j)):
             continue
+        if rows is None or factor is None or at != i:
+            rows, at = left.encode(i), i
+            factor = encoder.reverse(rows.codes)
         others = right.encode(j)
-        rows = others if own is None and i == j else left.encode(i)
-        if at != i:
-            factor, at = encoder.reverse(rows.codes), i
         encoder.multiply(factor, others.codes, products)
         if own is not None:
             place = (own[i * left.rows : (i + 1) * left.rows] - j * right.rows).to(products.device)
