@@ -105,9 +105,9 @@ def one_seed(levels: Matrices, num_samples: int) -> dict[str, Any]:
     num_samples = min(num_samples, len(levels[0]))
     profiles = profiles_of(levels, growing_sizes(num_samples))
     outcome: dict[str, Any] = {"num_samples": num_samples, "full": papers_ranks(profiles[-1])}
-    if len(levels[0]) >= 2 * num_samples:
-        rest = [level[num_samples : 2 * num_samples] for level in levels]
-        outcome["another draw"] = papers_ranks(profiles_of(rest, [num_samples])[0])
+    rest = [level[num_samples : 2 * num_samples] for level in levels]
+    if len(rest[0]) >= 0.95 * num_samples:  # copies leave a few less than twice as many
+        outcome["another draw"] = papers_ranks(profiles_of(rest, [len(rest[0])])[0])
     for precision in PRECISIONS:
         profile, reason = early_stop(profiles, precision)
         outcome[str(precision)] = {
@@ -151,6 +151,10 @@ def table(name: str, seeds: Sequence[dict[str, Any]]) -> str:
         texts = np.mean([stop["num_texts"] for stop in stops])
         reasons = dict(Counter(stop["stopped_by"] for stop in stops))
         lines.append(f"  precision {precision:<5} {same}, {texts:.0f} texts, {reasons}")
+        early = [seed for seed in seeds if seed[precision]["num_texts"] < num_samples]
+        if early:  # the others agree by doing all
+            same = agreement(early, [seed[precision]["ranks"] for seed in early])
+            lines.append(f"    early alone   {same}")
     return "\n".join(lines)
 
 
