@@ -84,14 +84,23 @@ def run(kinds: list[str], sizes: list[int], seeds: int, estimator: str) -> Itera
 
 
 def table(rows: list[dict]) -> str:
-    """Return the shares of verdicts in Markdown; "stable" on spoiled clouds is what was missed."""
-    keys = ("kind", "cloud", "samples", *VERDICTS)
-    lines = [keys, ["---"] * len(keys)]
-    lines += [
-        [*(str(row[key]) for key in keys[:3]), *(f"{row[key]:.0%}" for key in VERDICTS)]
-        for row in rows
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """Return the verdicts by cloud and size in Markdown, all clean clouds in one line."""
+    sizes = sorted({row["samples"] for row in rows})
+    lines = ["| cloud | " + " | ".join(map(str, sizes)) + " |", "|---" * (len(sizes) + 1) + "|"]
+    labels = {"clean": "all clean clouds"}
+    for label in dict.fromkeys(labels.get(row["kind"], row["cloud"]) for row in rows):
+        cells = [label]
+        for samples in sizes:
+            pooled = [
+                row
+                for row in rows
+                if label in {row["cloud"], labels.get(row["kind"])} and row["samples"] == samples
+            ]
+            shares = {one: sum(row[one] for row in pooled) / len(pooled) for one in VERDICTS}
+            given = sorted((one for one in VERDICTS if shares[one]), key=lambda one: -shares[one])
+            cells.append(", ".join(f"{100 * shares[one]:.3g} % {one}" for one in given))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -100,11 +109,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 4000])
     parser.add_argument("--kinds", nargs="+", choices=CLOUDS, default=list(CLOUDS))
     parser.add_argument("--estimator", choices=ESTIMATORS, default="twonn_line")
-    parser.add_argument("--read", type=Path, help="a result of this script, to tabulate")
+    parser.add_argument("--read", type=Path, nargs="+", help="results of this script, to tabulate")
     parser.add_argument("--table", action="store_true", help="print Markdown in place of JSON")
     flags = parser.parse_args()
     if flags.read:
-        rows = json.loads(flags.read.read_text(encoding="utf-8"))
+        rows = [row for file in flags.read for row in json.loads(file.read_text(encoding="utf-8"))]
     else:
         rows = list(run(flags.kinds, flags.sizes, flags.seeds, flags.estimator))
     print(table(rows) if flags.table else json.dumps(rows, indent=1))
