@@ -35,7 +35,7 @@ class KNNLikelihood(PointEstimator):
     Example:
         >>> plane = np.random.default_rng(0).normal(size=(1000, 2)) @ np.eye(2, 30)
         >>> round(KNNLikelihood().estimate(plane).dimension, 1)
-        1.9
+        2.0
     """
 
     num_neighbors: int = 20
