@@ -103,6 +103,14 @@ def _cpu_multiplies_bfloat16() -> bool:
         return False
 
 
+def _cpu_may_round() -> bool:
+    """Tell whether torch's settings let it round float32 factors; numpy, if slower, has none."""
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # it was set by the newer names, and cannot be told by the older one
+        return True
+
+
 @contextmanager
 def own_settings(device: torch.device) -> Iterator[None]:
     """Keep autocast from casting factors, and CUDA from adding partial sums in bfloat16."""
@@ -190,12 +198,8 @@ class Encoder:
         right: Float[Tensor, "others columns"],
         out: Float[Tensor, "rows others"],
     ) -> None:
-        """Multiply a left factor by the transpose of another tile's codes.
-
-        On a CPU torch may round float32 factors to bfloat16 when its settings say so; numpy has
-        no such settings.
-        """
-        if left.device.type == "cpu" and self.format.dtype != torch.bfloat16:
+        """Multiply a left factor by the transpose of another tile's codes."""
+        if self.format.dtype == torch.float32 and out.device.type == "cpu" and _cpu_may_round():
             np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
         else:
             torch.mm(left, right.T, out=out)
