@@ -27,14 +27,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gelora.activations import pooled_states
-from gelora.architectures import find_architecture, find_backbone
-from gelora.batches import encode_texts, padded_batch
 from gelora.errors import GeloraWarning
-from gelora.forward import evaluation_mode
 from gelora.measurement import measure_dimensions
-from gelora.models import EMBEDDED_MODEL, load_model, load_tokenizer
-from gelora.targets import select_modules
+from gelora.model.activations import pooled_states
+from gelora.model.architectures import find_architecture, find_backbone
+from gelora.model.batches import encode_texts, padded_batch
+from gelora.model.forward import evaluation_mode
+from gelora.model.loading import EMBEDDED_MODEL, load_model, load_tokenizer
+from gelora.ranks.targets import select_modules
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 EVA_BATCH, EVA_RANK, EVA_RHO = 4, 16, 2.0

@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelora.activations import hidden_states
-from gelora.architectures import find_backbone
 from gelora.artifacts import write_text
-from gelora.batches import chunks_by_length, encode_texts, padded_batch
 from gelora.dimension.profile import DimensionProfile, StopReason
-from gelora.estimation import Estimation
-from gelora.growth import growing_sizes, papers_ranks, reason_to_stop
-from gelora.models import EMBEDDED_MODEL, load_model, load_tokenizer
-from gelora.store import HiddenStatesRecord
+from gelora.measurement.estimation import Estimation
+from gelora.measurement.growth import growing_sizes, papers_ranks, reason_to_stop
+from gelora.measurement.store import HiddenStatesRecord
+from gelora.model.activations import hidden_states
+from gelora.model.architectures import find_backbone
+from gelora.model.batches import chunks_by_length, encode_texts, padded_batch
+from gelora.model.loading import EMBEDDED_MODEL, load_model, load_tokenizer
 
 PRECISIONS = (0.5, 0.25, 0.1)
 NUM_BLOCKS = 6

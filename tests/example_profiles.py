@@ -6,7 +6,6 @@ from itertools import cycle, islice, pairwise
 
 from torch import nn
 
-from gelora.architectures import find_architecture, model_fingerprint
 from gelora.dimension.profile import (
     HALVES,
     BlockModule,
@@ -17,6 +16,7 @@ from gelora.dimension.profile import (
     Role,
     step_names,
 )
+from gelora.model.architectures import find_architecture, model_fingerprint
 
 DIMENSIONS = (5, 8, 6, 7)  # over and over; for three blocks the paper's ranks are 4, 1 and 2
 ATTENTION: tuple[Role, ...] = ("query", "key", "value", "output")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
     from gelora.evaluation import evaluate
-    from gelora.measurement import measure_dimensions
+    from gelora.measurement import measure_dimensions, measure_hidden_states
     from gelora.ranks import RankPlan, plan_ranks
     from gelora.reporting import write_report
     from gelora.training import train
@@ -25,6 +25,7 @@ _HOMES = {
     "evaluate": "gelora.evaluation",
     "lora_config": "gelora.adapters",
     "measure_dimensions": "gelora.measurement",
+    "measure_hidden_states": "gelora.measurement",
     "plan_ranks": "gelora.ranks",
     "train": "gelora.training",
     "verify_ranks": "gelora.adapters",
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "lora_config",
     "measure_dimensions",
+    "measure_hidden_states",
     "plan_ranks",
     "train",
     "verify_ranks",

@@ -18,10 +18,10 @@ from safetensors import safe_open
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from gelora.architectures import check_fingerprint, find_architecture
 from gelora.errors import ModelMismatchError, RankError
-from gelora.module_tree import without_wrapper
-from gelora.ranks import RankPlan, whole
+from gelora.model.architectures import check_fingerprint, find_architecture
+from gelora.model.module_tree import without_wrapper
+from gelora.ranks.plan import RankPlan, whole
 
 PATTERN_ARGUMENTS = frozenset(
     {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "layers_to_transform"}

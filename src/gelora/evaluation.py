@@ -11,11 +11,11 @@ from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.batches import longest_first, padded_batch, token_limit
 from gelora.data import TaskData, tokenize
 from gelora.errors import DataError
-from gelora.forward import evaluation_mode
 from gelora.metrics import Labels, Metric, Scores, compute_metrics
+from gelora.model.batches import longest_first, padded_batch, token_limit
+from gelora.model.forward import evaluation_mode
 
 if TYPE_CHECKING:
     from datasets import Dataset

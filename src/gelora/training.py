@@ -38,15 +38,15 @@ from gelora.adapters import (
     verify_ranks,
     verify_saved_ranks,
 )
-from gelora.architectures import find_architecture
 from gelora.artifacts import ADAPTER_FOLDER
-from gelora.batches import token_limit
 from gelora.checkpoints import find_checkpoint
 from gelora.data import TaskData, tokenize
 from gelora.errors import ConfigError, DataError, RankError
 from gelora.memory import peak_memory_bytes
 from gelora.metrics import metric_values
-from gelora.models import public_name
+from gelora.model.architectures import find_architecture
+from gelora.model.batches import token_limit
+from gelora.model.loading import public_name
 from gelora.ranks import RankPlan
 
 

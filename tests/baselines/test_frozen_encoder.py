@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from transformers import BertForSequenceClassification, LlamaForSequenceClassification
 
-from gelora.activations import hidden_states
 from gelora.baselines import frozen_encoder, frozen_encoder_baseline
 from gelora.errors import DataError
 from gelora.evaluation import majority_baseline
+from gelora.model.activations import hidden_states
 from tiny_models import tiny_bert, tiny_llama, tiny_tokenizer
 from tiny_tasks import tiny_task
 

@@ -11,7 +11,7 @@ import yaml
 from gelora.artifacts import CONFIG_FILE, PROFILE_FILE
 from gelora.cli import main
 from gelora.dimension.profile import DimensionProfile
-from gelora.store import STATES_FOLDER, open_states
+from gelora.measurement.store import STATES_FOLDER, open_states
 
 
 @pytest.fixture

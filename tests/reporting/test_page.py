@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gelora.advice import measurement_advice
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
 from gelora.errors import ArtifactError
+from gelora.ranks.advice import measurement_advice
 from gelora.reporting import write_report
 from gelora.reporting.run_files import read_run
 from gelora.reporting.tables import step_rows

@@ -15,12 +15,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.activations import hidden_states
-from gelora.architectures import find_architecture
 from gelora.data import TaskData
 from gelora.errors import DataError
 from gelora.evaluation import labelled_validation, length_sorted_batches
 from gelora.metrics import Labels, Metric, Scores, compute_metrics, metric_values
+from gelora.model.activations import hidden_states
+from gelora.model.architectures import find_architecture
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -1,6 +1,6 @@
 """Refuse flags that nothing could be done with, before anything is loaded or measured.
 
-What can be said of the flags alone, without torch; `forwarding.py` and `ranks.py` check the rest.
+What can be said of the flags alone, without torch; `forwarding.py` and `rules.py` check the rest.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from gelora.cli.config import Config
 from gelora.data import TaskData, load_task_data
-from gelora.models import load_model, load_tokenizer, set_pad_token
+from gelora.model.loading import load_model, load_tokenizer, set_pad_token
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gelora.architectures import check_fingerprint
 from gelora.artifacts import PROFILE_FILE
 from gelora.cli import loading, record
 from gelora.cli.config import Config
@@ -16,9 +15,10 @@ from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.measurement import measure_dimensions, measure_hidden_states
+from gelora.measurement.store import STATES_FOLDER, open_states, remove_states
 from gelora.memory import peak_memory_bytes
+from gelora.model.architectures import check_fingerprint
 from gelora.ranks import plan_ranks
-from gelora.store import STATES_FOLDER, open_states, remove_states
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gelora.advice import plan_advice
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
 from gelora.cli.config import Config
 from gelora.cli.console import Output
@@ -14,6 +13,7 @@ from gelora.cli.tables import rank_table
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
+from gelora.ranks.advice import plan_advice
 
 logger = logging.getLogger(__name__)
 

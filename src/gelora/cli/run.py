@@ -8,7 +8,7 @@ from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_text, rule_of
 from gelora.cli.tables import metrics_text
 from gelora.cli.train import train
-from gelora.ranks import check_rule
+from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from gelora.advice import measurement_advice
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
+from gelora.ranks.advice import measurement_advice
 
 TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
-from gelora.architectures import check_fingerprint
 from gelora.artifacts import (
     ADAPTER_FOLDER,
     METRICS_FILE,
@@ -33,6 +32,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, OutputExistsError
 from gelora.evaluation import evaluate, labelled_validation, majority_baseline
 from gelora.metrics import Metric
+from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter

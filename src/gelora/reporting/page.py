@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gelora.advice import asks_for_rank_one, measurement_advice, plan_advice
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
+from gelora.ranks.advice import asks_for_rank_one, measurement_advice, plan_advice
 from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.run_files import RunFiles, read_run

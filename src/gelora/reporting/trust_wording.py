@@ -5,14 +5,14 @@ Every function turns a profile or a plan into words; nothing is measured, drawn 
 
 import math
 
-from gelora.advice import OUTLIERS
 from gelora.dimension.profile import DimensionProfile, Verdict
 from gelora.dimension.verdicts import MAX_DISAGREEMENT
 from gelora.ranks import RankPlan
+from gelora.ranks.advice import OUTLIERS
+from gelora.ranks.uncertainty import CONFIDENCE
 from gelora.reporting.stacks import level_names
 from gelora.reporting.trust_figures import estimator_label
 from gelora.reporting.wording import join, list_levels, steps_word
-from gelora.uncertainty import CONFIDENCE
 
 NEAREST = ("twonn_line", "twonn_likelihood")
 """The estimators on the two nearest neighbours, which every profile holds."""

@@ -1,0 +1,65 @@
+"""How many texts are enough: ever larger parts of them, and the reason to stop at one.
+
+Sizes and decisions alone: it reads profiles. `measure.py` runs the model.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import count, takewhile
+
+from gelora.dimension.profile import DimensionProfile, StopReason
+from gelora.ranks.rules import lower_bounds
+
+FIRST_SIZE = 500
+"""Texts of the first part. Each next size is the square root of 2 larger, so that all estimates on
+the way cost about as much together as the last one, which is quadratic."""
+
+STABLE_GROWTHS = 3
+"""Growths in a row that must leave the ranks as they were; twice the last size is three times the
+first, then."""
+
+Ranks = Callable[[DimensionProfile], Sequence[int]]
+"""A rule: the rank of every step."""
+
+
+def papers_ranks(profile: DimensionProfile) -> list[int]:
+    """Return what the paper's rule gives every step, without limits."""
+    return [bound + 1 for bound in lower_bounds(profile)]
+
+
+def growing_sizes(num_texts: int) -> list[int]:
+    """Return the numbers of texts to estimate at, up to all of them.
+
+    >>> growing_sizes(4000)
+    [500, 707, 1000, 1414, 2000, 2828, 4000]
+    >>> growing_sizes(300)
+    [300]
+    """
+    sizes = (round(FIRST_SIZE * 2 ** (power / 2)) for power in count())
+    return [*takewhile(lambda size: size < num_texts, sizes), num_texts]
+
+
+def reason_to_stop(
+    profiles: Sequence[DimensionProfile], *, precision: float, ranks: Ranks
+) -> StopReason | None:
+    """Say why the texts measured are enough, or None if they are not.
+
+    Args:
+        profiles: One for every size so far.
+        precision: Standard error, in dimensions, that every increment is to be below.
+        ranks: The rule whose ranks are to stay the same.
+    """
+    if largest_error(profiles[-1]) < precision:
+        return "precision"
+    last = profiles[-1 - STABLE_GROWTHS :]
+    if len(last) > STABLE_GROWTHS and len({tuple(ranks(profile)) for profile in last}) == 1:
+        return "stable_ranks"
+    return None
+
+
+def largest_error(profile: DimensionProfile) -> float:
+    """Return the largest standard error of the increments, less those out of constant levels.
+
+    Nothing is learnt of such a step by more texts: the rules do not count its increment.
+    """
+    errors = enumerate(profile.increment_standard_errors)
+    return max((e for step, e in errors if not profile.has_constant_input(step)), default=0.0)

@@ -1,0 +1,198 @@
+"""From texts to the batches that a model reads: draw, check, cut, tokenise, sort, pad.
+
+Padding is done here, always on the right: real tokens then have the same positions in any batch,
+in models that count positions without looking at the mask too. The tokenizer is not changed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.errors import ConfigError, DataError
+from gelora.model.architectures import find_backbone, input_embedding
+
+Texts = Sequence[str] | Sequence[tuple[str, str]]
+Row = Mapping[str, list[int]]
+"""One tokenised text: `input_ids`, `attention_mask` and, for some models, `token_type_ids`."""
+
+# Tokenizers without a limit say 1e30.
+NO_LIMIT = 10**9
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    backbone: nn.Module,
+    texts: Texts,
+    *,
+    num_samples: int,
+    max_length: int | None,
+    seed: int,
+) -> list[Row]:
+    """Draw texts without replacement and tokenise them without padding.
+
+    Args:
+        tokenizer: The model's own.
+        backbone: Tells how many positions and tokens the model knows.
+        texts: Single texts or pairs.
+        num_samples: Texts drawn at most.
+        max_length: Tokens kept of each; the tokenizer's and the model's limits hold as well.
+        seed: Chooses the texts and their order.
+
+    Returns:
+        One row per text drawn, in the order of the draw: the first n are the draw of n texts.
+
+    Raises:
+        ConfigError: The length leaves no room for text.
+        DataError: The texts are none, not text, empty, or not in the model's vocabulary.
+    """
+    texts = _as_list(texts)
+    drawn = _draw(len(texts), num_samples, seed)
+    chosen = [texts[i] for i in drawn]
+    is_pair = not isinstance(chosen[0], str)
+    num_special = tokenizer.num_special_tokens_to_add(pair=is_pair)
+    limit = token_limit(tokenizer, backbone, max_length)
+    if limit is not None and limit <= num_special:
+        raise ConfigError(
+            f"max_length {limit} leaves no room for text beside {num_special} special tokens."
+        )
+    sides: list[Any] = list(map(list, zip(*chosen, strict=True))) if is_pair else [chosen]
+    cut = {"truncation": limit is not None, "max_length": limit}
+    encoded = tokenizer(*sides, **cut, return_attention_mask=True)
+    names = [name for name in _padding(tokenizer) if name in encoded]
+    columns: list[list[list[int]]] = [encoded[name] for name in names]
+    rows: list[Row] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
+    return rows
+
+
+def token_limit(
+    tokenizer: PreTrainedTokenizerBase, model: nn.Module, max_length: int | None
+) -> int | None:
+    """Return the tokens kept of each text, the same for measuring, training and evaluating.
+
+    Args:
+        tokenizer: The model's own; its limit holds.
+        model: With or without a head or adapters; the positions it has hold.
+        max_length: The user's limit, None for none.
+
+    Returns:
+        The least of the three, None where none of them says anything.
+    """
+    limit = min(max_length or math.inf, tokenizer.model_max_length, _position_limit(model))
+    return int(limit) if limit < NO_LIMIT else None
+
+
+def longest_first(rows: Sequence[Row]) -> list[int]:
+    """Return the indices of the rows, the longest first.
+
+    What does not fit in memory then fails at once, and like lengths leave little to pad.
+    """
+    return sorted(range(len(rows)), key=lambda i: -len(rows[i]["input_ids"]))
+
+
+def chunks_by_length(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
+    """Return the indices of every batch's rows, the longest first.
+
+    Args:
+        rows: Of any length.
+        max_tokens: Of a batch, padding too; a longer row is a batch of its own.
+    """
+    chunks: list[list[int]] = []
+    room = 0
+    for i in longest_first(rows):
+        if room == 0:
+            chunks.append([])
+            room = max(max_tokens // len(rows[i]["input_ids"]), 1)
+        chunks[-1].append(i)
+        room -= 1
+    return chunks
+
+
+def padded_batch(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Int[Tensor, "batch tokens"]]:
+    """Pad rows to the longest of them, on the right."""
+    longest = max(len(row["input_ids"]) for row in rows)
+    padding = _padding(tokenizer)
+    return {
+        name: torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in rows])
+        for name, fill in padding.items()
+        if name in rows[0]
+    }
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Return what each column is padded with; without a pad token any masked one will do."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    token = next(candidate for candidate in candidates if isinstance(candidate, int))
+    types = tokenizer.pad_token_type_id
+    return {"input_ids": token, "attention_mask": 0, "token_type_ids": types}
+
+
+def _as_list(given: Texts) -> list[str] | list[tuple[str, str]]:
+    """Return the texts as a list, whatever holds them (a column of a table, say), checked."""
+    if isinstance(given, str):
+        raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
+    texts = list(given)
+    if not texts:
+        raise DataError("There are no texts to measure.")
+    single = isinstance(texts[0], str)
+    wrong = [i for i, text in enumerate(texts) if not (_is_text if single else _is_pair)(text)]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(texts)} texts are no {'string' if single else 'pair of strings'}"
+            f", the first at index {wrong[0]}: {texts[wrong[0]]!r}. Give texts that are all "
+            "strings, or all pairs of strings."
+        )
+    return texts  # pyright: ignore[reportReturnType] - what was just checked
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str)
+
+
+def _is_pair(text: object) -> bool:
+    return isinstance(text, tuple | list) and len(text) == 2 and all(map(_is_text, text))
+
+
+def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:
+    """Return the indices of the texts to measure, in random order."""
+    return np.random.default_rng(seed).permutation(num_texts)[:num_samples].tolist()
+
+
+def _position_limit(model: nn.Module) -> float:
+    """Return how many tokens the model has positions for, infinity where it says nothing."""
+    backbone = find_backbone(model)
+    for path, module in backbone.named_modules():
+        if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and its kin begin after the padding's index.
+            skipped = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - skipped
+    if not isinstance(backbone, PreTrainedModel):
+        return math.inf
+    return getattr(backbone.config, "max_position_embeddings", None) or math.inf
+
+
+def _check_rows(
+    rows: Sequence[Row], drawn: Sequence[int], num_special: int, *, vocabulary: int
+) -> None:
+    empty = [i for i, row in zip(drawn, rows, strict=True) if len(row["input_ids"]) <= num_special]
+    if empty:
+        raise DataError(
+            f"{len(empty)} of {len(rows)} texts drawn are empty, the first at index {min(empty)}: "
+            "leave them out."
+        )
+    highest = {i: max(row["input_ids"]) for i, row in zip(drawn, rows, strict=True)}
+    unknown = [i for i, token in highest.items() if token >= vocabulary]
+    if unknown:
+        raise DataError(
+            f"The tokenizer gives token {highest[min(unknown)]} for the text at index "
+            f"{min(unknown)}, and the model knows {vocabulary} tokens: it is not this model's "
+            "tokenizer, or the model's embeddings were not resized."
+        )

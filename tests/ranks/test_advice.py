@@ -1,0 +1,124 @@
+"""What a plan's reader is told: each sentence where it holds, and nowhere else."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from example_profiles import make_profile
+from gelora.ranks import plan_ranks
+from gelora.ranks.advice import plan_advice
+
+GROWING = (1, 4, 7, 10)
+UNSURE = (5.48, 8.5, 8.5)  # rounded 5, 9 and 9, though growth by 4 is the least likely
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "arguments", "said"),
+    [
+        ((5, 5, 5, 5, 5), {}, "hardly grows in 4 of 4 blocks.*--budget r=8"),
+        ((5, 9, 9, 9, 9), {}, "hardly grows in 3 of 4 blocks"),
+        ((1, 11, 1, 8, 8), {"budget": "r=3"}, "leave 2 of 4 blocks below .*rank 6 for 10"),
+        ((1, 11, 12), {"max_rank": 8}, "leave 1 of 2 blocks below .*layer.0 with rank 8 for 10"),
+        ((5, 5, 5), {"budget": 100_000}, "83,616 of the budget's 100,000 parameters are not spent"),
+    ],
+)
+def test_what_is_said(dimensions, arguments, said):
+    profile = make_profile(dimensions)
+    (sentence,) = plan_advice(plan_ranks(profile, **arguments), profile)
+    assert re.search(said, sentence), sentence
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "arguments"),
+    [
+        (GROWING, {}),
+        (GROWING, {"budget": "r=8"}),
+        (GROWING, {"budget": 256 * 24 + 255}),
+        ((5, 5, 5), {"budget": "r=1"}),
+        ((5, 5, 5), {"min_rank": 2}),
+    ],
+)
+def test_nothing_is_said_of_what_is_expected(dimensions, arguments):
+    profile = make_profile(dimensions)
+    assert plan_advice(plan_ranks(profile, **arguments), profile) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"verdicts": ("stable", "noisy", "stable", "too few samples")},
+            r"3 of 3 ranks rest .*: noisy at layer.0 \(.* gride_8\); too few samples at layer.2 ",
+        ),
+        (
+            {"verdicts": ("duplicated", "stable", "stable", "stable")},
+            r"1 of 3 ranks rest on .*: duplicated at embeddings \(give texts that differ more\)",
+        ),
+        ({"biased_levels": (2, 3)}, "At 2 of 4 levels the dimension is so high"),
+        (
+            {"top_variance_shares": (0.1, 0.6, 0.9, 0.2)},
+            "up to 90 % of the variance at layer.0 and layer.1, .* --states normalized",
+        ),
+    ],
+)
+def test_what_is_said_of_the_measurement(changes, said):
+    profile = replace(make_profile(GROWING), **changes)
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    assert re.search(said, sentence), sentence
+
+
+def test_a_verdict_counts_only_where_a_rank_rests_on_it():
+    """Not in a block that no growth is counted in, nor beyond the blocks that are adapted."""
+    profile = replace(
+        make_profile((0, 4, 7, 10)),
+        constant_levels=(0,),
+        verdicts=("constant", "noisy", "stable", "noisy"),
+    )
+    doubtful, _ = plan_advice(plan_ranks(profile), profile)
+    assert doubtful.startswith("2 of 3 ranks rest on doubtful dimensions")
+    first_block = plan_ranks(profile, target_modules=["layer.0.query"], min_rank=2)
+    (sentence,) = plan_advice(first_block, profile)
+    assert "begins from" in sentence
+
+
+def test_outlier_coordinates_are_no_news_behind_a_norm():
+    shares = (0.9,) * len(GROWING)
+    profile = replace(make_profile(GROWING), top_variance_shares=shares, states="normalized")
+    assert plan_advice(plan_ranks(profile), profile) == ()
+
+
+def test_a_rank_that_is_more_likely_wrong_than_right_is_named():
+    profile = make_profile(UNSURE)
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    expected = "^1 of 2 ranks are more likely .*that of layer.0 with probability 0.1.*confident"
+    assert re.search(expected, sentence), sentence
+
+
+def test_shares_of_a_budget_may_be_unsure():
+    series = make_profile(GROWING).series["twonn_line"]
+    wide = replace(series, standard_errors=(1.0,) * 4, increment_standard_errors=(1.0,) * 3)
+    profile = replace(make_profile(GROWING), series={"twonn_line": wide})
+    plan = plan_ranks(profile, budget="r=8")
+    assert max(plan.certainties) < 0.5
+    assert plan_advice(plan, profile) == ()
+
+
+def test_rule_confident_too_is_told_of_a_budget():
+    profile = make_profile((5, 5, 5))
+    (sentence,) = plan_advice(plan_ranks(profile, rule="confident"), profile)
+    assert "in 2 of 2 blocks, so rule confident gives them rank 1" in sentence
+
+
+def test_halves_are_called_so_and_growth_without_an_adapter_is_said():
+    profile = make_profile((5, 5, 7, 7, 9), granularity="sublayer")
+    ones, idle = plan_advice(plan_ranks(profile), profile)
+    assert "in 2 of 2 half blocks" in ones
+    assert "grows in layer.0/mlp and layer.1/mlp, where no module is adapted" in idle
+    assert plan_advice(plan_ranks(profile, target_modules="all-linear"), profile) == ()
+
+
+def test_a_constant_level_is_named_by_the_block_after_it():
+    profile = replace(make_profile([0, 9, 12, 15]), constant_levels=(0,), pooling="last")
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    assert sentence.startswith("What layer.0 begins from takes few values with last pooling")
