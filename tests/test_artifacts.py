@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gelora.artifacts import canonical_json, content_hash, locate, read_json, write_json, write_text
+from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 
 finite_floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -102,3 +103,10 @@ def test_an_unreachable_hub_is_an_artifact_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(ArtifactError, match="someone/adapter is no local folder.*offline mode"):
         locate("someone/adapter", "rank_plan.json")
+
+
+def test_a_file_of_other_fields_is_named_and_to_be_made_again(tmp_path):
+    path = tmp_path / DimensionProfile.FILE
+    write_json(path, {"estimator": "twonn_line"}, kind=DimensionProfile.KIND)
+    with pytest.raises(ArtifactError, match=f"{path} cannot be used, make it again.*'dimensions'"):
+        DimensionProfile.from_pretrained(tmp_path)

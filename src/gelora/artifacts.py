@@ -163,7 +163,14 @@ class Artifact(ABC):
         Raises:
             ArtifactError: There is none, or it cannot be read.
         """
-        return cls.from_dict(read_json(locate(source, cls.FILE), kind=cls.KIND))
+        path = locate(source, cls.FILE)
+        payload = read_json(path, kind=cls.KIND)
+        try:
+            return cls.from_dict(payload)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{path} cannot be used, make it again if it is an earlier gelora's. {error}"
+            ) from error
 
 
 def _is_hub_id(source: str) -> bool:
