@@ -1,4 +1,4 @@
-"""Intrinsic dimension of point clouds and of the levels of a model: numpy and torch alone.
+"""Intrinsic dimension of point clouds and of the levels of a model: numpy, scipy and torch alone.
 
 The names below are loaded on first use, so that reading a profile needs no torch.
 """

@@ -34,10 +34,10 @@ class TwoNN(PointEstimator):
     Note:
         How it can mislead. The scale is that of the nearest neighbour: noise finer than the data
         counts as dimensions, near-copies hide them (the two methods then disagree), and with more
-        samples the scale shrinks. From about 6 dimensions it is off by a tenth or more, low where
-        the data has edges (half of the truth at 80), high on a torus, and no number of samples
-        within reach mends it; differences are compressed alike. Compare only estimates from
-        about the same number of samples, best 2,000 or more. Density that changes within r2
+        samples the scale shrinks. From about 6 dimensions it can be off by a tenth or more, low
+        where the data has edges (half of the truth at 80), high on a torus, and no number of
+        samples within reach mends it; differences are compressed alike. Compare only estimates
+        from about the same number of samples, best 2,000 or more. Density that changes within r2
         biases it, as does one coordinate whose spread dwarfs the others'. The standard error
         covers chance alone. docs/accuracy.md has the tables.
 
