@@ -174,6 +174,12 @@ def test_a_head_or_an_untrained_adapter_changes_nothing(head):
     assert measure(wrapped) == plain
 
 
+def test_copies_of_one_text_are_said_to_be_that():
+    expected = r"119 of the 120 texts drawn are copies of others. No level varies \(samples: 1\)"
+    with pytest.raises(TooFewSamplesError, match=expected):
+        measure(texts=["w1 w2"] * 120)
+
+
 def test_tokenizer_leaves_as_it_came():
     tokenizer = tiny_tokenizer(padding_side="left")
     tokenizer.pad_token = None

@@ -1,8 +1,6 @@
 """Measuring in growing parts, from kept states, and in several processes, is the same measuring."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -164,28 +162,39 @@ def test_what_is_there_stops_before_the_model_runs(tmp_path):
         measure(model, keep_hidden_states=tmp_path / "kept")
 
 
+def test_states_are_replaced_when_asked_and_only_by_a_whole_measurement(tmp_path):
+    kept = measure(keep_hidden_states=tmp_path / "kept")
+    with pytest.raises(TooFewSamplesError):
+        measure(num_samples=40, keep_hidden_states=tmp_path / "kept", overwrite=True)
+    assert measure_hidden_states(tmp_path / "kept") == kept
+    again = measure(num_samples=200, keep_hidden_states=tmp_path / "kept", overwrite=True)
+    assert measure_hidden_states(tmp_path / "kept") == again != kept
+
+
 def test_a_measurement_that_fails_keeps_no_states(tmp_path):
     model = tiny_bert()
     model.embeddings.word_embeddings.weight.data[7] = float("inf")
     with pytest.raises(NonFiniteStatesError):
         measure(model, keep_hidden_states=tmp_path / "kept")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ArtifactError, match="There is no file"):
+    with pytest.raises(ArtifactError, match="kept holds no hidden states: keep them when you"):
         measure_hidden_states(tmp_path / "kept")
 
 
 def test_two_processes_give_the_bytes_of_one(tmp_path):
     alone = measure_together.profiles(tmp_path / "alone")
-    command = [sys.executable, measure_together.__file__, str(tmp_path / "together")]
-    processes = [
-        subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True)
-        for rank in range(measure_together.NUM_PROCESSES)
-    ]
-    outputs = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    for output in outputs:
-        assert json.loads(output) == alone
+    ended = measure_together.in_processes(tmp_path / "together")
+    assert [process.returncode for process in ended] == [0, 0]
+    for process in ended:
+        assert json.loads(process.stdout) == alone
     files = sorted((tmp_path / "alone").iterdir())
     assert len(files) > 1
     for path in files:
         assert (tmp_path / "together" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_no_process_waits_for_one_that_failed(tmp_path):
+    ended = measure_together.in_processes(tmp_path / "together", "--failing")
+    assert all(process.returncode for process in ended)
+    assert "RuntimeError: the second process fails" in ended[1].stderr
+    assert not (tmp_path / "together").exists()

@@ -1,5 +1,7 @@
 """A store gives back what was written, in memory and on disk, and is whole or not there."""
 
+import errno
+import os
 import re
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from gelora.artifacts import content_hash
 from gelora.dimension.profile import BlockModule
-from gelora.errors import ArtifactError, OutputExistsError
+from gelora.errors import ArtifactError, ConfigError, OutputExistsError
 from gelora.measurement.store import (
     STATES_FOLDER,
     HiddenStatesRecord,
@@ -120,7 +122,7 @@ def test_what_a_killed_process_left_is_no_store_and_no_obstacle(tmp_path):
     store = HiddenStatesStore(9, folder=tmp_path / "kept")
     fill(store, states(7))
     assert not (tmp_path / "kept").exists()
-    with pytest.raises(ArtifactError, match="There is no file .*kept/hidden_states.json"):
+    with pytest.raises(ArtifactError, match="kept holds no hidden states: keep them when"):
         open_states(tmp_path / "kept")
     keep(tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -133,14 +135,66 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     np.testing.assert_array_equal(open_states(tmp_path / "kept")[1][0], written[0])
 
 
+def test_overwriting_replaces_a_store_once_the_new_one_is_whole(tmp_path):
+    old, new = keep(tmp_path / "kept"), states(7, seed=5)
+    with HiddenStatesStore(9, folder=tmp_path / "kept", overwrite=True) as store:
+        fill(store, new)
+        np.testing.assert_array_equal(open_states(tmp_path / "kept")[1][0], old[0])
+    np.testing.assert_array_equal(open_states(tmp_path / "kept")[1][0], old[0])
+    with HiddenStatesStore(9, folder=tmp_path / "kept", overwrite=True) as store:
+        fill(store, new)
+        store.keep(RECORD)
+    np.testing.assert_array_equal(open_states(tmp_path / "kept")[1][0], new[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_is_no_store_is_not_overwritten(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(OutputExistsError, match="mine holds no states, and hidden states are to"):
+        HiddenStatesStore(9, folder=tmp_path / "mine", overwrite=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="macOS and Windows lack it")
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
+    def no_room(_file, _offset, _size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    message = "kept has no room for 236 bytes more, .* 9 texts .*No space left on device"
+    with pytest.raises(OSError, match=message) as caught:
+        keep(tmp_path / "kept")
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="macOS and Windows lack it")
+def test_files_take_their_room_at_once_where_the_file_system_can(tmp_path, monkeypatch):
+    with HiddenStatesStore(10**5, folder=tmp_path / "kept") as store:
+        store.write([0], [level[:1] for level in states(1)])
+        for path in (tmp_path / ".kept.unfinished").iterdir():
+            assert path.stat().st_blocks * 512 >= path.stat().st_size
+
+    def cannot(_file, _offset, _size):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", cannot)
+    keep(tmp_path / "kept")
+
+
+def test_machines_do_not_share_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("gelora.measurement.store.machines_of", lambda _group: ["one", "two"])
+    with pytest.raises(ConfigError, match=r"kept by processes on 2 machines \(one, two\): measure"):
+        HiddenStatesStore(9, folder=tmp_path / "kept")
+    HiddenStatesStore(9, folder=None)
+
+
 def test_only_states_are_removed(tmp_path):
     remove_states(tmp_path / "nowhere")
     keep(tmp_path / "kept")
     remove_states(tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OutputExistsError, match="mine holds no hidden_states.json"):
-        remove_states(tmp_path / "mine")
+    remove_states(tmp_path / "mine")
     assert (tmp_path / "mine").exists()
 
 

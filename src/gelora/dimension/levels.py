@@ -62,6 +62,7 @@ class LevelEstimates:
 class _Neighborhoods:
     """One level as the estimators see it; a constant one has no neighbours."""
 
+    name: str
     distances: Float[np.ndarray, "samples links"]
     neighbors: Int[np.ndarray, "samples links"]
 
@@ -72,7 +73,10 @@ class _Neighborhoods:
     def fit(self, estimator: Estimator) -> Fit:
         if self.is_constant:
             return Fit(0.0, np.zeros(len(self.distances)))
-        return estimator.fit(self.distances)
+        try:
+            return estimator.fit(self.distances)
+        except HiddenStatesError as error:
+            raise HiddenStatesError(f"At level {self.name!r}: {error}") from error
 
     def quantiles(self, fractions: Float[np.ndarray, " quantiles"]) -> tuple[float, ...]:
         if self.is_constant:
@@ -136,12 +140,12 @@ def estimate_levels(
         process_group=process_group,
     )
     nothing = np.empty((len(samples.kept), 0))
-    levels = [_Neighborhoods(nothing, nothing.astype(np.int64)) for _ in states]
+    levels = [_Neighborhoods(name, nothing, nothing.astype(np.int64)) for name in level_names]
     set_aside = [0] * len(states)
     for i, *found, count in zip(
         varying, samples.distances, samples.neighbors, samples.set_aside_by_level, strict=True
     ):
-        levels[i], set_aside[i] = _Neighborhoods(*found), count
+        levels[i], set_aside[i] = _Neighborhoods(level_names[i], *found), count
     fractions = (np.arange(num_quantiles) + 0.5) / num_quantiles
     return LevelEstimates(
         series={name: _series(levels, one, first_levels) for name, one in estimators.items()},
@@ -160,7 +164,7 @@ def _varying_levels(states: Sequence[Float[Tensor, "samples _"]]) -> list[int]:
     copies = {i: first_copies(level) for i, level in enumerate(states) if not is_constant(level)}
     if not copies:
         raise TooFewSamplesError(
-            f"All {num_samples} samples are the same at every level. Measure on texts that differ."
+            f"No level varies (samples: {num_samples}): measure on texts that differ."
         )
     # Samples alike at every level are one text given often, and say nothing about a level.
     num_texts = len(np.unique(np.stack(list(copies.values())), axis=1).T)

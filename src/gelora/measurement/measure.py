@@ -55,6 +55,7 @@ def measure_dimensions(
     max_length: int | None = None,
     target_modules: str | Sequence[str] = "attention",
     keep_hidden_states: str | Path | None = None,
+    overwrite: bool = False,
     seed: int = 0,
     progress: bool = False,
 ) -> DimensionProfile:
@@ -69,7 +70,7 @@ def measure_dimensions(
 
     Under torch.distributed every process calls with the same arguments: batches and the search
     are shared out, and each returns the profile that one process alone would, to the last bit.
-    Each holds all states, or with `keep_hidden_states` none but shares the files.
+    Each holds all states, or with `keep_hidden_states`, on one machine only, shares the files.
 
     Args:
         model: With or without a head, adapters, quantised weights; wherever it is placed.
@@ -80,7 +81,9 @@ def measure_dimensions(
         precision: Measure in growing parts, and stop early when every increment's standard error
             is below this, in dimensions, or when `ranks` have not changed over three growths; see
             docs/method.md for how often that changes a rank. None or 0 measures all.
-        ranks: The rule that is to be stable, by default the paper's.
+        ranks: The rule that is to be stable, by default the paper's. It is called with profiles
+            that nothing was judged of yet: without verdicts, decimation, biased levels and
+            variance shares.
         pooling: How a sequence becomes one vector: "mean", "last" or "first". By default "last"
             for causal models, whose last token alone has seen all, and "mean" for others.
         states: "raw", as each block returns them, or "normalized", as the norm that takes them on
@@ -95,6 +98,7 @@ def measure_dimensions(
         target_modules: What will be adapted, as in `plan_ranks`: checked here, before the cost.
         keep_hidden_states: A new folder for the states, to estimate from again without the model
             (`measure_hidden_states`).
+        overwrite: Whether states kept there before are replaced, once these are complete.
         seed: Chooses the texts.
         progress: Show a bar on stderr.
 
@@ -103,6 +107,7 @@ def measure_dimensions(
         ConfigError: An argument is out of its range.
         DataError: The texts are none, not text, empty, or not in the model's vocabulary.
         HiddenStatesError: The hidden states overflow, or too few of them differ.
+        OSError: The disk has no room for the states.
         OutputExistsError: The folder for the states is there already.
         RankError: `target_modules` names a module that the blocks do not have.
 
@@ -143,7 +148,9 @@ def measure_dimensions(
     sizes = growing_sizes(len(drawn)) if precision else [len(drawn)]
     with (
         all_processes() as group,
-        HiddenStatesStore(len(drawn), folder=keep_hidden_states, group=group) as store,
+        HiddenStatesStore(
+            len(drawn), folder=keep_hidden_states, overwrite=overwrite, group=group
+        ) as store,
         tqdm(
             total=len(drawn),
             desc="Measuring",
@@ -210,9 +217,14 @@ def _measure_enough(
         record = reader.read(ahead.popleft(), record)
         try:
             found = estimation.estimate(reader.store.first(record.num_rows), record)
-        except TooFewSamplesError:
+        except TooFewSamplesError as error:
             if ahead:
                 continue  # more texts may hold more that differ
+            if record.num_copies:
+                raise TooFewSamplesError(
+                    f"{record.num_copies} of the {record.num_texts} texts drawn are copies of"
+                    f" others. {error}"
+                ) from error
             raise
         profiles.append(estimation.profile(record, found))
         reason = stop(profiles) or (None if ahead else "num_samples")

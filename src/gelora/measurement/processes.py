@@ -4,6 +4,7 @@ Only main memory is exchanged, over gloo: the group that training uses may know 
 there is one process the group is None, and nothing is exchanged.
 """
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -51,6 +52,15 @@ def from_main(value: Any, group: ProcessGroup | None) -> Any:
     told = [value]
     dist.broadcast_object_list(told, src=0, group=group)
     return told[0]
+
+
+def machines_of(group: ProcessGroup | None) -> list[str]:
+    """Return the names of the machines that the processes run on."""
+    names: list[Any] = [socket.gethostname()]
+    if group is not None:
+        names = [None] * group.size()
+        dist.all_gather_object(names, socket.gethostname(), group=group)
+    return sorted(set(names))
 
 
 def wait_for_all(group: ProcessGroup | None) -> None:

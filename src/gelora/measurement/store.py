@@ -5,6 +5,8 @@ hidden_states.json, which says what was measured and how: all that a profile nee
 estimates. Until the last row is written it bears another name. Nothing is estimated here.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,8 +22,14 @@ from torch.distributed import ProcessGroup
 
 from gelora.artifacts import Artifact, read_json
 from gelora.dimension.profile import BlockModule, Granularity, States, StopReason
-from gelora.errors import ArtifactError, OutputExistsError
-from gelora.measurement.processes import exchange_rows, from_main, rank_in, wait_for_all
+from gelora.errors import ArtifactError, ConfigError, OutputExistsError
+from gelora.measurement.processes import (
+    exchange_rows,
+    from_main,
+    machines_of,
+    rank_in,
+    wait_for_all,
+)
 from gelora.model.pooling import Pooling
 
 STATES_FOLDER = "hidden_states"
@@ -85,33 +93,48 @@ class HiddenStatesStore:
     """Room for the states of every text at every level, filled as texts pass the model.
 
     In main memory it takes texts x width x levels x 4 bytes, and more only as it is filled; in
-    files the same on disk. Several processes fill one store: in memory each ends with all rows; on
-    disk they share the files, so the folder must be one that all of them see.
+    files the same on disk, at once. Several processes fill one store: in memory each ends with all
+    rows; on disk they share the files, as only processes of one machine can.
 
     Used as a context: what is not kept is gone at the end, whatever happens.
     """
 
     def __init__(
-        self, num_texts: int, *, folder: str | Path | None, group: ProcessGroup | None = None
+        self,
+        num_texts: int,
+        *,
+        folder: str | Path | None,
+        overwrite: bool = False,
+        group: ProcessGroup | None = None,
     ) -> None:
         """Take a place, and no room yet.
 
         Args:
             num_texts: Rows at most.
             folder: Where to keep the states, or None for main memory.
+            overwrite: Whether a store there is replaced, once the new one is complete.
             group: All processes that fill it.
 
         Raises:
-            OutputExistsError: The folder is there already.
+            ConfigError: Processes on several machines are to fill files.
+            OutputExistsError: The folder is there already, or is no store to overwrite.
         """
         self._num_texts = num_texts
         self._folder = None if folder is None else Path(folder)
         self._group = group
         self._matrices: list[Matrix] = []
-        if self._folder is not None and self._folder.exists():
+        if self._folder is None:
+            return
+        if self._folder.exists() and not (overwrite and _is_store(self._folder)):
             raise OutputExistsError(
-                f"{self._folder} exists, and hidden states are to be kept there: remove it, or name"
-                " another folder."
+                f"{self._folder} {'holds no states' if overwrite else 'exists'}, and hidden states"
+                " are to be kept there: remove it, or name another folder."
+            )
+        machines = machines_of(group)
+        if len(machines) > 1:  # what one writes to a mapped file, another may never see
+            raise ConfigError(
+                f"Hidden states cannot be kept by processes on {len(machines)} machines"
+                f" ({', '.join(machines)}): measure on one, or do not keep them."
             )
 
     def __enter__(self) -> Self:
@@ -158,6 +181,7 @@ class HiddenStatesStore:
             for level in range(num_levels):
                 _cut(_matrix_path(unfinished, level), record.num_rows)
             record.save_pretrained(unfinished)
+            remove_states(self._folder)
             unfinished.rename(self._folder)
         wait_for_all(self._group)
 
@@ -174,8 +198,26 @@ class HiddenStatesStore:
             unfinished.mkdir(parents=True)
             for path, shape in zip(paths, shapes, strict=True):
                 open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                self._claim_room(path)
         wait_for_all(self._group)
         self._matrices = [open_memmap(path, mode="r+") for path in paths]
+
+    def _claim_room(self, path: Path) -> None:
+        """Take the file's room on disk: without it, a write to a mapped file kills the process."""
+        if not hasattr(os, "posix_fallocate"):
+            return
+        size = path.stat().st_size
+        try:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # not every file system can
+                raise OSError(
+                    error.errno,
+                    f"{self._folder} has no room for {size:,} bytes more, the states of"
+                    f" {self._num_texts} texts at one level ({error.strerror}): make room, or"
+                    " measure fewer texts",
+                ) from error
 
 
 def open_states(folder: str | Path) -> tuple[HiddenStatesRecord, list[Matrix]]:
@@ -187,27 +229,35 @@ def open_states(folder: str | Path) -> tuple[HiddenStatesRecord, list[Matrix]]:
     Raises:
         ArtifactError: There is no complete store.
     """
-    folder = Path(folder)
-    if (folder / STATES_FOLDER).is_dir():
-        folder /= STATES_FOLDER
+    folder = store_in(folder)
     payload = read_json(folder / HiddenStatesRecord.FILE, kind=HiddenStatesRecord.KIND)
     record = HiddenStatesRecord.from_dict(payload)
     return record, [_open(folder, i, record.num_rows) for i in range(len(record.levels))]
 
 
-def remove_states(folder: Path) -> None:
-    """Remove a store that was kept, if it is one and there.
+def store_in(folder: str | Path) -> Path:
+    """Return the store that a folder is, or that the folder of a run holds.
 
     Raises:
-        OutputExistsError: The folder holds no states.
+        ArtifactError: There is none.
     """
-    if not folder.exists():
-        return
-    if not (folder / HiddenStatesRecord.FILE).is_file():
-        raise OutputExistsError(
-            f"{folder} holds no {HiddenStatesRecord.FILE}, so it is not replaced: move it away."
-        )
-    shutil.rmtree(folder)
+    for place in (Path(folder), Path(folder) / STATES_FOLDER):
+        if _is_store(place):
+            return place
+    raise ArtifactError(
+        f"{folder} holds no hidden states: keep them when you measure, by --keep_hidden_states or"
+        " keep_hidden_states=FOLDER."
+    )
+
+
+def remove_states(folder: Path) -> None:
+    """Remove a store that was kept, if the folder is one."""
+    if _is_store(folder):
+        shutil.rmtree(folder)
+
+
+def _is_store(folder: Path) -> bool:
+    return (folder / HiddenStatesRecord.FILE).is_file()
 
 
 def _open(folder: Path, level: int, num_rows: int) -> Matrix:
