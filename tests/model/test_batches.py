@@ -182,6 +182,18 @@ def test_a_tokenizer_of_another_model():
     assert encode(["x59"], tokenizer=tokenizer)[0]["input_ids"] == [1, 63, 2]
 
 
+@pytest.mark.parametrize("is_set", [False, True])
+def test_a_fast_tokenizer_is_left_as_it_came(is_set):
+    tokenizer = tiny_tokenizer()
+    fast = tokenizer.backend_tokenizer
+    if is_set:
+        fast.enable_truncation(max_length=9, stride=2)
+        fast.enable_padding(length=8)
+    before = fast.to_str()
+    encode(["w0 w1 w2 w3"], tokenizer=tokenizer, max_length=4)
+    assert fast.to_str() == before
+
+
 def test_no_room_for_text():
     with pytest.raises(ConfigError, match="max_length 2 leaves no room for text beside 2 special"):
         encode(["w0"], max_length=2)

@@ -5,7 +5,8 @@ in models that count positions without looking at the mask too. The tokenizer is
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ def encode_texts(
         )
     sides: list[Any] = list(map(list, zip(*chosen, strict=True))) if is_pair else [chosen]
     cut = {"truncation": limit is not None, "max_length": limit}
-    encoded = tokenizer(*sides, **cut, return_attention_mask=True)
+    with _left_as_it_came(tokenizer):
+        encoded = tokenizer(*sides, **cut, return_attention_mask=True)
     names = [name for name in _padding(tokenizer) if name in encoded]
     columns: list[list[list[int]]] = [encoded[name] for name in names]
     rows: list[Row] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -125,6 +127,21 @@ def padded_batch(
         for name, fill in padding.items()
         if name in rows[0]
     }
+
+
+@contextmanager
+def _left_as_it_came(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Undo what a call leaves in a fast tokenizer, which would be saved with it."""
+    fast: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        yield
+        return
+    truncation, padding = fast.truncation, fast.padding
+    try:
+        yield
+    finally:
+        fast.no_truncation() if truncation is None else fast.enable_truncation(**truncation)
+        fast.no_padding() if padding is None else fast.enable_padding(**padding)
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
