@@ -95,6 +95,15 @@ def test_limits_hold(dimensions, low, high, budget):
     assert all(low <= rank <= high for rank in plan.ranks)
 
 
+def test_a_limit_makes_no_rank_more_likely_to_suffice():
+    profile = make_profile([5, 12, 12])
+    plan = plan_ranks(profile, rule="confident", max_rank=2)
+    assert plan.ranks == (2, 1)
+    assert plan.certainties == (0, 1)
+    free = plan_ranks(profile, rule="confident")
+    assert plan.rank_probabilities == free.rank_probabilities
+
+
 def test_no_module_gets_more_than_its_smaller_side():
     plan = plan_ranks(make_profile([1, 13], key_width=4))
     assert plan.ranks == (13,)

@@ -43,7 +43,8 @@ class RankPlan(Artifact):
         bounds: One per step: the paper's lower bound max(d(i) - d(i-1), 0), rounded dimensions.
         ranks: One per step; 0 where none of its modules is adapted.
         rank_probabilities: One per step: the probability of every rank that the dimensions within
-            their errors lead to, ascending; with rule "confident", of the paper's ranks.
+            their errors lead to, ascending; with rule "confident", of the paper's ranks before
+            `max_rank`.
         modules: Rank of every adapted module, by its path from the backbone's root. It is its
             step's rank, or the smaller side of its matrix where that is less.
         alphas: `lora_alpha` of every adapted module: its rank times `alpha_per_rank`.
@@ -182,7 +183,9 @@ def plan_ranks(
     per_step = [[m for m in targets if step_of[m.name] == i] for i in range(len(profile.steps))]
     sides = [max(map(_smaller_side, modules), default=0) for modules in per_step]
     _check_limits(max(sides), min_rank=min_rank, max_rank=max_rank)
-    limits = RankLimits(min_rank, np.minimum(sides, max_rank or max(sides)))
+    ceilings = np.minimum(sides, max_rank or max(sides))
+    # Whether a rank suffices is asked of what is needed, which no `max_rank` lowers.
+    limits = RankLimits(min_rank, np.array(sides) if rule == "confident" else ceilings)
     costs = np.stack([_parameters(modules, max(sides)) for modules in per_step])
 
     spend = None
@@ -195,7 +198,7 @@ def plan_ranks(
         )
     drawn = ranks_of(draw_dimensions(profile))
     if rule == "confident":
-        chosen = sufficient_ranks(drawn)
+        chosen = np.minimum(sufficient_ranks(drawn), ceilings)
     else:
         (chosen,) = ranks_of(np.array([profile.dimensions]))
     ranks: list[int] = chosen.tolist()
