@@ -12,7 +12,6 @@ from gelora.measurement.growth import (
     FIRST_SIZE,
     STABLE_GROWTHS,
     growing_sizes,
-    largest_error,
     papers_ranks,
     reason_to_stop,
 )
@@ -40,10 +39,10 @@ def test_sizes_grow_by_half_powers_of_two_up_to_all(num_texts):
 
 
 def test_the_error_is_of_the_worst_step_that_counts():
-    assert largest_error(with_errors([0.2, 0.3])) == 0.3
-    assert largest_error(with_errors([0.3, 0.2])) == 0.3
-    assert largest_error(with_errors([0.3, 0.2], constant_levels=(0,))) == 0.2
-    assert largest_error(with_errors([0.3, 0.2], constant_levels=(0, 1))) == 0.0
+    assert with_errors([0.2, 0.3]).largest_increment_error == 0.3
+    assert with_errors([0.3, 0.2]).largest_increment_error == 0.3
+    assert with_errors([0.3, 0.2], constant_levels=(0,)).largest_increment_error == 0.2
+    assert with_errors([0.3, 0.2], constant_levels=(0, 1)).largest_increment_error == 0.0
 
 
 @pytest.mark.parametrize(("precision", "reason"), [(0.31, "precision"), (0.3, None), (0.0, None)])

@@ -21,7 +21,7 @@ States = Literal["raw", "normalized"]
 """As the block returns them, or as the norm that reads them next hands them on."""
 
 Verdict = Literal["stable", "noisy", "duplicated", "too few samples", "constant"]
-"""How far the dimension of a level is to be trusted; see `stability.py`."""
+"""How far the dimension of a level is to be trusted; see `remedies.py`."""
 
 StopReason = Literal["num_samples", "precision", "stable_ranks"]
 """Why no more texts were measured: all that were asked for, or one of the two early stops."""
@@ -174,6 +174,15 @@ class DimensionProfile(Artifact):
     def increment_standard_errors(self) -> tuple[float, ...]:
         """Standard error of every step's increment, from paired samples."""
         return self.series[self.estimator].increment_standard_errors
+
+    @property
+    def largest_increment_error(self) -> float:
+        """Largest standard error of the increments that count: none out of a constant level.
+
+        More texts teach nothing of such a step, and no rule counts its increment.
+        """
+        errors = enumerate(self.increment_standard_errors)
+        return max((e for step, e in errors if not self.has_constant_input(step)), default=0.0)
 
     def level_of(self, step: int) -> int:
         """Return the index of a step's output among the levels; its input is the one before."""

@@ -48,18 +48,9 @@ def reason_to_stop(
         precision: Standard error, in dimensions, that every increment is to be below.
         ranks: The rule whose ranks are to stay the same.
     """
-    if largest_error(profiles[-1]) < precision:
+    if profiles[-1].largest_increment_error < precision:
         return "precision"
     last = profiles[-1 - STABLE_GROWTHS :]
     if len(last) > STABLE_GROWTHS and len({tuple(ranks(profile)) for profile in last}) == 1:
         return "stable_ranks"
     return None
-
-
-def largest_error(profile: DimensionProfile) -> float:
-    """Return the largest standard error of the increments, less those out of constant levels.
-
-    Nothing is learnt of such a step by more texts: the rules do not count its increment.
-    """
-    errors = enumerate(profile.increment_standard_errors)
-    return max((e for step, e in errors if not profile.has_constant_input(step)), default=0.0)
