@@ -49,17 +49,20 @@ def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"precision": 0.25}, "All 100 texts were measured, and not every error came below 0.25."),
+        (
+            {"precision": 0.25},
+            "100 texts were measured, all that were asked for or all there are, and not",
+        ),
         (
             {"precision": 0.25, "stopped_by": "precision"},
-            "100 texts were enough: every increment's error is below 0.25.",
+            "100 texts were enough: the error of every increment that counts is below 0.25.",
         ),
         (
             {"precision": 0.25, "stopped_by": "stable_ranks"},
             "100 texts were enough: the ranks no longer changed with more.",
         ),
         ({"states": "normalized", "num_duplicates": 0, "num_near_duplicates": 0}, NORMALIZED),
-        ({"biased_levels": (1,)}, "At 1 of 2 levels the dimension is so high that"),
+        ({"biased_levels": (1,)}, "At layer.0 the dimension is so high that"),
         ({"top_variance_shares": (0.1, 0.97)}, "up to 97 % of the variance at layer.0"),
     ],
 )

@@ -11,6 +11,8 @@ from gelora.dimension import LevelTrust, assess_levels, estimate_levels
 from gelora.dimension.levels import LevelEstimates
 from gelora.dimension.manifolds import gaussian, noisy, twins
 from gelora.errors import ConstantStatesWarning, DuplicateSamplesWarning, UnstableDimensionWarning
+from gelora.measurement import measure_dimensions
+from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 
 
 def measure(levels: list, **arguments) -> tuple[LevelEstimates, LevelTrust]:
@@ -39,13 +41,19 @@ def test_one_warning_names_every_doubtful_level_and_what_to_do(seed: int) -> Non
     ]
     match = (
         r"at 'level 1' \([\d.]+\) it falls from near .*gride_8\); "
-        r"at 'level 2' \([\d.]+\), 'level 3' \([\d.]+\) it rests on samples that nearly repeat"
+        r"at 'level 2' \([\d.]+\), 'level 3' \([\d.]+\) it rests on texts that nearly repeat"
     )
     with pytest.warns(UnstableDimensionWarning, match=match) as caught:
         _, trust = measure(levels)
     assert trust.verdicts == ("stable", "noisy", "duplicated", "duplicated")
     assert len(caught) == 1
     assert caught[0].filename == __file__
+
+
+def test_a_warning_points_at_who_called_gelora_however_deep_it_arises() -> None:
+    with pytest.warns(UnstableDimensionWarning) as caught:
+        measure_dimensions(tiny_bert(), tiny_tokenizer(), tiny_texts(120))
+    assert {one.filename for one in caught} == {__file__}
 
 
 def test_too_few_samples_for_halves(seed: int) -> None:

@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from example_profiles import make_profile
+from gelora.dimension.profile import Verdict
+from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.ranks import plan_ranks
-from gelora.ranks.advice import plan_advice
+from gelora.ranks.advice import certainty, likely_range, measurement_advice, plan_advice
 
 GROWING = (1, 4, 7, 10)
 UNSURE = (5.48, 8.5, 8.5)  # rounded 5, 9 and 9, though growth by 4 is the least likely
@@ -37,11 +40,18 @@ def test_what_is_said(dimensions, arguments, said):
         (GROWING, {"budget": 256 * 24 + 255}),
         ((5, 5, 5), {"budget": "r=1"}),
         ((5, 5, 5), {"min_rank": 2}),
+        ((5, 9, 13), {"max_rank": 4}),
     ],
 )
 def test_nothing_is_said_of_what_is_expected(dimensions, arguments):
     profile = make_profile(dimensions)
     assert plan_advice(plan_ranks(profile, **arguments), profile) == ()
+
+
+def test_a_rank_of_one_by_the_users_own_limit_is_not_laid_to_the_dimension():
+    profile = make_profile((5, 9, 13, 17, 17))
+    (sentence,) = plan_advice(plan_ranks(profile, max_rank=1), profile)
+    assert sentence.startswith("The limits set leave 3 of 4 blocks below")
 
 
 @pytest.mark.parametrize(
@@ -53,19 +63,40 @@ def test_nothing_is_said_of_what_is_expected(dimensions, arguments):
         ),
         (
             {"verdicts": ("duplicated", "stable", "stable", "stable")},
-            r"1 of 3 ranks rest on .*: duplicated at embeddings \(give texts that differ more\)",
-        ),
-        ({"biased_levels": (2, 3)}, "At 2 of 4 levels the dimension is so high"),
-        (
-            {"top_variance_shares": (0.1, 0.6, 0.9, 0.2)},
-            "up to 90 % of the variance at layer.0 and layer.1, .* --states normalized",
+            r"1 of 3 ranks rest on .*: duplicated at embeddings \(give texts .* source\)",
         ),
     ],
 )
-def test_what_is_said_of_the_measurement(changes, said):
+def test_what_is_said_of_doubtful_levels(changes, said):
     profile = replace(make_profile(GROWING), **changes)
     (sentence,) = plan_advice(plan_ranks(profile), profile)
     assert re.search(said, sentence), sentence
+
+
+def test_every_verdict_has_a_meaning_and_all_but_the_best_a_remedy():
+    assert set(REMEDIES) == set(get_args(Verdict))
+    assert [verdict for verdict, remedy in REMEDIES.items() if not remedy.advice] == ["stable"]
+    assert set(DOUBTFUL) == set(REMEDIES) - {"stable", "constant"}
+
+
+BIASED = {"biased_levels": (2, 3)}
+OUTLIERS = {"top_variance_shares": (0.1, 0.6, 0.9, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (BIASED, "At layer.1 and layer.2 the dimension is so high .*docs/accuracy.md"),
+        (OUTLIERS, "up to 90 % of the variance at layer.0 and layer.1, .* --states normalized"),
+    ],
+)
+def test_what_is_said_of_the_measurement_is_no_part_of_the_plans(changes, said):
+    profile = replace(make_profile(GROWING), **changes)
+    (sentence,) = measurement_advice(profile)
+    assert re.search(said, sentence), sentence
+    (numbered,) = measurement_advice(profile, listed=str)
+    assert re.search(r"[\[(][0-9], [0-9][\])]", numbered), numbered
+    assert plan_advice(plan_ranks(profile), profile) == ()
 
 
 def test_a_verdict_counts_only_where_a_rank_rests_on_it():
@@ -85,7 +116,7 @@ def test_a_verdict_counts_only_where_a_rank_rests_on_it():
 def test_outlier_coordinates_are_no_news_behind_a_norm():
     shares = (0.9,) * len(GROWING)
     profile = replace(make_profile(GROWING), top_variance_shares=shares, states="normalized")
-    assert plan_advice(plan_ranks(profile), profile) == ()
+    assert measurement_advice(profile) == ()
 
 
 def test_a_rank_that_is_more_likely_wrong_than_right_is_named():
@@ -122,3 +153,13 @@ def test_a_constant_level_is_named_by_the_block_after_it():
     profile = replace(make_profile([0, 9, 12, 15]), constant_levels=(0,), pooling="last")
     (sentence,) = plan_advice(plan_ranks(profile), profile)
     assert sentence.startswith("What layer.0 begins from takes few values with last pooling")
+
+
+def test_a_certainty_is_a_probability_or_with_a_budget_nine_tenths_of_it():
+    profile = make_profile((5, 8, 8))
+    shares = ({10: 0.04, 11: 0.02, 12: 0.9, 14: 0.04}, {1: 0.06, 4: 0.94})
+    plan = replace(plan_ranks(profile, budget="r=8"), rank_probabilities=shares, ranks=(12, 0))
+    assert likely_range(plan, 0) == (11, 12)
+    assert [certainty(plan, step) for step in (0, 1)] == ["11–12", ""]
+    for rule, expected in (("paper", "0.90"), ("confident", "0.96")):
+        assert certainty(replace(plan, rule=rule), 0) == expected

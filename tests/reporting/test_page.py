@@ -8,7 +8,7 @@ import pytest
 
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
 from gelora.errors import ArtifactError
-from gelora.ranks.advice import measurement_advice
+from gelora.ranks.advice import certainty
 from gelora.reporting import write_report
 from gelora.reporting.run_files import read_run
 from gelora.reporting.tables import step_rows
@@ -179,17 +179,38 @@ def test_doubts_are_told_level_by_level_and_explained(tmp_path):
         "10.36 ± 0.21", *dimensions[1:], part, "19 %", "noisy",
     ]  # fmt: skip
     assert "By 483 samples: embeddings 0.00" in page.html
-    assert "finer than the shape. It is so at block 3 and block 7." in page.text
-    for words in ("docs/accuracy.md", "--states normalized measures", "(many neighbours) from"):
+    assert "the states' shape. It is so at block 3 and block 7: compare" in page.text
+    for words in ("docs/accuracy.md", "compare --states normalized", "(many neighbours) from"):
         assert words in page.text
 
 
-def test_advice_that_the_section_on_trust_gives_is_not_given_twice(tmp_path):
+def test_what_any_use_of_the_dimensions_should_know_is_said_once(tmp_path):
     profile = example_profile()
     write_example_run(tmp_path, profile=profile)
     text = Page(write_report(tmp_path).read_text()).text
-    assert measurement_advice(profile)
-    assert not [sentence for sentence in measurement_advice(profile) if sentence in text]
+    assert text.count("the dimension is so high") == 1
+    assert text.count("Three coordinates alone carry") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heading"),
+    [({}, "P(rank)"), ({"rule": "confident"}, "P(enough)"), ({"budget": "r=8"}, "90 % range")],
+)
+def test_the_page_shows_how_sure_ranks_are_as_the_table_of_the_command_does(
+    tmp_path, arguments, heading
+):
+    plan = write_example_run(tmp_path, **arguments)
+    page = Page(write_report(tmp_path).read_text())
+    assert f'<th scope="col">{heading}</th>' in page.html
+    assert page.text.count(heading) == (3 if "budget" in arguments else 2)
+    first = re.search(r'<tr><th scope="row">1</th>.*', page.html)[0]
+    assert f"<td>{certainty(plan, 0)}</td>" in first
+
+
+def test_what_is_said_of_an_estimator_holds_for_each(tmp_path):
+    profile = replace(example_profile(all_estimators=True), estimator="gride_8")
+    write_example_run(tmp_path, profile=profile)
+    assert "TwoNN falls short" not in Page(write_report(tmp_path).read_text()).text
 
 
 def test_too_few_samples_to_part_leave_no_figure_of_parts(tmp_path):
@@ -213,6 +234,7 @@ def test_half_blocks_have_a_row_each(tmp_path):
     ]
     assert "after both halves of every block" in page.text
     assert "P(enough) is the probability" in page.text
+    assert "raw, mean pooling, after both halves of every block" in page.text
 
 
 def test_two_stacks_before_training(tmp_path):

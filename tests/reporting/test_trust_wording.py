@@ -1,17 +1,11 @@
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from gelora.dimension.profile import Verdict
 from gelora.ranks import plan_ranks
 from gelora.reporting import trust_wording
 from reporting.example_run import example_profile
-
-
-def test_every_verdict_has_a_meaning():
-    assert set(trust_wording.VERDICTS) == set(get_args(Verdict))
 
 
 def test_verdicts_are_counted_and_those_that_occur_explained():
@@ -21,8 +15,8 @@ def test_verdicts_are_counted_and_those_that_occur_explained():
     )
     (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
     assert (stable, noisy, constant) == ("stable", "noisy", "constant")
-    assert "finer than the shape. It is so at block 3 to block 5 and block 9. Compare" in told
-    assert "It is so at embeddings. No rank follows" in also
+    assert "the states' shape. It is so at block 3 to block 5 and block 9: compare levels" in told
+    assert "It is so at embeddings: choose another --pooling" in also
 
 
 def test_where_all_is_stable_no_level_is_named():
@@ -37,9 +31,12 @@ def test_where_all_is_stable_no_level_is_named():
 
 ALL_MEASURED = "4,000 texts were measured: all that were asked for, or all there are."
 NOT_REACHED = (
-    f"{ALL_MEASURED} The largest standard error of an increment is 0.07; 0.05 was asked for."
+    f"{ALL_MEASURED} The largest standard error of an increment that counts is 0.07; 0.05 was "
+    "asked for."
 )
-PRECISE = "with a standard error of 0.07 or less in every increment; 0.25 was asked for."
+PRECISE = (
+    "with a standard error of 0.07 or less in every increment that counts; 0.25 was asked for."
+)
 SETTLED = "the ranks had stayed the same over three growths of their number."
 
 
@@ -58,6 +55,18 @@ def test_why_measuring_stopped(stopped_by, precision, sentence):
     assert trust_wording.stop_sentence(profile) == sentence
 
 
+def test_an_increment_out_of_a_constant_level_does_not_count():
+    profile = example_profile(constant=True)
+    series = profile.series["twonn_line"]
+    errors = (0.9, *series.increment_standard_errors[1:])
+    series = replace(series, increment_standard_errors=errors)
+    profile = replace(profile, series={"twonn_line": series}, precision=0.3)
+    for reason in ("precision", "num_samples"):
+        sentence = trust_wording.stop_sentence(replace(profile, stopped_by=reason))
+        assert "0.07" in sentence
+        assert "0.9" not in sentence
+
+
 def test_samples_and_copies_are_counted():
     sentence = trust_wording.samples_sentence(example_profile())
     assert "120 exact copies and 9 copies up to rounding" in sentence
@@ -71,24 +80,12 @@ def test_samples_and_copies_are_counted():
     )
 
 
-def test_coordinates_that_rule_the_distances_are_told_with_their_levels():
-    profile = replace(example_profile(), top_variance_shares=(0.1,) * 10 + (0.51, 0.5, 0.83))
-    sentence = trust_wording.coordinates_sentence(profile)
-    assert "up to 83 % of the variance, and more than half at block 10 and block 12" in sentence
-    assert sentence.endswith(
-        "--states normalized measures the states as the next norm hands them on."
-    )
-    normalized = replace(profile, states="normalized")
-    assert "--states" not in trust_wording.coordinates_sentence(normalized)
-    assert not trust_wording.coordinates_sentence(replace(profile, top_variance_shares=(0.5,) * 13))
-
-
-def test_levels_in_the_biased_range_are_named():
-    profile = replace(example_profile(), biased_levels=(3, 4, 5, 6))
-    sentence = trust_wording.bias_sentence(profile)
-    assert sentence.startswith("At block 3 to block 6 the dimension is so high")
-    assert "docs/accuracy.md" in sentence
-    assert not trust_wording.bias_sentence(replace(profile, biased_levels=()))
+def test_levels_are_named_in_words():
+    shares = (0.1,) * 10 + (0.51, 0.5, 0.83)
+    profile = replace(example_profile(), biased_levels=(3, 4, 5, 6), top_variance_shares=shares)
+    bias, coordinates = trust_wording.measurement_sentences(profile)
+    assert bias.startswith("At block 3 to block 6 the dimension is so high")
+    assert "up to 83 % of the variance at block 10 and block 12, so" in coordinates
 
 
 @pytest.mark.parametrize(("rule", "word"), [("paper", "is the same"), ("confident", "suffices")])
@@ -103,6 +100,16 @@ def test_the_least_sure_rank_is_named(rule, word):
     sentence = trust_wording.chances_sentence(profile, plan)
     assert f"the rank {word} with a probability of 0.9 or more in {sure} of 2 blocks" in sentence
     assert sentence.endswith(f"the least sure is {least}.")
+
+
+def test_a_budget_has_ranges_and_the_widest_is_named():
+    profile = example_profile((("layers.0", "layers.1"),), growth=2.0)
+    chances = ({3: 0.3, 4: 0.4, 5: 0.3}, {1: 0.04, 2: 0.5, 5: 0.46})
+    plan = replace(plan_ranks(profile, budget="r=4"), ranks=(4, 3), rank_probabilities=chances)
+    sentence = trust_wording.chances_sentence(profile, plan)
+    assert "each of the 2 blocks a rank within its 90 % range" in sentence
+    assert sentence.endswith("the widest is 2–5, about rank 3 of block 2.")
+    assert "0." not in sentence
 
 
 def test_steps_without_adapters_are_not_counted_as_sure():

@@ -13,7 +13,7 @@ from gelora.cli.tables import rank_table
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
-from gelora.ranks.advice import plan_advice
+from gelora.ranks.advice import measurement_advice, plan_advice
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
 
 def plan_text(planned: RankPlan, profile: DimensionProfile) -> str:
     """Return the table of ranks and what there is to know about them."""
-    return "\n".join([rank_table(planned, profile), *plan_advice(planned, profile)])
+    advice = *plan_advice(planned, profile), *measurement_advice(profile)
+    return "\n".join([rank_table(planned, profile), *advice])
 
 
 def _exists(path: Path, difference: str = "") -> OutputExistsError:

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
-from gelora.ranks.advice import measurement_advice
+from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
 
 TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 
@@ -56,12 +55,7 @@ def dimension_table(profile: DimensionProfile) -> str:
 
 
 def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
-    """Return a row for every step: dimension, increment, rank, modules, parameters; and a sum.
-
-    Beside a rank stands how sure it is, given the errors of the dimensions: its probability, with
-    rule "confident" that of being enough, and with a budget, where a rank more or less means
-    little, the range that holds nine tenths of the probability.
-    """
+    """Return a row for every step: dimension, increment, rank and how sure it is; and a sum."""
     increments = _increments(profile)
     modules = Counter(profile.step_of(m) for m in profile.modules if m.name in plan.modules)
     rows: list[list[str]] = []
@@ -73,14 +67,14 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
                 _measured(profile.dimensions[level], profile.standard_errors[level]),
                 increments[step],
                 str(plan.ranks[i]),
-                _certainty(plan, i) if plan.ranks[i] else "",
+                certainty(plan, i),
                 str(modules[i]),
                 f"{plan.parameters[i]:,}",
             ]
         )
     total = ["total", "", "", "", "", str(len(plan.modules)), f"{plan.trainable_parameters:,}"]
     first = "block" if plan.granularity == "block" else "step"
-    sure = {"paper": "P(rank)", "confident": "P(enough)", "budget": "90 % range"}[plan.rule]
+    sure = CERTAINTY_HEADINGS[plan.rule]
     headings = [first, "dimension", "increment", "rank", sure, "modules", "parameters"]
     return table(headings, [*rows, total])
 
@@ -130,11 +124,17 @@ def _stopped(profile: DimensionProfile) -> str:
     """Return why no more texts were measured, or "" where nothing else was asked for."""
     texts = f"{profile.num_texts:,} texts"
     if profile.stopped_by == "precision":
-        return f"{texts} were enough: every increment's error is below {profile.precision}."
+        return (
+            f"{texts} were enough: the error of every increment that counts is below "
+            f"{profile.precision}."
+        )
     if profile.stopped_by == "stable_ranks":
         return f"{texts} were enough: the ranks no longer changed with more."
     if profile.precision is not None:
-        return f"All {texts} were measured, and not every error came below {profile.precision}."
+        return (
+            f"{texts} were measured, all that were asked for or all there are, and not every error "
+            f"came below {profile.precision}."
+        )
     return ""
 
 
@@ -145,16 +145,6 @@ def _increments(profile: DimensionProfile) -> dict[str, str]:
             profile.steps, profile.increments, profile.increment_standard_errors, strict=True
         )
     }
-
-
-def _certainty(plan: RankPlan, step: int) -> str:
-    if plan.rule != "budget":
-        return f"{plan.certainties[step]:.2f}"
-    probabilities = plan.rank_probabilities[step]
-    below = dict(zip(probabilities, accumulate(probabilities.values()), strict=True))
-    low = next(rank for rank, share in below.items() if share >= 0.05)
-    high = next(rank for rank, share in below.items() if share >= 0.95)
-    return f"{low}–{high}"
 
 
 def _measured(value: float, error: float, *, sign: bool = False) -> str:

@@ -5,11 +5,11 @@ the levels so high-dimensional that bias matters, and the share of variance in o
 coordinates. It estimates no increment: see `levels.py`.
 """
 
+import inspect
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,22 +19,17 @@ from torch.distributed import ProcessGroup
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, Level, LevelEstimates
 from gelora.dimension.profile import DecimatedDimensions, Verdict
+from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.dimension.verdicts import BIASED_FROM, judge_level
-from gelora.errors import ConstantStatesWarning, DuplicateSamplesWarning, UnstableDimensionWarning
+from gelora.errors import (
+    ConstantStatesWarning,
+    DuplicateSamplesWarning,
+    GeloraWarning,
+    UnstableDimensionWarning,
+)
 
 _TOP_COORDINATES = 3
 _TILE_BYTES = 32 * 2**20
-
-_ADVICE: Mapping[Verdict, str] = MappingProxyType(
-    {
-        "noisy": "falls from near neighbours to far ones, as by noise finer than the states' shape"
-        " (compare levels rather than trust the numbers, or estimate by gride_8)",
-        "duplicated": "rests on samples that nearly repeat others, as texts that share a sentence"
-        " do (measure on one of each)",
-        "too few samples": "has a large error, or still rises from near neighbours to far ones"
-        " (measure on more texts, or on fewer that resemble each other)",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,11 @@ def assess_levels(
 def _warn_of_constant_levels(found: LevelEstimates, level_names: Sequence[str]) -> None:
     if found.constant_levels:
         listed = ", ".join(repr(level_names[i]) for i in found.constant_levels)
-        warnings.warn(
+        _warn(
             f"The dimension is 0 at levels whose states repeat over distinct samples: {listed}."
             " That is usual for embeddings pooled at the first or last token; the rules count no"
             " growth out of such a level.",
             ConstantStatesWarning,
-            stacklevel=3,
         )
 
 
@@ -123,12 +117,11 @@ def _warn_of_duplicates(found: LevelEstimates) -> None:
     num_set_aside = found.num_duplicates + found.num_near_duplicates
     num_samples = found.num_used + num_set_aside
     if num_set_aside > MAX_SHARE_SET_ASIDE * num_samples:
-        warnings.warn(
+        _warn(
             f"{num_set_aside} of {num_samples} samples were set aside: {found.num_duplicates}"
             f" copies and {found.num_near_duplicates} near-copies of others. The estimates rest on"
             f" the other {found.num_used}.",
             DuplicateSamplesWarning,
-            stacklevel=3,
         )
 
 
@@ -137,17 +130,25 @@ def _warn_of_verdicts(
 ) -> None:
     """Name the levels of each doubtful verdict with their dimension, and what to do."""
     doubts = []
-    for verdict, advice in _ADVICE.items():
+    for verdict in DOUBTFUL:
         levels = [i for i, given in enumerate(verdicts) if given == verdict]
         if levels:
             listed = ", ".join(f"{level_names[i]!r} ({dimensions[i]:.1f})" for i in levels)
-            doubts.append(f"at {listed} it {advice}")
+            seen, advice = REMEDIES[verdict]
+            doubts.append(f"at {listed} it {seen} ({advice})")
     if doubts:
-        warnings.warn(
+        _warn(
             f"The dimension cannot be trusted at some levels: {'; '.join(doubts)}.",
             UnstableDimensionWarning,
-            stacklevel=3,
         )
+
+
+def _warn(message: str, category: type[GeloraWarning]) -> None:
+    """Warn at the line that called gelora, however many of its functions lie between."""
+    level, frame = 1, inspect.currentframe()
+    while frame and frame.f_globals["__name__"].startswith("gelora."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _top_share(level: Level, rows: Int[np.ndarray, " rows"]) -> float:

@@ -1,8 +1,10 @@
-"""What to know before training with a plan: plain sentences, for the tables and the report."""
+"""What to know before training with a plan, in words, for the tables and the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
-from gelora.dimension.profile import DimensionProfile, Verdict
+from gelora.dimension.profile import DimensionProfile
+from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.ranks.plan import RankPlan
 from gelora.ranks.uncertainty import CONFIDENCE
 
@@ -15,20 +17,22 @@ COIN_TOSS = 0.5
 OUTLIERS = 0.5
 """Where three coordinates carry more than this share of the variance, distances are theirs."""
 
-REMEDIES: Mapping[Verdict, str] = {
-    "noisy": "compare --estimator gride_8",
-    "duplicated": "give texts that differ more",
-    "too few samples": "measure on more texts: raise --num_samples, with --precision 0",
-}
+CERTAINTY_HEADINGS = {"paper": "P(rank)", "confident": "P(enough)", "budget": "90 % range"}
+"""What `certainty` gives under each rule."""
+
+TAIL = 0.05
+"""Share of the draws on either side of the range that a budget's rank is given with."""
 
 
 def plan_advice(plan: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
-    """Return a sentence for each thing that a plan's reader may not expect; often none."""
+    """Return a sentence for each thing that a plan's reader may not expect; often none.
+
+    What any use of the dimensions should know of is left to `measurement_advice`.
+    """
     sentences = (
         _of_rank_one(plan),
         _of_coin_tosses(plan),
         _of_verdicts(plan, profile),
-        *measurement_advice(profile),
         _of_bounds(plan),
         _of_idle_growth(plan),
         _of_money_left(plan, profile),
@@ -37,27 +41,55 @@ def plan_advice(plan: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def measurement_advice(profile: DimensionProfile) -> tuple[str, ...]:
-    """Return a sentence for each thing that any use of these dimensions should know of."""
-    sentences = (_of_bias(profile), _of_outliers(profile))
+def measurement_advice(
+    profile: DimensionProfile, *, listed: Callable[[Sequence[int]], str] | None = None
+) -> tuple[str, ...]:
+    """Return a sentence for each thing that any use of these dimensions should know of.
+
+    Args:
+        profile: The dimensions.
+        listed: Names levels, given their indices; by default as the profile does.
+    """
+    listed = listed or (lambda levels: _list([profile.levels[level] for level in levels]))
+    sentences = (_of_bias(profile, listed), _of_outliers(profile, listed))
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def certainty(plan: RankPlan, step: int) -> str:
+    """Return how sure a step's rank is, given the errors of the dimensions; "" without a rank.
+
+    It is the rank's probability, with rule "confident" that of being enough, and with a budget,
+    where a rank more or less means little, the range that holds nine tenths of the probability.
+    """
+    if plan.ranks[step] == 0:
+        return ""
+    if plan.rule != "budget":
+        return f"{plan.certainties[step]:.2f}"
+    low, high = likely_range(plan, step)
+    return f"{low}–{high}"
+
+
+def likely_range(plan: RankPlan, step: int) -> tuple[int, int]:
+    """Return the ranks of a step between which nine tenths of the probability lie."""
+    probabilities = plan.rank_probabilities[step]
+    below = dict(zip(probabilities, accumulate(probabilities.values()), strict=True))
+    low = next(rank for rank, share in below.items() if share >= TAIL)
+    high = next(rank for rank, share in below.items() if share >= 1 - TAIL)
+    return low, high
 
 
 def asks_for_rank_one(plan: RankPlan) -> bool:
     """Whether a plan without a budget has rank 1 nearly everywhere, so that one is worth giving."""
-    adapted = _adapted(plan)
-    ones = [step for step in adapted if plan.ranks[step] == 1]
-    return plan.budget is None and len(ones) >= MANY * len(adapted)
+    return plan.budget is None and len(_flat(plan)) >= MANY * len(_adapted(plan))
 
 
 def _of_rank_one(plan: RankPlan) -> str:
     if not asks_for_rank_one(plan):
         return ""
-    adapted = _adapted(plan)
-    ones = [step for step in adapted if plan.ranks[step] == 1]
     rule = "the paper's rule" if plan.rule == "paper" else f"rule {plan.rule}"
     return (
-        f"The dimension hardly grows in {len(ones)} of {len(adapted)} {_unit(plan)}, so "
+        f"The dimension hardly grows in {len(_flat(plan))} of {len(_adapted(plan))} "
+        f"{_unit(plan)}, so "
         f"{rule} gives them rank 1, the least there is. For a larger adapter, shared out by "
         "the same growth, give a budget: --budget r=8."
     )
@@ -82,15 +114,15 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
     doubtful: dict[int, set[int]] = {}
     for step in adapted:
         after = profile.level_of(step)
-        levels = {level for level in (after - 1, after) if profile.verdicts[level] in REMEDIES}
+        levels = {level for level in (after - 1, after) if profile.verdicts[level] in DOUBTFUL}
         if levels and not profile.has_constant_input(step):
             doubtful[step] = levels
     if not doubtful:
         return ""
     levels = sorted(set().union(*doubtful.values()))
     reasons = [
-        f"{verdict} at {_list([profile.levels[i] for i in found])} ({remedy})"
-        for verdict, remedy in REMEDIES.items()
+        f"{verdict} at {_list([profile.levels[i] for i in found])} ({REMEDIES[verdict].advice})"
+        for verdict in DOUBTFUL
         if (found := [level for level in levels if profile.verdicts[level] == verdict])
     ]
     return (
@@ -99,25 +131,24 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
     )
 
 
-def _of_bias(profile: DimensionProfile) -> str:
+def _of_bias(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) -> str:
     if not profile.biased_levels:
         return ""
     return (
-        f"At {len(profile.biased_levels)} of {len(profile.levels)} levels the dimension is so high "
-        "that its estimate may be biased, mostly downwards, and growth with it: trust which blocks "
-        "grow more than others, not by how much."
+        f"At {listed(profile.biased_levels)} the dimension is so high that its estimate may be "
+        "biased, mostly downwards, and growth with it: trust which blocks grow more than others, "
+        "not by how much (docs/accuracy.md)."
     )
 
 
-def _of_outliers(profile: DimensionProfile) -> str:
+def _of_outliers(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) -> str:
     shares = profile.top_variance_shares
     found = [level for level, share in enumerate(shares) if share > OUTLIERS]
     if not found or profile.states == "normalized":
         return ""
     return (
         f"Three coordinates alone carry up to {100 * max(shares):.0f} % of the variance at "
-        f"{_list([profile.levels[level] for level in found])}, so the distances there are mostly "
-        "theirs: compare --states normalized."
+        f"{listed(found)}, so the distances there are mostly theirs: compare --states normalized."
     )
 
 
@@ -169,6 +200,11 @@ def _of_constant_levels(profile: DimensionProfile) -> str:
 
 def _adapted(plan: RankPlan) -> list[int]:
     return [step for step, rank in enumerate(plan.ranks) if rank > 0]
+
+
+def _flat(plan: RankPlan) -> list[int]:
+    """Return the steps of rank 1 that ask for no more; a limit may give others that rank."""
+    return [step for step in _adapted(plan) if plan.ranks[step] == 1 and plan.bounds[step] == 0]
 
 
 def _unit(plan: RankPlan) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
-from gelora.ranks.advice import asks_for_rank_one, measurement_advice, plan_advice
+from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
 from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.run_files import RunFiles, read_run
@@ -59,7 +59,8 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         headline=[*wording.headline(run), trust_wording.verdict_sentence(profile)],
         step_rows=tables.step_rows(run),
         modules_note=tables.modules_note(run),
-        advice=_advice(run),
+        advice=plan_advice(plan, profile),
+        certainty_heading=CERTAINTY_HEADINGS[plan.rule],
         offers_budget=asks_for_rank_one(plan),
         trust=trust_wording,
         level_rows=tables.level_rows(run),
@@ -76,12 +77,6 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )
-
-
-def _advice(run: RunFiles) -> list[str]:
-    """Return the plan's advice, less what the section on trust says at length."""
-    said = measurement_advice(run.profile)
-    return [one for one in plan_advice(run.plan, run.profile) if one not in said]
 
 
 def _shown_note(step: int) -> str:
@@ -111,6 +106,7 @@ def _budget_command(folder_name: str) -> str:
 def _figures(run: RunFiles) -> dict[str, Markup]:
     profile, plan = run.profile, run.plan
     described = wording.describe_levels(profile, profile.dimensions)
+    sure = [certainty(plan, step) for step, rank in enumerate(plan.ranks) if rank > 0]
     found = {
         "dimension": to_svg(
             figures.dimension_figure(profile, plan),
@@ -118,8 +114,8 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
         ),
         "chances": to_svg(
             trust_figures.chances_figure(profile, plan),
-            description=f"Probability of every rank; of the planned ones, in order: "
-            f"{', '.join(f'{chance:.2f}' for chance in plan.certainties)}.",
+            description=f"Probability of every rank; {CERTAINTY_HEADINGS[plan.rule]} of the "
+            f"planned ones, in order: {', '.join(sure)}.",
         ),
         "estimators": to_svg(
             trust_figures.estimators_figure(profile),

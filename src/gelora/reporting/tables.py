@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gelora.ranks.advice import certainty
 from gelora.reporting import wording
 from gelora.reporting.run_files import RunFiles
 from gelora.reporting.stacks import short_names
@@ -101,7 +102,7 @@ def step_rows(run: RunFiles) -> list[StepRow]:
                 ),
                 bound=plan.bounds[step],
                 rank=plan.ranks[step],
-                certainty=f"{plan.certainties[step]:.2f}" if plan.ranks[step] else "",
+                certainty=certainty(plan, step),
                 modules=modules[step],
                 parameters=f"{plan.parameters[step]:,}",
             )
@@ -123,15 +124,14 @@ def facts(run: RunFiles) -> list[tuple[str, str]]:
     discarded = ""
     if profile.estimator == "twonn_line":
         discarded = f", largest {100 * profile.discard_fraction:g} % discarded"
+    halves = profile.granularity == "sublayer"
+    places = "after both halves of every block" if halves else "after every block"
     found = [
         ("Model", run.model),
         ("Model revision", environment.get("model_revision")),
         ("Data", _flatten(environment.get("data"), ": ", "; ")),
         ("Measured", f"{profile.num_used:,} samples, {profile.forward_tokens:,} tokens"),
-        (
-            "States",
-            f"{profile.states}, {profile.pooling} pooling, after every {profile.granularity}",
-        ),
+        ("States", f"{profile.states}, {profile.pooling} pooling, {places}"),
         ("Estimator", f"{profile.estimator}{discarded}"),
         ("Rule", f"{run.plan.rule}, dimensions rounded {run.plan.rounding}"),
         ("Scale alpha/r", f"{run.plan.alpha_per_rank:g} in every module"),

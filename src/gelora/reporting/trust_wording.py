@@ -4,11 +4,18 @@ Every function turns a profile or a plan into words; nothing is measured, drawn 
 """
 
 import math
+from functools import partial
 
 from gelora.dimension.profile import DimensionProfile, Verdict
+from gelora.dimension.remedies import REMEDIES
 from gelora.dimension.verdicts import MAX_DISAGREEMENT
 from gelora.ranks import RankPlan
-from gelora.ranks.advice import OUTLIERS
+from gelora.ranks.advice import (
+    CERTAINTY_HEADINGS,
+    certainty,
+    likely_range,
+    measurement_advice,
+)
 from gelora.ranks.uncertainty import CONFIDENCE
 from gelora.reporting.stacks import level_names
 from gelora.reporting.trust_figures import estimator_label
@@ -21,31 +28,10 @@ BENT = 0.1
 """Distance of samples and fitted law from which the report asks for caution: clean manifolds show
 at most 0.03 with 2,000 samples and 0.06 with 300."""
 
-VERDICTS: dict[Verdict, tuple[str, str]] = {
-    "stable": ("The dimension holds on halves, quarters, … of the samples.", ""),
-    "noisy": (
-        "The dimension falls from near neighbours to far ones, as by noise finer than the shape.",
-        "Compare levels rather than trust the numbers, or see --estimator gride_8.",
-    ),
-    "duplicated": (
-        "Many texts nearly repeat others, as texts that share a sentence do.",
-        "Measure on one of each.",
-    ),
-    "too few samples": (
-        "The error is large, or the dimension still rises from near neighbours to far ones.",
-        "Measure on more texts (--num_samples, --precision 0), or on fewer that resemble others.",
-    ),
-    "constant": (
-        "The states repeat over distinct texts, so the dimension is 0 and nothing is fitted.",
-        "No rank follows from it; another --pooling may give one.",
-    ),
-}
-"""What every verdict means, and what to do."""
-
 
 def verdict_sentence(profile: DimensionProfile) -> str:
     """Return how often each verdict was given."""
-    counts = {verdict: profile.verdicts.count(verdict) for verdict in VERDICTS}
+    counts = {verdict: profile.verdicts.count(verdict) for verdict in REMEDIES}
     (verdict, count), *others = [(verdict, count) for verdict, count in counts.items() if count]
     total = len(profile.verdicts)
     if not others:
@@ -58,33 +44,32 @@ def verdict_sentence(profile: DimensionProfile) -> str:
 def verdict_notes(profile: DimensionProfile) -> list[tuple[Verdict, str]]:
     """Return every verdict that occurs, what it means, where it occurs and what to do."""
     notes: list[tuple[Verdict, str]] = []
-    for verdict, (meaning, advice) in VERDICTS.items():
+    for verdict, (seen, advice) in REMEDIES.items():
         levels = [level for level, found in enumerate(profile.verdicts) if found == verdict]
-        if levels and verdict == "stable":
-            notes.append((verdict, meaning))
-        elif levels:
-            notes.append(
-                (verdict, f"{meaning} It is so at {list_levels(profile, levels)}. {advice}")
-            )
+        if levels:
+            where = f" It is so at {list_levels(profile, levels)}: {advice}." if advice else ""
+            notes.append((verdict, f"The dimension {seen}.{where}"))
     return notes
 
 
 def stop_sentence(profile: DimensionProfile) -> str:
     """Return how many texts were measured, and why no more."""
     stopped = f"Measuring stopped after {profile.num_texts:,} texts"
-    largest = max(profile.increment_standard_errors)
+    largest = profile.largest_increment_error
     asked = f"{profile.precision:g} was asked for" if profile.precision else ""
     if profile.stopped_by == "precision":
         return (
-            f"{stopped}, with a standard error of {largest:.2g} or less in every increment; "
-            f"{asked}."
+            f"{stopped}, with a standard error of {largest:.2g} or less in every increment that "
+            f"counts; {asked}."
         )
     if profile.stopped_by == "stable_ranks":
         return f"{stopped}: the ranks had stayed the same over three growths of their number."
     every = f"{profile.num_texts:,} texts were measured: all that were asked for, or all there are."
     if not asked:
         return every
-    return f"{every} The largest standard error of an increment is {largest:.2g}; {asked}."
+    return (
+        f"{every} The largest standard error of an increment that counts is {largest:.2g}; {asked}."
+    )
 
 
 def samples_sentence(profile: DimensionProfile) -> str:
@@ -101,44 +86,45 @@ def samples_sentence(profile: DimensionProfile) -> str:
     )
 
 
-def coordinates_sentence(profile: DimensionProfile) -> str:
-    """Return where three coordinates carry most of the variance, or ""."""
-    shares = profile.top_variance_shares
-    levels = [level for level, share in enumerate(shares) if share > OUTLIERS]
-    if not levels:
-        return ""
-    remedy = ""
-    if profile.states == "raw":
-        remedy = " --states normalized measures the states as the next norm hands them on."
-    return (
-        f"Three coordinates carry up to {100 * max(shares):.0f} % of the variance, and more than "
-        f"half at {list_levels(profile, levels)}: distances there are mostly theirs.{remedy}"
-    )
-
-
-def bias_sentence(profile: DimensionProfile) -> str:
-    """Return which levels are in the range where the estimator's bias matters, or ""."""
-    if not profile.biased_levels:
-        return ""
-    return (
-        f"At {list_levels(profile, profile.biased_levels)} the dimension is so high that the "
-        "estimator's bias may matter: mostly it reads too low, and differences with it. "
-        "docs/accuracy.md has its size."
-    )
+def measurement_sentences(profile: DimensionProfile) -> tuple[str, ...]:
+    """Return what any use of these dimensions should know of, with the levels in words."""
+    return measurement_advice(profile, listed=partial(list_levels, profile))
 
 
 def chances_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
-    """Return how many of the ranks are sure, and which is least so."""
+    """Return how sure the ranks are, and which is least so."""
     adapted = [step for step, rank in enumerate(plan.ranks) if rank > 0]
+    names = level_names(profile)
+    if plan.rule == "budget":
+        ranges = {step: likely_range(plan, step) for step in adapted}
+        widest = max(adapted, key=lambda step: ranges[step][1] - ranges[step][0])
+        return (
+            "With the dimensions anywhere within their errors, the same budget gives each of the "
+            f"{len(adapted)} {steps_word(plan)} a rank within its 90 % range nine times in "
+            f"ten; the widest is {certainty(plan, widest)}, about rank {plan.ranks[widest]} of "
+            f"{names[profile.level_of(widest)]}."
+        )
     sure = sum(plan.certainties[step] >= CONFIDENCE for step in adapted)
     least = min(adapted, key=lambda step: plan.certainties[step])
-    where = level_names(profile)[profile.level_of(least)]
     is_what = "suffices" if plan.rule == "confident" else "is the same"
     return (
         f"With the dimensions anywhere within their errors, the rank {is_what} with a probability "
         f"of {CONFIDENCE} or more in {sure} of {len(adapted)} {steps_word(plan)}; the least sure "
-        f"is rank {plan.ranks[least]} of {where}, with {plan.certainties[least]:.2f}."
+        f"is rank {plan.ranks[least]} of {names[profile.level_of(least)]}, with "
+        f"{certainty(plan, least)}."
     )
+
+
+def certainty_note(plan: RankPlan) -> str:
+    """Return what the table's column of how sure a rank is means."""
+    what = {
+        "paper": "is the probability that the dimensions, within their errors, lead to this rank",
+        "confident": "is the probability that the dimensions, within their errors, lead to this "
+        "rank or a smaller one",
+        "budget": "holds nine tenths of the ranks that the dimensions, within their errors, lead "
+        "to with this budget",
+    }
+    return f"{CERTAINTY_HEADINGS[plan.rule]} {what[plan.rule]}."
 
 
 def agreement_sentence(profile: DimensionProfile) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
+from gelora.ranks.uncertainty import CONFIDENCE
 from gelora.reporting.run_files import RunFiles
 from gelora.reporting.stacks import level_names, stack_layouts
 
@@ -22,7 +23,8 @@ _METRIC_NAMES = {
 _BASELINE_NAMES = {"frozen_encoder": "frozen encoder", "majority": "majority class"}
 _RULES = {
     "paper": "By the paper's rule",
-    "confident": "By the confident rule, which gives a rank that suffices with probability 0.9,",
+    "confident": "By the confident rule, which gives a rank that suffices with probability "
+    f"{CONFIDENCE},",
 }
 _STAGES = {
     "measure": "measuring",
