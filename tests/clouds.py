@@ -53,6 +53,19 @@ def lattice(_: np.random.Generator) -> np.ndarray:
     return np.stack(np.meshgrid(*[np.arange(6.0)] * 3), axis=-1).reshape(-1, 3)
 
 
+def parted_by_rounding(unit: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw triples of which rounding to multiples of `unit` takes the nearest farthest away.
+
+    The first of three is rounded from the second, its nearest, and towards the third; the second
+    is rounded away, and the third, farther in a few coordinates alone, towards the first.
+    """
+    first = np.full(200, (np.round(rng.uniform(1.49, 1.51) / unit) + 0.49) * unit)
+    steps = np.round(rng.uniform(0.45, 0.48) / unit)
+    second, third = first + (steps + 0.02) * unit, first - (steps - 0.02) * unit
+    third[:8] -= unit  # by which it is the farther
+    return np.stack([first, second, third])
+
+
 CLOUDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "gaussian": lambda rng: rng.normal(size=(300, 24)),
     "outlier coordinates": outlier_coordinates,

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from clouds import CLOUDS, brute_force, outlier_coordinates
+from clouds import CLOUDS, brute_force, outlier_coordinates, parted_by_rounding
 from gelora.dimension.neighbors import nearest_neighbors
 from gelora.dimension.proposals import (
     FAR,
     Encoder,
     Format,
     FormatName,
+    Tile,
     choose_format,
     make_format,
     own_settings,
@@ -26,32 +27,106 @@ FORMATS = {name: make_format(name, CPU) for name in get_args(FormatName)} | {
 }
 
 
-def _products(form: Format, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the products of all pairs, and the sums of their slacks, in float64."""
-    center = points.to(torch.promote_types(points.dtype, torch.float32)).mean(0)
+def _tile(
+    form: Format, points: torch.Tensor, center: torch.Tensor | None = None
+) -> tuple[Encoder, Tile, torch.Tensor]:
+    """Return the products of all pairs, and what made them; by default about the mean."""
+    if center is None:
+        center = points.to(torch.promote_types(points.dtype, torch.float32)).mean(0)
     encoder = Encoder(form, center.double() if form.dtype == torch.float64 else center, 1.0)
     tile = encoder.encode(points, len(points))
-    products = torch.empty(len(points), len(points), dtype=form.dtype)
-    with own_settings(CPU):
+    products = torch.empty(len(points), len(points), dtype=form.dtype, device=points.device)
+    with own_settings(points.device):
         encoder.multiply(encoder.reverse(tile.codes), tile.codes, products)
+    return encoder, tile, products
+
+
+def _products(
+    form: Format, points: torch.Tensor, center: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the products of all pairs, and the sums of their slacks, in float64."""
+    _, tile, products = _tile(form, points, center)
     return products.double(), tile.slack[:, None] + tile.slack
 
 
-def _bounded(form: Format, points: torch.Tensor) -> torch.Tensor:
-    """Tell of each pair whether both bounds hold; the module's docstring has them."""
-    products, slack = _products(form, points)
-    halves = torch.stack([(points.double() - row).square().sum(1) for row in points.double()]) / 2
+def _bounded(
+    form: Format, points: torch.Tensor, center: torch.Tensor | None = None, zoom: float = 1.0
+) -> torch.Tensor:
+    """Tell of each pair whether both bounds hold; the module's docstring has them.
+
+    The bounds are compared for points `zoom` times as large, whose squares float64 can hold.
+    """
+    products, slack = (zoom * (zoom * each) for each in _products(form, points, center))
+    large = zoom * points.double()
+    halves = torch.stack([(large - row).square().sum(1) for row in large]) / 2
     rounded = form.output * products.abs()
     above = products - rounded <= (1 + form.delta) * halves
     below = halves <= (1 + form.delta) * (products + rounded + 2 * slack)
     return above & below
 
 
+def _nearer_are_within(
+    form: Format, points: torch.Tensor, center: torch.Tensor | None = None
+) -> bool:
+    """Tell whether the product of every pair is within the limit of each that is as far or more."""
+    encoder, tile, products = _tile(form, points, center)
+    uppers = encoder.bounds(products, tile.slack[:, None] + tile.slack)
+    count = len(points)
+    distances, nearest = brute_force(points.numpy(), count - 1)
+    for row in range(count):
+        others = torch.from_numpy(nearest[row])
+        # The least limit of those that are as far or farther, ties among them.
+        least = uppers[row, others].flip(0).cummin(0).values.flip(0)
+        least = least[torch.from_numpy(np.searchsorted(distances[row], distances[row]))]
+        found = products[row, others].contiguous().view(form.bits)
+        if not (found <= encoder.limits(least)).all():
+            return False
+    return True
+
+
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("name", sorted(CLOUDS.keys() - {"huge float32", "one far sample"}))
 def test_both_bounds_hold(name: str, form: Format, seed: int) -> None:
     points = torch.from_numpy(CLOUDS[name](np.random.default_rng(seed)))
-    assert _bounded(form, points / points.abs().max()).all()
+    points /= points.abs().max()
+    assert _bounded(form, points).all()
+    assert _nearer_are_within(form, points)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_the_nearer_is_within_where_rounding_parts_it_from_the_farther(
+    form: Format, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        # About 0, where values near 1.5 have no digits below the unit.
+        points = torch.from_numpy(parted_by_rounding(form.delta, rng))
+        assert _nearer_are_within(form, points, torch.zeros(points.shape[1]))
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_the_bounds_hold_where_squares_leave_the_format(form: Format, seed: int) -> None:
+    exponent = 530 if form.dtype == torch.float64 else 70
+    points = np.random.default_rng(seed).normal(size=(60, 16)) * 2.0**-exponent
+    center = torch.zeros(16, dtype=torch.float64)
+    assert _bounded(form, torch.from_numpy(points), center, zoom=2.0**exponent).all()
+
+
+@pytest.mark.parametrize("width", [1, 8, 4096])
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_limits_allow_for_all_that_is_rounded(form: Format, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slack = torch.from_numpy(10 ** rng.uniform(-6, 0, 20_000))
+    products = (slack * torch.from_numpy(rng.uniform(-1.6, 20, 20_000))).to(form.dtype)
+    encoder = Encoder(form, torch.zeros(width), 1.0)
+    limits = encoder.limits(encoder.bounds(products, slack)).view(form.dtype)
+    # The farther pair's product may have been larger by its rounding, the nearer pair's distance
+    # by what float64 measures wrong, and the nearer's product is rounded too.
+    unrounded = products.double() + form.output * products.double().abs()
+    measured = 1 + (width + 6) * 2.0**-52
+    needed = (1 + form.delta) ** 2 * measured * (1 + form.output) * (unrounded + 2 * slack)
+    above = torch.nextafter(limits, torch.full_like(limits, torch.inf))
+    assert (needed < above.double()).all()
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float32 of 11 digits"])
@@ -82,9 +157,11 @@ def test_sums_are_not_kept_in_bfloat16() -> None:
 def reduced_precision(precision: str) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
-    with torch.autocast("cpu", dtype=torch.float16):
-        yield
-    torch.set_float32_matmul_precision(before)
+    try:
+        with torch.autocast("cpu", dtype=torch.float16):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize("precision", ["medium", "high"])
@@ -106,8 +183,10 @@ def test_neither_autocast_nor_the_precision_of_products_matters(
 def newer_setting() -> Iterator[None]:
     matmul = torch.backends.mkldnn.matmul
     before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
-    yield
-    matmul.fp32_precision = before
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
 
 
 @pytest.mark.parametrize("setting", [lambda: reduced_precision("medium"), newer_setting])
@@ -133,11 +212,11 @@ def test_no_setting_changes_a_product(
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", get_args(FormatName))
 def test_the_bounds_hold_on_a_gpu_with_tf32(name: FormatName, seed: int) -> None:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
     points = outlier_coordinates(np.random.default_rng(seed))
-    found = nearest_neighbors(points, device="cuda", proposals=name)
-    torch.set_float32_matmul_precision(before)
+    device = torch.device("cuda")
+    with reduced_precision("medium"):
+        assert _bounded(make_format(name, device), torch.from_numpy(points).to(device)).all()
+        found = nearest_neighbors(points, device=device, proposals=name)
     np.testing.assert_array_equal(found[1], brute_force(points)[1])
 
 

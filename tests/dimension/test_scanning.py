@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from clouds import CLOUDS, brute_force
+from clouds import CLOUDS, brute_force, parted_by_rounding
 from gelora.dimension.manifolds import nonlinear
-from gelora.dimension.proposals import Encoder, make_format
+from gelora.dimension.proposals import Encoder, Format, make_format
 from gelora.dimension.scanning import LANE, MOST, Pairs, Tiles, scan
 
 TILE = 4 * LANE
+BFLOAT16 = make_format("bfloat16", torch.device("cpu"))
 
 
 def scan_all(
@@ -18,9 +19,12 @@ def scan_all(
     wanted: np.ndarray | None = None,
     num_neighbors: int = 2,
     share: tuple[int, int] = (0, 1),
+    encoder: Encoder | None = None,
 ) -> tuple[Pairs, np.ndarray]:
-    values = torch.from_numpy(points).float()
-    encoder = Encoder(make_format("bfloat16", values.device), values.mean(0), 1.0)
+    values = torch.from_numpy(points)
+    if encoder is None:
+        values = values.float()
+        encoder = Encoder(BFLOAT16, values.mean(0), 1.0)
 
     def tiles(samples: torch.Tensor) -> Tiles:
         cut = samples.split(TILE)
@@ -46,6 +50,18 @@ def test_every_neighbor_is_kept(name: str, num_neighbors: int, seed: int) -> Non
     assert all(
         (row, int(other)) in kept for row in np.flatnonzero(~given_up) for other in nearest[row]
     )
+
+
+@pytest.mark.parametrize("form", [BFLOAT16, Format(torch.float32, torch.int32, unused=13)])
+def test_the_nearest_is_kept_where_rounding_takes_it_farthest_away(form: Format, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    encoder = Encoder(form, torch.zeros(200, dtype=torch.float64), 1.0)
+    for _ in range(5):
+        points = parted_by_rounding(form.delta, rng)
+        pairs, given_up = scan_all(points, num_neighbors=1, encoder=encoder)
+        assert brute_force(points, 1)[1][0] == 1
+        assert (0, 1) in as_set(pairs)
+        assert not given_up.any()
 
 
 def test_few_others_are_kept(seed: int) -> None:

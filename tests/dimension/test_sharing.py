@@ -39,7 +39,9 @@ def main(rank: int, folder: Path) -> None:
 def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     # As a script: a module that pytest imported by its path has no name for a new process.
     tests = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(tests)}
+    inherited = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(tests), *([inherited] if inherited else [])])
+    environment = os.environ | {"PYTHONPATH": path}
     started = [
         subprocess.Popen([sys.executable, __file__, str(rank), tmp_path], env=environment)
         for rank in range(2)

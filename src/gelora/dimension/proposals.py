@@ -204,11 +204,25 @@ class Encoder:
         else:
             torch.mm(left, right.T, out=out)
 
+    @staticmethod
+    def bounds(
+        products: Float[Tensor, "*pairs"], slack: Float[Tensor, "*pairs"]
+    ) -> Float[Tensor, "*pairs"]:
+        """Return the sums product + 2 slack + 2 slack, in float64.
+
+        A product below 0 counts as 0: its rounding is a share of it, and not of the sum.
+
+        Args:
+            products: As they were given out.
+            slack: Of both samples together.
+        """
+        return products.double().clamp(min=0) + 2 * slack
+
     def limits(self, upper: Float[Tensor, " rows"]) -> Int[Tensor, " rows"]:
         """Return, as bits, the largest products that pairs no farther than bounded may have.
 
         Args:
-            upper: Sums product + 2 slack + 2 slack of pairs, whose distances are the bound.
+            upper: Of pairs whose distances are the bound, what `bounds` returns.
         """
         width = len(self.center)
         # Distances in float64 are rounded too; what they may confuse must be compared by them.

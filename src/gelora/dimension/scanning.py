@@ -176,7 +176,7 @@ class _Nearby:
             return
         row, column = row[which], member * lanes.shape[1] + lane[which]
         product = opened[which, member].view(self.encoder.format.dtype).double()
-        bound = product.clamp(min=0) + 2 * (tile.slack[row] + others.slack[column])
+        bound = self.encoder.bounds(product, tile.slack[row] + others.slack[column])
         rows = (row + number * self.tiles.rows).cpu().numpy()
         columns = (column + other * len(others.slack)).cpu().numpy()
         self.found.append(Pairs(rows, columns, product.cpu().numpy()))
@@ -197,7 +197,7 @@ class _Nearby:
         if lanes.shape[1] < self.num_neighbors:
             return
         slack = tile.slack[:, None] + others.slack.view(LANE, -1).amax(0)
-        bounds = lanes.view(self.encoder.format.dtype).double().clamp(min=0) + 2 * slack
+        bounds = self.encoder.bounds(lanes.view(self.encoder.format.dtype), slack)
         last = self.num_neighbors - 1
         bounds = np.partition(bounds.cpu().numpy(), last, axis=1)[:, last]  # sooner than by torch
         first = self.encoder.limits(torch.from_numpy(bounds).to(limits.device))
