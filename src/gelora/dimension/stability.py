@@ -146,7 +146,7 @@ def _warn_of_verdicts(
 def _warn(message: str, category: type[GeloraWarning]) -> None:
     """Warn at the line that called gelora, however many of its functions lie between."""
     level, frame = 1, inspect.currentframe()
-    while frame and frame.f_globals["__name__"].startswith("gelora."):
+    while frame and frame.f_globals.get("__name__", "").startswith("gelora."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
