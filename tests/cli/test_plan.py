@@ -1,6 +1,7 @@
 """`gelora plan`: from a profile's file to the table of ranks, without a model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -51,6 +52,12 @@ def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
     assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
     assert "hardly grows" not in capsys.readouterr().out
     assert sum(RankPlan.from_pretrained(tmp_path).ranks) == 24
+
+
+def test_what_to_know_of_the_dimensions_is_said_below_the_ranks(tmp_path, capsys):
+    replace(make_profile(GROWING), biased_levels=(2,)).save_pretrained(tmp_path)
+    assert main(["plan", "--output_dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("At layer.1 the dimension is so hi")
 
 
 def test_halves_have_rows_of_their_own(tmp_path, capsys):
