@@ -2,7 +2,8 @@
 
     python benchmarks/verdicts.py > verdicts.json                   # minutes, on one core
     python benchmarks/verdicts.py --seeds 10 --sizes 1000 --table   # Markdown in place of JSON
-    python benchmarks/verdicts.py --estimator gride_8 --kinds clean --table
+    python benchmarks/verdicts.py --estimators gride_8 --kinds clean --table
+    python benchmarks/verdicts.py --kinds clean --scales            # what the limits rest on
 
 Noise is given in units of the distance to the nearest neighbour; `twins` are pairs that far apart,
 in the same units, and the share of samples in pairs; `helix` by its number of turns.
@@ -11,7 +12,7 @@ in the same units, and the share of samples in pairs; `helix` by its number of t
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.manifolds import flat_torus, gaussian, helix, noisy, twins, uniform_cube
 from gelora.dimension.profile import Verdict
-from gelora.dimension.verdicts import judge_level
+from gelora.dimension.verdicts import SCALES_OF_RISE, judge_level
 
 Cloud = Callable[..., np.ndarray]
 VERDICTS: tuple[Verdict, ...] = ("stable", "noisy", "duplicated", "too few samples")
@@ -34,12 +35,16 @@ def noise_of(ratio: float, num_samples: int, *, seed: int, dimension: int) -> np
     return noisy(num_samples, seed=seed, dimension=dimension, noise=noise)
 
 
-CLOUDS: dict[str, dict[str, Cloud]] = {
-    "clean": {
+def clean(dimensions: Sequence[int]) -> dict[str, Cloud]:
+    """Return the clouds that should be called stable."""
+    return {
         f"{name}, dimension {d}": partial(cloud, dimension=d)
         for name, cloud in [("cube", uniform_cube), ("gaussian", gaussian), ("torus", flat_torus)]
-        for d in (2, 5, 10, 20, 40)
-    },
+        for d in dimensions
+    }
+
+
+OTHERS: dict[str, dict[str, Cloud]] = {
     "noise": {
         f"dimension {d}, noise {ratio}": partial(noise_of, ratio, dimension=d)
         for d in (2, 5, 10)
@@ -54,33 +59,67 @@ CLOUDS: dict[str, dict[str, Cloud]] = {
 }
 
 
-def count_verdicts(cloud: Cloud, *, samples: int, seeds: int, estimator: str) -> Counter[Verdict]:
-    """Judge a cloud drawn with every seed."""
-    counts: Counter[Verdict] = Counter()
+def judge(cloud: Cloud, *, samples: int, seeds: int, estimator: str) -> dict:
+    """Judge a cloud drawn with every seed: the shares of verdicts, and what the limits rest on.
+
+    `drifts` are the mean shares by which the dimension moves per halving, over 1, 2, ... halvings,
+    and `drift_errors` their standard errors. `scale_errors` are the true errors of whole against
+    parts, `method_error` that of line against likelihood, each over the mean of the error that
+    takes the two as independent.
+    """
+    verdicts: Counter[Verdict] = Counter()
+    by_scale, by_method = [], []
     for seed in range(seeds):
         levels = [cloud(samples, seed=seed)]
         found = estimate_levels(levels, level_names=["cloud"], estimator=estimator)
         scales = decimate_levels(
             levels, found, estimator=estimator, discard_fraction=0.1, seed=seed
         )
-        counts[judge_level(found, scales, 0, estimator=estimator)] += 1
-    return counts
+        verdicts[judge_level(found, scales, 0, estimator=estimator)] += 1
+        methods = found.series["twonn_line"], found.series["twonn_likelihood"]
+        by_scale.append([(one.dimensions[0], one.standard_errors[0]) for one in scales])
+        by_method.append([(one.dimensions[0], one.standard_errors[0]) for one in methods])
+    dimensions, errors = np.moveaxis(np.array(by_scale), -1, 0)  # each (seeds, scales)
+    rises = dimensions[:, 1:] / dimensions[:, :1] - 1
+    halvings = range(1, dimensions.shape[1])
+    line, likelihood = np.array(by_method)[..., 0].T
+    return {
+        **{verdict: verdicts[verdict] / seeds for verdict in VERDICTS},
+        "mean": float(dimensions[:, 0].mean()),
+        "drifts": [drift(rises[:, i - 1].mean(), i) for i in halvings],
+        "drift_errors": [float(rises[:, i - 1].std() / i / np.sqrt(seeds)) for i in halvings],
+        "scale_errors": [spread(dimensions[:, (0, i)], errors[:, (0, i)]) for i in halvings],
+        "disagreement": float(np.std(line / likelihood)),
+        "method_error": spread(*np.moveaxis(np.array(by_method), -1, 0)),
+    }
 
 
-def run(kinds: list[str], sizes: list[int], seeds: int, estimator: str) -> Iterator[dict]:
-    """Yield one row for every cloud and size."""
-    for kind in kinds:
-        for name, cloud in CLOUDS[kind].items():
-            for samples in sizes:
-                counts = count_verdicts(cloud, samples=samples, seeds=seeds, estimator=estimator)
-                yield {
-                    "kind": kind,
-                    "cloud": name,
-                    "samples": samples,
-                    "estimator": estimator,
-                    "seeds": seeds,
-                    **{verdict: counts[verdict] / seeds for verdict in VERDICTS},
-                }
+def drift(rise: float, halvings: int) -> float:
+    """Return the share per halving that makes this rise, as `verdicts.py` takes it."""
+    return float(np.sign(rise) * ((1 + abs(rise)) ** (1 / halvings) - 1))
+
+
+def spread(pairs: np.ndarray, errors: np.ndarray) -> float:
+    """Return the spread of a difference over its error as of independent numbers."""
+    return float(np.std(pairs[:, 1] - pairs[:, 0]) / np.hypot(*errors.T).mean())
+
+
+def run(
+    clouds: dict[str, dict[str, Cloud]], sizes: list[int], seeds: int, estimators: list[str]
+) -> Iterator[dict]:
+    """Yield one row for every estimator, cloud and size."""
+    for estimator in estimators:
+        for kind, named in clouds.items():
+            for name, cloud in named.items():
+                for samples in sizes:
+                    yield {
+                        "kind": kind,
+                        "cloud": name,
+                        "samples": samples,
+                        "estimator": estimator,
+                        "seeds": seeds,
+                        **judge(cloud, samples=samples, seeds=seeds, estimator=estimator),
+                    }
 
 
 def table(rows: list[dict]) -> str:
@@ -103,20 +142,68 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def scales_table(rows: list[dict]) -> str:
+    """Return what the limits rest on in Markdown: the extremes over clouds, for each size."""
+    heads = ["estimator", "samples", "lowest drift", "highest drift", "line against likelihood"]
+    heads += ["over its error", "whole against halves, quarters, ... over their error"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for estimator, samples in dict.fromkeys((row["estimator"], row["samples"]) for row in rows):
+        kept = [row for row in rows if (row["estimator"], row["samples"]) == (estimator, samples)]
+        drifts = [
+            (share, error, halvings, row["cloud"])
+            for row in kept
+            for halvings, (share, error) in enumerate(
+                zip(row["drifts"], row["drift_errors"], strict=True), start=1
+            )
+        ]
+        judged = [one for one in drifts if one[2] <= SCALES_OF_RISE]
+        ratios = np.array([row["scale_errors"] for row in kept]).T
+        cells = [estimator, str(samples)]
+        cells += [
+            f"{100 * share:+.1f} ± {100 * error:.1f} % ({cloud}, of {halvings})"
+            for share, error, halvings, cloud in (min(drifts), max(judged))
+        ]
+        cells += [extremes([100 * row["disagreement"] for row in kept], ".1f") + " %"]
+        cells += [extremes([row["method_error"] for row in kept])]
+        cells += [", ".join(extremes(scale) for scale in ratios)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def extremes(values: Sequence[float], form: str = ".2f") -> str:
+    """Return the least and the greatest."""
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 4000])
-    parser.add_argument("--kinds", nargs="+", choices=CLOUDS, default=list(CLOUDS))
-    parser.add_argument("--estimator", choices=ESTIMATORS, default="twonn_line")
+    kinds = ["clean", *OTHERS]
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument(
+        "--dimensions", type=int, nargs="+", default=[2, 5, 10, 20, 40], help="of clean clouds"
+    )
+    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=["twonn_line"])
     parser.add_argument("--read", type=Path, nargs="+", help="results of this script, to tabulate")
     parser.add_argument("--table", action="store_true", help="print Markdown in place of JSON")
+    parser.add_argument(
+        "--scales", action="store_true", help="print in Markdown what the limits rest on"
+    )
     flags = parser.parse_args()
     if flags.read:
         rows = [row for file in flags.read for row in json.loads(file.read_text(encoding="utf-8"))]
     else:
-        rows = list(run(flags.kinds, flags.sizes, flags.seeds, flags.estimator))
-    print(table(rows) if flags.table else json.dumps(rows, indent=1))
+        clouds = {"clean": clean(flags.dimensions), **OTHERS}
+        chosen = {kind: clouds[kind] for kind in flags.kinds}
+        rows = list(run(chosen, flags.sizes, flags.seeds, flags.estimators))
+    if flags.scales:
+        print(scales_table(rows))
+    elif flags.table:
+        for estimator in dict.fromkeys(row["estimator"] for row in rows):
+            print(f"{estimator}\n\n{table([r for r in rows if r['estimator'] == estimator])}\n")
+    else:
+        print(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":
