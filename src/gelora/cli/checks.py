@@ -6,7 +6,7 @@ What can be said of the flags alone, without torch; `forwarding.py` and `rules.p
 from collections.abc import Mapping
 from typing import Any
 
-from gelora.cli.config import DECIDED_BY_STATES, Config, values_of
+from gelora.cli.config import READING, SOURCE, Config, values_of
 from gelora.cli.record import check_folder
 from gelora.errors import ConfigError
 
@@ -59,10 +59,8 @@ def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> 
             f"--hidden_states {config.measurement.hidden_states} is for gelora measure: measure, "
             "and then plan and train in the same --output_dir."
         )
-    defaults = values_of(Config(), verb)
-    given = [
-        name for name in values if name in DECIDED_BY_STATES and values[name] != defaults[name]
-    ]
+    decided = (READING | SOURCE | {"seed"}) & config.named
+    given = [name for name in values if name in decided]
     if given:
         raise ConfigError(
             f"--{given[0]} {values[given[0]]} was decided when the states in "

@@ -34,6 +34,7 @@ class Config:
 
     Attributes:
         extra: Flags meant for `transformers.TrainingArguments`, by name, as they were given.
+        named: Names of the flags of the command line, and of a file's flags of measuring.
     """
 
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -49,6 +50,7 @@ class Config:
     adapter_source: AdapterSource = field(default_factory=AdapterSource)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    named: frozenset[str] = frozenset()
 
     @property
     def model_name(self) -> str:
@@ -156,10 +158,13 @@ FLAGS: Mapping[str, str] = {
 }
 """Every flag of ours, and its group."""
 
-DECIDED_BY_STATES = frozenset(
-    name for name, group in FLAGS.items() if group in ("model", "data", "measurement")
-) - {"hidden_states", "estimator", "all_estimators", "discard_fraction"}
-"""What was decided when hidden states were kept, so that nothing of it goes with them again."""
+SOURCE = frozenset(name for name, group in FLAGS.items() if group in ("model", "data"))
+"""The model and the texts."""
+
+READING = frozenset(name for name, group in FLAGS.items() if group == "measurement") - {
+    *("hidden_states", "estimator", "all_estimators", "discard_fraction")
+}
+"""How texts become hidden states."""
 
 # What a run does is repeated by the others; these say only how this one call behaves.
 NOT_SAVED = frozenset(
@@ -196,6 +201,8 @@ def resolved(config: Config, verb: str) -> dict[str, Any]:
     values["output_dir"] = str(config.folder)
     dropped = NOT_SAVED
     if "hidden_states" in values and config.measurement.hidden_states is not None:
-        dropped |= DECIDED_BY_STATES
+        dropped |= READING
+        if config.model.model_name_or_path is None:  # nothing says whose states they are
+            dropped |= SOURCE
     kept = {k: v for k, v in values.items() if k not in dropped and v is not None}
     return kept | dict(config.extra)

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PROFILE_FILE
@@ -14,8 +15,9 @@ from gelora.cli.plan import rule_of
 from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
+from gelora.errors import OutputExistsError
 from gelora.measurement import measure_dimensions, measure_hidden_states
-from gelora.measurement.store import STATES_FOLDER, open_states, remove_states
+from gelora.measurement.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
 from gelora.model.architectures import check_fingerprint
 from gelora.ranks import plan_ranks
@@ -39,7 +41,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     Several processes measure together, and the main one writes.
 
     Raises:
-        OutputExistsError: The folder holds the profile of another run.
+        OutputExistsError: The folder holds the profile of another run, or states without one.
         ModelMismatchError: The profile is of another model of the same name.
     """
     texts = texts_of(data.train)
@@ -50,11 +52,8 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         check_fingerprint(model, finished.fingerprint)
         return finished
 
-    states_folder = config.folder / STATES_FOLDER
-    if config.run.overwrite and loading.is_main_process():
-        remove_states(states_folder)
-    loading.wait_for_all_processes()
     flags = config.measurement
+    store = config.folder / STATES_FOLDER if flags.keep_hidden_states else None
     logger.info("Measuring %s on %s.", config.model_name, data.name)
     began = time.perf_counter()
     profile = measure_dimensions(
@@ -73,12 +72,13 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         batch_tokens=flags.measure_batch_tokens,
         max_length=config.data.max_length,
         target_modules=config.target_modules,
-        keep_hidden_states=states_folder if flags.keep_hidden_states else None,
+        keep_hidden_states=store,
+        overwrite=config.run.overwrite,
         seed=config.run.seed,
         progress=shows_progress(config.run),
     )
     facts = loading.facts(model, data)
-    _leave(config, verb, profile, inputs=inputs, facts=facts, began=began)
+    _leave(config, verb, profile, inputs=inputs, facts=facts, began=began, store=store)
     return profile
 
 
@@ -91,21 +91,38 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
         "discard_fraction": flags.discard_fraction,
     }
     states, _ = open_states(folder)
+    config = replace(config, run=replace(config.run, seed=states.seed))
     inputs = {**estimation, "states_sha256": states.content_hash()}
-    finished = _finished_profile(config, inputs)
+    store = store_in(folder)
+    finished = _finished_profile(config, inputs, store=store)
     if finished is not None:
         return finished
     facts = {"device": loading.device_name(), "model_revision": None, "data": {"states": folder}}
     began = time.perf_counter()
     profile = measure_hidden_states(folder, **estimation)
-    _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began)
+    _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began, store=store)
     return profile
 
 
-def _finished_profile(config: Config, inputs: Mapping[str, Any]) -> DimensionProfile | None:
-    """Return the profile in the run's folder, if there is one and it is to stay."""
+def _finished_profile(
+    config: Config, inputs: Mapping[str, Any], *, store: Path | None = None
+) -> DimensionProfile | None:
+    """Return the profile in the run's folder, if there is one and it is to stay.
+
+    Raises:
+        OutputExistsError: It is another run's, or there are states that are not `store`, and none.
+    """
     path = config.folder / PROFILE_FILE
-    if config.run.overwrite or not path.exists():
+    if config.run.overwrite:
+        return None
+    if not path.exists():
+        kept = config.folder / STATES_FOLDER
+        if kept.exists() and not _is_same(kept, store):  # a crash came between the two
+            raise OutputExistsError(
+                f"{kept} is there, and {PROFILE_FILE} is not: measure from these states with gelora"
+                f" measure --hidden_states {config.folder} --output_dir {config.folder}, or replace"
+                " them with --overwrite."
+            )
         return None
     record.check_inputs(config.folder, "measure", inputs, holds=PROFILE_FILE)
     profile = DimensionProfile.from_pretrained(path)
@@ -121,9 +138,12 @@ def _leave(
     inputs: Mapping[str, Any],
     facts: Mapping[str, Any],
     began: float,
+    store: Path | None,
 ) -> None:
-    """Leave the profile and its record in the run's folder."""
+    """Leave the profile and its record in the run's folder, and no states but those of `store`."""
     if loading.is_main_process():
+        if not _is_same(config.folder / STATES_FOLDER, store):
+            remove_states(config.folder / STATES_FOLDER)
         # A replaced profile must not stand beside the new one's record.
         (config.folder / PROFILE_FILE).unlink(missing_ok=True)
         record.write(
@@ -137,6 +157,10 @@ def _leave(
         )
         profile.save_pretrained(config.folder)
     loading.wait_for_all_processes()
+
+
+def _is_same(one: Path, other: Path | None) -> bool:
+    return other is not None and one.resolve() == other.resolve()
 
 
 def _ranks(config: Config, profile: DimensionProfile) -> Sequence[int]:

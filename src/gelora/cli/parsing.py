@@ -8,12 +8,12 @@ a YAML key may be one of `transformers.TrainingArguments` is transformers import
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, field, fields, make_dataclass
+from dataclasses import Field, field, fields, make_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from gelora.cli.config import DECIDED_BY_STATES, FLAGS, GROUPS, VERBS, Config, flags_of
+from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, flags_of
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
@@ -27,7 +27,7 @@ ALTERNATIVES = [
         frozenset({"alpha_per_rank", "lora_alpha"}),
     )
 ] + [
-    (frozenset({"hidden_states"}), DECIDED_BY_STATES),
+    (frozenset({"hidden_states"}), READING | SOURCE),
     (
         frozenset({"model_name_or_path", "task_name", "dataset_name", "train_file"}),
         frozenset({"hidden_states"}),
@@ -55,14 +55,17 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
     tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
     config = _read(verb, tokens)
-    saved = saved_flags(config.folder)
+    saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, DATA])
+    saved |= _not_replaced(_source_of_states(config), tokens, [DATA])
     if saved:
-        kept = _not_replaced(saved, tokens, [*ALTERNATIVES, DATA])
-        folder = f"--output_dir={config.folder}"
-        config = _read(verb, [*as_arguments(_for_verb(verb, kept)), folder, *tokens])
+        # Kept states have no folder unless one is named; checks.py says so.
+        named = config.measurement.hidden_states is not None
+        folder = [] if named else [f"--output_dir={config.folder}"]
+        config = _read(verb, [*as_arguments(_for_verb(verb, saved)), *folder, *tokens])
     if path is not None:
         _check_keys(keys, path, config)
-    return config
+    measuring = {name for name in chosen if FLAGS.get(name) == "measurement"}
+    return replace(config, named=frozenset(measuring | _named(arguments)))
 
 
 def unknown_flag(name: str, known: Iterable[str], *, key_in: Path | None = None) -> ConfigError:
@@ -122,13 +125,22 @@ def _read(verb: str, tokens: Sequence[str]) -> Config:
     return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
 
 
+def _source_of_states(config: Config) -> dict[str, Any]:
+    """Return the model and texts of the run that kept states: the verbs that follow need them."""
+    if config.measurement.hidden_states is None:
+        return {}
+    folder = Path(config.measurement.hidden_states)
+    saved = saved_flags(folder) or saved_flags(folder.parent)
+    return {name: value for name, value in saved.items() if name in SOURCE}
+
+
 def _not_replaced(
     values: Mapping[str, Any],
     tokens: Sequence[str],
     replacements: Sequence[tuple[frozenset[str], frozenset[str]]],
 ) -> dict[str, Any]:
     """Return the values that stand beside the flags named: one of a pair drops the other."""
-    named = {_name(token) for token in tokens if token.startswith("--")}
+    named = _named(tokens)
     dropped = {name for naming, drops in replacements if naming & named for name in drops}
     return {name: value for name, value in values.items() if name not in dropped}
 
@@ -154,6 +166,10 @@ def _check_keys(keys: Mapping[str, Any], path: Path, config: Config) -> None:
             )
         if name in foreign and name not in known:
             raise unknown_flag(name, known | FLAGS.keys(), key_in=path)
+
+
+def _named(tokens: Sequence[str]) -> set[str]:
+    return {_name(token) for token in tokens if token.startswith("--")}
 
 
 def _name(token: str) -> str:

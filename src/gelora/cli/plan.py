@@ -54,6 +54,9 @@ def adopt_profile(config: Config, profile: DimensionProfile) -> None:
             return
         if not config.run.overwrite:
             raise _exists(path)
+        from gelora.measurement.store import STATES_FOLDER, remove_states
+
+        remove_states(config.folder / STATES_FOLDER)  # they belong to the profile that goes
     forget(config.folder, "measure")
     profile.save_pretrained(config.folder)
 

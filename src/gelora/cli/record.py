@@ -147,12 +147,13 @@ def write_config(config: Config, verb: str) -> None:
     path = config.folder / CONFIG_FILE
     mine = flags_of(verb)
     others = {name: v for name, v in saved_flags(config.folder).items() if name not in mine}
-    body = yaml.safe_dump({**others, **resolved(config, verb)}, sort_keys=False)
+    flags = {**others, **resolved(config, verb)}
+    again = "measure again: gelora measure" if "hidden_states" in flags else "repeat: gelora run"
     header = (
         f"{_HEADER}{__version__}, written by: {shlex.join(_command())}\n"
-        f"# To repeat: gelora run --config {shlex.quote(str(path))} --output_dir ANOTHER_FOLDER\n"
+        f"# To {again} --config {shlex.quote(str(path))} --output_dir ANOTHER_FOLDER\n"
     )
-    write_text(path, header + body)
+    write_text(path, header + yaml.safe_dump(flags, sort_keys=False))
 
 
 def describe_environment() -> dict[str, Any]:
