@@ -87,7 +87,7 @@ def test_nothing_but_the_shape_matters(points: np.ndarray, data: st.DataObject, 
 
 
 def test_the_error_allows_for_shared_neighbours(seed: int) -> None:
-    # By simulation; taken as independent the error would be about a fifth too small.
+    # By simulation. The second bound fails where samples are taken as independent.
     fits = {name: [] for name in ESTIMATORS}
     for i in range(100):
         points = gaussian(300, seed=1000 * seed + i, dimension=3)

@@ -1,8 +1,8 @@
 """The rules by which a level's dimension is trusted or not, each with the reason for its number.
 
-The numbers were chosen by simulation: clean clouds of dimension 2 to 30 with 500 to 4,000 samples
-are called stable 99 times in 100. docs/accuracy.md has how often each rule errs and what
-it misses; benchmarks/verdicts.py repeats it.
+The numbers were chosen by simulation: clean clouds of dimension 2 to 40 with 500 to 4,000 samples
+are called stable 99 times in 100. docs/accuracy.md has how often each rule errs, what it misses
+and what the limits rest on, with the commands that print it.
 """
 
 import math
@@ -13,19 +13,20 @@ from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
 from gelora.dimension.profile import DecimatedDimensions, Verdict
 
 MAX_RELATIVE_ERROR = 0.1
-"""A standard error of a larger share leaves the rank open; TwoNN reaches it with 150 samples."""
+"""A standard error of a larger share leaves the rank open."""
 
 MAX_DISAGREEMENT = 0.1
 """Line and likelihood that differ by a larger share follow no single law of distances. On clean
-clouds the difference has a standard deviation of 2.2 % at 500 samples and 0.8 % at 4,000."""
+clouds the difference has a standard deviation of up to 2.5 % at 500 samples and 1.0 % at 4,000."""
 
 DISAGREEMENT_ERRORS = 1.25
 """And by more than this many of their errors taken as independent, which counts below 500 samples:
-on the same samples the true error of the difference is about 0.3 of that."""
+on the same samples the true error of the difference is 0.2 to 0.3 of that."""
 
 SCALE_ERRORS = 2.0
 """Standard errors, of whole and parts taken as independent, that chance may make between scales.
-They share samples, so that the true error is 0.6 (halves) to 1 (eighths) of it."""
+They share samples, so that the true error of TwoNN on 1,000 is 0.6 to 0.8 (halves) or 0.7 to 1.0
+(quarters) of it."""
 
 SCALES_OF_RISE = 2
 """Only halves and quarters tell whether more samples would lower the dimension: every manifold
@@ -42,7 +43,8 @@ DRIFT: Mapping[str, float] = MappingProxyType(
     }
 )
 """Share by which bias moves the dimension with each halving: edges pull the estimates of fewer
-samples down, curvature pushes them up. On clean clouds the mean moves by at most this."""
+samples down, curvature pushes them up. On no clean cloud does the mean over draws move by more than
+this, but for chance."""
 
 BIASED_FROM: Mapping[str, float] = MappingProxyType(
     {
