@@ -8,6 +8,7 @@ import pytest
 from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.estimators import make_estimator
+from gelora.dimension.fitting import Fit
 from gelora.dimension.manifolds import gaussian
 from gelora.dimension.profile import DecimatedDimensions
 
@@ -61,3 +62,20 @@ def test_every_level_is_divided_alike(seed: int) -> None:
     for scale in scales:
         assert scale.dimensions[0] == pytest.approx(scale.dimensions[1], rel=1e-9)
         assert scale.dimensions[2] == scale.standard_errors[2] == 0.0
+
+
+def test_the_scales_end_before_parts_that_tie(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    estimator = make_estimator("twonn_line", discard_fraction=0.1)
+    points = gaussian(1600, seed=seed, dimension=4)
+    found = estimate_levels([points], level_names=["0"])
+    asked = {"estimator": "twonn_line", "discard_fraction": 0.1, "seed": seed}
+    expected = decimate_levels([points], found, **asked)
+
+    class Ties:
+        num_neighbors = estimator.num_neighbors
+
+        def fit(self, distances: np.ndarray) -> Fit:
+            return estimator.fit(distances if len(distances) > 400 else np.ones_like(distances))
+
+    monkeypatch.setattr("gelora.dimension.decimation.make_estimator", lambda *_, **__: Ties())
+    assert decimate_levels([points], found, **asked) == expected[:2]

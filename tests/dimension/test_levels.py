@@ -210,6 +210,12 @@ def test_values_that_are_not_finite_name_the_level() -> None:
         estimate_levels(states, level_names=names(states))
 
 
+def test_distances_that_tie_name_the_level() -> None:
+    lattice = np.stack(np.meshgrid(*[np.arange(4.0)] * 3), axis=-1).reshape(-1, 3)
+    with pytest.raises(HiddenStatesError, match="At level 'tied': .* of 64 samples have their"):
+        estimate_levels([gaussian(64, seed=0), lattice], level_names=["free", "tied"])
+
+
 def test_levels_of_different_samples() -> None:
     states = residual_chain(60, 2, seed=0)
     with pytest.raises(HiddenStatesError, match=r"the same samples; got \[60, 59\] rows"):

@@ -7,6 +7,7 @@ within the neighbours' distance lowers it there. `verdicts.py` draws the conclus
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from torch.distributed import ProcessGroup
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import Estimator, graph_standard_error
 from gelora.dimension.levels import Level, LevelEstimates
-from gelora.dimension.neighbors import nearest_neighbors
+from gelora.dimension.neighbors import search
+from gelora.dimension.points import Points, open_points
 from gelora.dimension.profile import DecimatedDimensions
+from gelora.errors import HiddenStatesError
 
 MIN_PART = 200
 """Fewest samples in a part: the error of its estimate by TwoNN is then 8 %. Of 500, 1,000 or
@@ -38,7 +41,8 @@ def decimate_levels(
 
     The samples are divided into two parts at random, into four, and so on while each holds 200;
     the parts are the same at every level, and all are used, so that the mean over them has about
-    the error of the whole. The search takes as long as that of the whole again.
+    the error of the whole. It takes two to three times as long as the search of the whole: 2.8
+    times on 4,000 samples of 384 values, 2.4 to 2.6 times on 8,000 of 768.
 
     Args:
         hidden_states: As they were given to `estimate_levels`.
@@ -50,21 +54,27 @@ def decimate_levels(
         process_group: Processes that share the search, each calling with the same states.
 
     Returns:
-        The whole first; 0 where a level is constant.
+        The whole first; 0 where a level is constant. The scales end before one at which the
+        distances within a part tie, as the whole's do not.
     """
     fitted = make_estimator(estimator, discard_fraction=discard_fraction)
     order = np.random.default_rng(seed).permutation(found.kept)
     whole = found.series[estimator]
     scales = [DecimatedDimensions(len(order), whole.dimensions, whole.standard_errors)]
+    points = {
+        i: open_points(level, rows=None, device=device)
+        for i, level in enumerate(hidden_states)
+        if i not in found.constant_levels
+    }
     num_parts = 2
     while len(order) // num_parts >= MIN_PART:
         parts = [np.sort(part) for part in np.array_split(order, num_parts)]
         dimensions, errors = np.zeros((2, len(hidden_states)))
-        for i, level in enumerate(hidden_states):
-            if i not in found.constant_levels:
-                dimensions[i], errors[i] = _mean_over(
-                    parts, level, fitted, device=device, process_group=process_group
-                )
+        try:
+            for i, level in points.items():
+                dimensions[i], errors[i] = _mean_over(parts, level, fitted, process_group)
+        except HiddenStatesError:
+            break
         scales.append(
             DecimatedDimensions(
                 len(order) // num_parts, tuple(dimensions.tolist()), tuple(errors.tolist())
@@ -76,20 +86,16 @@ def decimate_levels(
 
 def _mean_over(
     parts: Sequence[Int[np.ndarray, " part"]],
-    level: Level,
+    level: Points,
     estimator: Estimator,
-    *,
-    device: torch.device | str | None,
     process_group: ProcessGroup | None,
 ) -> tuple[float, float]:
     """Return the mean dimension over disjoint parts, which are independent, and its error."""
     dimensions, errors = [], []
     for rows in parts:
-        distances, neighbors = nearest_neighbors(
-            level,
-            num_neighbors=estimator.num_neighbors,
-            rows=rows,
-            device=device,
+        distances, neighbors = search(
+            replace(level, rows=torch.as_tensor(rows, device=level.values.device)),
+            estimator.num_neighbors,
             process_group=process_group,
         )
         fit = estimator.fit(distances)
