@@ -123,6 +123,14 @@ def test_constant_up_to_rounding(noise: float, constant: bool, seed: int) -> Non
     assert is_constant(points) == constant
 
 
+@pytest.mark.parametrize(("dtype", "constant"), [(torch.float32, True), (torch.float64, False)])
+def test_float64_tells_what_float32_rounds_away(
+    dtype: torch.dtype, constant: bool, seed: int
+) -> None:
+    points = torch.from_numpy(np.random.default_rng(seed).normal(size=(100, 3)) + 1e8).to(dtype)
+    assert is_constant(points) == constant
+
+
 @given(
     seed=st.integers(0, 2**32 - 1),
     noise=st.sampled_from([1e-7, 1e-4, 1e-3]),

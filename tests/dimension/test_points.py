@@ -17,6 +17,16 @@ def test_not_a_matrix(shape: tuple[int, ...]) -> None:
         as_tensor(np.zeros(shape))
 
 
+def test_complex_values_are_not_cut_to_their_real_part() -> None:
+    with pytest.raises(HiddenStatesError, match="real values at level 'a'; got torch.complex128"):
+        as_tensor(np.zeros((3, 4), dtype=complex), where=" at level 'a'")
+
+
+def test_an_array_read_backwards_is_as_good() -> None:
+    values = np.arange(12.0).reshape(3, 4)
+    np.testing.assert_array_equal(as_tensor(values[::-1, ::-1]), values[::-1, ::-1])
+
+
 @pytest.mark.parametrize("values_at_once", [4, 2**21])
 def test_values_that_are_not_finite_are_counted(
     values_at_once: int, monkeypatch: pytest.MonkeyPatch

@@ -135,12 +135,14 @@ def _comparable(part: Float[Tensor, "rows width"]) -> Float[np.ndarray, "rows wi
 
 
 def is_constant(points: Float[Tensor, "samples width"]) -> bool:
-    """Tell whether all samples are one vector up to float32's rounding."""
+    """Tell whether all samples are one vector up to rounding: float64's, or at best float32's."""
     low = torch.stack([part.amin(0) for part in parts(points)]).amin(0).double()
     high = torch.stack([part.amax(0) for part in parts(points)]).amax(0).double()
     size = torch.maximum(low.abs(), high.abs())
     # A coordinate that cancels to almost nothing is rounded like its neighbours, not like itself.
-    rounding = 8 * torch.finfo(torch.float32).eps * torch.maximum(size, size.median())
+    double = points.dtype == torch.float64
+    eps = torch.finfo(torch.float64 if double else torch.float32).eps
+    rounding = 8 * eps * torch.maximum(size, size.median())
     return bool((high - low <= rounding).all())
 
 

@@ -30,7 +30,7 @@ def as_tensor(
 
     Raises:
         NonFiniteStatesError: The points hold NaN or infinity.
-        HiddenStatesError: The points are not a matrix.
+        HiddenStatesError: The points are not a matrix, or are complex.
     """
     return _checked(points, where)[0]
 
@@ -52,12 +52,19 @@ def _checked(
     points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"], where: str
 ) -> tuple[Float[Tensor, "samples width"], float]:
     """Return finite points, and the largest absolute value."""
+    if isinstance(points, np.ndarray) and any(step < 0 for step in points.strides):
+        points = np.ascontiguousarray(points)  # torch reads forwards only
     with warnings.catch_warnings():  # a file mapped for reading is not writable, nor need it be
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         values = torch.as_tensor(points).detach()
     if values.ndim != 2 or values.shape[1] == 0:
         raise HiddenStatesError(
             f"Expected a matrix (samples, width){where}; got shape {tuple(values.shape)}."
+        )
+    if values.is_complex():
+        raise HiddenStatesError(
+            f"Expected real values{where}; got {values.dtype}: give the real and the imaginary"
+            " parts as columns."
         )
     values = values if values.is_floating_point() else values.double()
     size = largest(values)
@@ -108,7 +115,10 @@ class Points:
 
     @property
     def safe_scale(self) -> float:
-        """A power of two, which changes no digit, that keeps squares in float64's range."""
+        """A power of two, which changes no digit, that keeps squares in float64's range.
+
+        It is for the largest values: beside values near 1, distances below 1e-154 come out as 0.
+        """
         return 1.0 if abs(self.exponent) < 400 else 2.0 ** -max(-1000, min(self.exponent, 1000))
 
     def slice(self, start: int, stop: int) -> Float[Tensor, "positions width"]:
