@@ -7,7 +7,7 @@ import torch
 from clouds import CLOUDS, brute_force, parted_by_rounding
 from gelora.dimension.manifolds import nonlinear
 from gelora.dimension.proposals import Encoder, Format, make_format
-from gelora.dimension.scanning import LANE, MOST, Pairs, Tiles, scan
+from gelora.dimension.scanning import LANE, MOST, OPENED, Pairs, Tiles, scan
 
 TILE = 4 * LANE
 BFLOAT16 = make_format("bfloat16", torch.device("cpu"))
@@ -41,7 +41,11 @@ def as_set(pairs: Pairs) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("name", ["gaussian", "outlier rows", "curve", "lattice", "copies"])
 @pytest.mark.parametrize("num_neighbors", [1, 2, 7])
-def test_every_neighbor_is_kept(name: str, num_neighbors: int, seed: int) -> None:
+@pytest.mark.parametrize("at_once", [20, OPENED])
+def test_every_neighbor_is_kept(
+    name: str, num_neighbors: int, at_once: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gelora.dimension.scanning.OPENED", at_once)
     points = CLOUDS[name](np.random.default_rng(seed)).astype(np.float32)
     pairs, given_up = scan_all(points, num_neighbors=num_neighbors)
     nearest = brute_force(points, num_neighbors)[1]

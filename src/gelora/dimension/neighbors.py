@@ -5,7 +5,8 @@ short form |x|² + |y|² - 2 x·y of a squared distance loses the digits that Tw
 it only proposes, in the fastest format of the hardware: `proposals.py` bounds what the format
 loses, `scanning.py` keeps every pair that may be of neighbours, and these are measured as
 differences of the values as they came, in float64. Samples that bfloat16 cannot tell apart are
-proposed again in float64, and what that cannot tell apart is measured against every sample.
+proposed again in float32, then in float64, and what that cannot tell apart is measured against
+every sample.
 
 So the result is that of measuring all pairs, and no setting changes it: neither autocast, nor
 the precision of products, nor the size of tiles, nor how many processes share them. It does not
@@ -61,8 +62,9 @@ def two_nearest_neighbors(
     """Find the two nearest neighbours of every sample by Euclidean distance.
 
     Beside the points it needs a copy of them in the format that proposes, of 2 bytes a value where
-    the hardware multiplies bfloat16 and else of 4, and some tens of MB. The result is the same
-    for every `tile_size`.
+    the hardware multiplies bfloat16 and else of 4, and some tens of MB; on a GPU, whose tiles are
+    larger, a tile of products alone is 128 MB in bfloat16, and 512 MB in float64. The result is the
+    same for every `tile_size`.
 
     Args:
         points: At least three samples, in any float type; not changed.
@@ -77,7 +79,7 @@ def two_nearest_neighbors(
     Raises:
         TooFewSamplesError: There are fewer than three samples.
         NonFiniteStatesError: The points hold NaN or infinity.
-        HiddenStatesError: The points are not a matrix.
+        HiddenStatesError: The points are not a matrix, or are complex.
         ConfigError: `tile_size` is below 1.
 
     Example:
@@ -119,7 +121,7 @@ def nearest_neighbors(
     Raises:
         TooFewSamplesError: There are not more samples than neighbours.
         NonFiniteStatesError: The points hold NaN or infinity.
-        HiddenStatesError: The points are not a matrix.
+        HiddenStatesError: The points are not a matrix, or are complex.
         ConfigError: `tile_size` or `num_neighbors` is below 1.
     """
     if num_neighbors < 1:
@@ -157,9 +159,10 @@ def search(
     distances = np.full((len(positions), num_neighbors), np.inf)
     indices = np.full((len(positions), num_neighbors), NONE)
     left = np.arange(len(positions))
-    fastest = proposals or choose_format(points.device)
+    ways: tuple[FormatName | None, ...] = ("bfloat16", "float32", "float64", None)
+    first = ways.index(proposals or choose_format(points.device))
     with own_settings(points.device):
-        for way in dict.fromkeys((fastest, "float64", None)):
+        for way in ways[first:]:
             if not len(left):
                 break
             some = None if wanted is None and len(left) == len(points) else positions[left]

@@ -130,7 +130,7 @@ class Tile:
 
     Attributes:
         codes: A row per sample: rounded values, the norm in parts, ones, zeros to be aligned.
-        slack: For each, how much the products with it may be too small, doubled; see above.
+        slack: For each, half of what the products with it may be too small by; see above.
     """
 
     codes: Float[Tensor, "rows columns"]
@@ -167,8 +167,12 @@ class Encoder:
         error = torch.linalg.vector_norm(shifted.sub_(rounded), dim=1).double()
         error = (error + unit * size) * (1 + 2 * width * unit)
         sums, delta = self.format.accumulator, self.format.delta
-        # No sum has more than width + 32 terms; 1.6 for the product's error and the norm's own.
-        gamma = 1.6 * math.expm1((width + 32) * sums.eps / 2)
+        # Tensor cores cut off what they align (Fasi, Higham, Mikaitis, Pranesh 2021), where a
+        # processor rounds. That each addition loses no more than eps is an assumption there.
+        roundoff = sums.eps / 2 if codes.device.type == "cpu" else sums.eps
+        # No sum has more than width + 32 terms. Of 1.6, 1 is for the product, 0.5 for the norm's
+        # own error, and 0.1 to spare.
+        gamma = 1.6 * math.expm1((width + 32) * roundoff)
         vanished = (width + 32) * 16 * sums.tiny / delta  # squares too small for the format
         slack = (1 + 1 / delta) * error.square() + gamma * square + vanished
         self._write_norms(codes, square / 2 - slack)

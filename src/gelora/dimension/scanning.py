@@ -25,6 +25,9 @@ LANE = 16
 MOST = 32
 """Pairs beyond its neighbours that a sample may keep; usually it keeps one or two."""
 
+OPENED = 2**16
+"""Lanes opened at once, as many as a CPU's tile has; a GPU's may have 64 times as many."""
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -164,17 +167,31 @@ class _Nearby:
             of: Number and tile of the samples whose neighbours they may be.
             among: Number and tile of the others.
         """
-        (number, tile), (other, others) = of, among
+        (number, tile), (_, others) = of, among
         limits = self._limits(number)
         if not self.begun[number]:
             self._begin(limits, lanes, tile, others)
             self.begun[number] = True
         row, lane = (lanes <= limits[:, None]).nonzero(as_tuple=True)
+        for some in zip(row.split(OPENED), lane.split(OPENED), strict=True):
+            self._open(bits, *some, of, among)
+
+    def _open(
+        self,
+        bits: Int[Tensor, "rows lane lanes"],
+        row: Int[Tensor, " opened"],
+        lane: Int[Tensor, " opened"],
+        of: tuple[int, Tile],
+        among: tuple[int, Tile],
+    ) -> None:
+        """Keep what lies within the limits in some lanes."""
+        (number, tile), (other, others) = of, among
+        limits = self._limits(number)
         opened = bits[row, :, lane]
         which, member = (opened <= limits[row, None]).nonzero(as_tuple=True)
         if not len(which):
             return
-        row, column = row[which], member * lanes.shape[1] + lane[which]
+        row, column = row[which], member * bits.shape[2] + lane[which]
         product = opened[which, member].view(self.encoder.format.dtype).double()
         bound = self.encoder.bounds(product, tile.slack[row] + others.slack[column])
         rows = (row + number * self.tiles.rows).cpu().numpy()
