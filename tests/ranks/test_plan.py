@@ -219,6 +219,9 @@ def test_a_plan_of_the_wrong_shape_is_refused(change, message):
         RankPlan.from_dict(plan_ranks(make_profile([5, 6])).to_dict() | change)
 
 
+PART = {"num_samples": 9, "dimensions": [1.0], "standard_errors": [0.1]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -226,6 +229,15 @@ def test_a_plan_of_the_wrong_shape_is_refused(change, message):
         ({"other_estimates": {"x": 3}}, "profile lacks or mistypes a field"),
         ({"dimensions": [1.0]}, r"2 levels and 1 steps, and twonn_line has \(1, 2\) and \(1, 1\)"),
         ({"blocks": ["a"]}, "steps that are not among its levels"),
+        ({"verdicts": ["stable"]}, "2 levels and 1 verdicts"),
+        ({"top_variance_shares": []}, "2 levels and 0 top_variance_shares"),
+        ({"log_mu_quantiles": [[0.1]]}, "2 levels and 1 log_mu_quantiles"),
+        ({"decimation": [PART]}, "2 levels and 1 dimensions of a part"),
+        ({"verdicts": ["stable", "splendid"]}, "verdicts says 'splendid', and knows .*'noisy'"),
+        ({"stopped_by": "whim"}, "stopped_by says 'whim', and knows .*'precision'"),
+        ({"states": "cooked"}, "states says 'cooked', and knows .*'raw'"),
+        ({"biased_levels": [99]}, r"biased_levels says 99, and knows \[0, 1\]"),
+        ({"constant_levels": [2]}, r"constant_levels says 2, and knows \[0, 1\]"),
     ],
 )
 def test_a_profile_of_the_wrong_shape_is_refused(change, message):

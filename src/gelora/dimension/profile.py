@@ -6,7 +6,7 @@ modules of the model, so that ranks can be planned on a machine that has no mode
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from gelora.artifacts import PROFILE_FILE, Artifact
 from gelora.errors import ArtifactError
@@ -117,7 +117,7 @@ class DimensionProfile(Artifact):
         decimation: The estimate on ever smaller parts of the samples, the whole first.
         verdicts: One per level: how far to trust it.
         biased_levels: Indices of the levels whose dimension is so high that the estimator's bias
-            may matter (docs/method.md).
+            may matter (docs/accuracy.md).
         top_variance_shares: One per level: the share of the variance that the three coordinates
             of largest variance carry, between 0 and 1.
     """
@@ -228,6 +228,7 @@ class DimensionProfile(Artifact):
                 f"The dimension profile lacks or mistypes a field: {error}."
             ) from error
         _check_lengths(profile)
+        _check_values(profile)
         return profile
 
 
@@ -269,3 +270,29 @@ def _check_lengths(profile: DimensionProfile) -> None:
             )
     if not set(profile.steps) <= set(profile.levels):
         raise ArtifactError("The dimension profile has steps that are not among its levels.")
+    names = ("verdicts", "top_variance_shares", "log_mu_quantiles")
+    lists = [(name, getattr(profile, name)) for name in names]
+    lists += [("dimensions of a part", part.dimensions) for part in profile.decimation]
+    for name, values in lists:
+        if len(values) != len(profile.levels):
+            raise ArtifactError(
+                f"The dimension profile has {len(profile.levels)} levels and {len(values)} {name}."
+            )
+
+
+def _check_values(profile: DimensionProfile) -> None:
+    indices = range(len(profile.levels))
+    allowed: tuple[tuple[str, Sequence[object], Sequence[object]], ...] = (
+        ("granularity", [profile.granularity], get_args(Granularity)),
+        ("states", [profile.states], get_args(States)),
+        ("stopped_by", [profile.stopped_by], get_args(StopReason)),
+        ("verdicts", profile.verdicts, get_args(Verdict)),
+        ("constant_levels", profile.constant_levels, indices),
+        ("biased_levels", profile.biased_levels, indices),
+    )
+    for name, values, choices in allowed:
+        for value in values:
+            if value not in choices:
+                raise ArtifactError(
+                    f"The dimension profile's {name} says {value!r}, and knows {list(choices)}."
+                )
