@@ -63,6 +63,7 @@ def distinct_samples(
     *,
     level_names: Sequence[str],
     num_neighbors: int = 2,
+    copies: Sequence[Int[np.ndarray, " samples"]] | None = None,
     device: torch.device | str | None = None,
     process_group: ProcessGroup | None = None,
 ) -> DistinctSamples:
@@ -76,6 +77,7 @@ def distinct_samples(
         levels: The same samples at every level.
         level_names: For the error, one per level.
         num_neighbors: Neighbours of each, at least 2.
+        copies: What `first_copies` returns for each level, where it is known.
         device: Where neighbours are searched; by default where the points are.
         process_group: Processes that share the search; see `nearest_neighbors`.
 
@@ -84,10 +86,13 @@ def distinct_samples(
     """
     points = [open_points(level, rows=None, device=device) for level in levels]
     num_samples = len(points[0])
-    copies = [first_copies(level.values) != np.arange(num_samples) for level in points]
-    kept = np.flatnonzero(~np.logical_or.reduce(copies))
+    repeats = [
+        first != np.arange(num_samples)
+        for first in copies or [first_copies(level.values) for level in points]
+    ]
+    kept = np.flatnonzero(~np.logical_or.reduce(repeats))
     num_distinct = len(kept)
-    lost = np.array([np.count_nonzero(copy) for copy in copies])
+    lost = np.array([np.count_nonzero(repeat) for repeat in repeats])
     spreads = [_spread(level.values) for level in points]
     found: list[_Neighbors] = []
     stays = np.ones(num_distinct, dtype=bool)

@@ -136,6 +136,7 @@ def estimate_levels(
         [states[i] for i in varying],
         level_names=[level_names[i] for i in varying],
         num_neighbors=max(one.num_neighbors for one in estimators.values()),
+        copies=list(varying.values()),
         device=device,
         process_group=process_group,
     )
@@ -158,8 +159,10 @@ def estimate_levels(
     )
 
 
-def _varying_levels(states: Sequence[Float[Tensor, "samples _"]]) -> list[int]:
-    """Return the indices of the levels that are not constant."""
+def _varying_levels(
+    states: Sequence[Float[Tensor, "samples _"]],
+) -> dict[int, Int[np.ndarray, " samples"]]:
+    """Return the levels that are not constant by index, with the first copy of each sample."""
     num_samples = len(states[0])
     copies = {i: first_copies(level) for i, level in enumerate(states) if not is_constant(level)}
     if not copies:
@@ -169,7 +172,7 @@ def _varying_levels(states: Sequence[Float[Tensor, "samples _"]]) -> list[int]:
     # Samples alike at every level are one text given often, and say nothing about a level.
     num_texts = len(np.unique(np.stack(list(copies.values())), axis=1).T)
     fewest = (1 - MAX_SHARE_SET_ASIDE) * num_texts
-    return [i for i, first in copies.items() if len(np.unique(first)) >= fewest]
+    return {i: first for i, first in copies.items() if len(np.unique(first)) >= fewest}
 
 
 def _series(
