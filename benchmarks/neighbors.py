@@ -49,10 +49,10 @@ def line(distances: np.ndarray) -> float:
         return float(make_estimator("twonn_line").fit(np.asarray(distances, float)).dimension)
 
 
-def ours(proposals: str) -> Callable[[np.ndarray], float]:
+def ours(proposal_format: str) -> Callable[[np.ndarray], float]:
     from gelora.dimension.neighbors import nearest_neighbors
 
-    return lambda points: line(nearest_neighbors(points, proposals=proposals)[0])
+    return lambda points: line(nearest_neighbors(points, proposal_format=proposal_format)[0])
 
 
 def dadapy() -> Callable[[np.ndarray], float]:

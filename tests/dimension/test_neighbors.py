@@ -25,9 +25,13 @@ def cloud(request: pytest.FixtureRequest, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("tile_size", [32, 1000])
-@pytest.mark.parametrize("proposals", FORMATS)
-def test_agrees_with_brute_force(cloud: np.ndarray, proposals: FormatName, tile_size: int) -> None:
-    distances, indices = nearest_neighbors(cloud, proposals=proposals, tile_size=tile_size)
+@pytest.mark.parametrize("proposal_format", FORMATS)
+def test_agrees_with_brute_force(
+    cloud: np.ndarray, proposal_format: FormatName, tile_size: int
+) -> None:
+    distances, indices = nearest_neighbors(
+        cloud, proposal_format=proposal_format, tile_size=tile_size
+    )
     expected_distances, expected_indices = brute_force(cloud)
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
     np.testing.assert_array_equal(indices, expected_indices)
@@ -45,7 +49,7 @@ def test_agrees_with_brute_force(cloud: np.ndarray, proposals: FormatName, tile_
         {
             "num_neighbors": st.integers(1, 16),
             "tile_size": st.integers(1, 400),
-            "proposals": st.sampled_from(FORMATS),
+            "proposal_format": st.sampled_from(FORMATS),
         }
     ),
 )
@@ -71,8 +75,8 @@ def test_agrees_with_brute_force_whatever_is_asked(  # noqa: PLR0917
 @pytest.mark.parametrize("tile_size", [1, 7, 10_000])
 def test_neither_tile_nor_format_changes_a_bit(cloud: np.ndarray, tile_size: int) -> None:
     expected = two_nearest_neighbors(cloud[:100], tile_size=32)
-    for proposals in FORMATS:
-        found = nearest_neighbors(cloud[:100], tile_size=tile_size, proposals=proposals)
+    for proposal_format in FORMATS:
+        found = nearest_neighbors(cloud[:100], tile_size=tile_size, proposal_format=proposal_format)
         np.testing.assert_equal(found, expected)
 
 
@@ -89,16 +93,18 @@ def _refuse(*_: object) -> None:
     raise AssertionError("done again")
 
 
-@pytest.mark.parametrize("proposals", ["bfloat16", "float32"])
+@pytest.mark.parametrize("proposal_format", ["bfloat16", "float32"])
 def test_hidden_states_are_proposed_once(
-    seed: int, proposals: FormatName, monkeypatch: pytest.MonkeyPatch
+    seed: int, proposal_format: FormatName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = iter([True])
     scan = "gelora.dimension.neighbors.scan"
     from gelora.dimension.scanning import scan as original
 
     monkeypatch.setattr(scan, lambda *a, **k: original(*a, **k) if next(once) else _refuse())
-    nearest_neighbors(outlier_coordinates(np.random.default_rng(seed)), proposals=proposals)
+    nearest_neighbors(
+        outlier_coordinates(np.random.default_rng(seed)), proposal_format=proposal_format
+    )
 
 
 @pytest.mark.parametrize("name", ["far clusters", "tight clusters"])
@@ -114,7 +120,7 @@ def test_what_a_format_cannot_tell_apart_is_done_again(name: str, seed: int) -> 
             patch.setattr(
                 neighbors, way, lambda *a, w=way, o=original, **k: ways.append(w) or o(*a, **k)
             )
-        nearest_neighbors(points, proposals="bfloat16")
+        nearest_neighbors(points, proposal_format="bfloat16")
     assert ways == ["scan"] * 3 + ["measure_all"] * (name == "tight clusters")
 
 
@@ -130,16 +136,16 @@ def test_every_float_type(seed: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("wanted", [[], [3], [7, 2, 150]])
-@pytest.mark.parametrize("proposals", FORMATS)
+@pytest.mark.parametrize("proposal_format", FORMATS)
 def test_some_positions_alone_are_searched(
-    wanted: list[int], proposals: FormatName, seed: int
+    wanted: list[int], proposal_format: FormatName, seed: int
 ) -> None:
     points = open_points(
         outlier_coordinates(np.random.default_rng(seed)), rows=np.arange(299, 0, -1), device=None
     )
     some = np.array(wanted, dtype=np.int64)
-    distances, indices = search(points, 3, proposals=proposals)
-    found = search(points, 3, wanted=some, tile_size=64, proposals=proposals)
+    distances, indices = search(points, 3, proposal_format=proposal_format)
+    found = search(points, 3, wanted=some, tile_size=64, proposal_format=proposal_format)
     np.testing.assert_equal(found, (distances[some], indices[some]))
 
 
@@ -159,9 +165,9 @@ def test_a_file_mapped_into_memory_gives_the_same(seed: int, tmp_path: Path) -> 
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("proposals", FORMATS)
-def test_a_gpu_agrees(cloud: np.ndarray, proposals: FormatName) -> None:
-    distances, indices = nearest_neighbors(cloud, device="cuda", proposals=proposals)
+@pytest.mark.parametrize("proposal_format", FORMATS)
+def test_a_gpu_agrees(cloud: np.ndarray, proposal_format: FormatName) -> None:
+    distances, indices = nearest_neighbors(cloud, device="cuda", proposal_format=proposal_format)
     expected_distances, expected_indices = two_nearest_neighbors(cloud)
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
     np.testing.assert_array_equal(indices, expected_indices)

@@ -37,7 +37,7 @@ def _tile(
     tile = encoder.encode(points, len(points))
     products = torch.empty(len(points), len(points), dtype=form.dtype, device=points.device)
     with own_settings(points.device):
-        encoder.multiply(encoder.reverse(tile.codes), tile.codes, products)
+        encoder.multiply(encoder.left_factor(tile.codes), tile.codes, products)
     return encoder, tile, products
 
 
@@ -59,7 +59,7 @@ def _bounded(
     products, slack = (zoom * (zoom * each) for each in _products(form, points, center))
     large = zoom * points.double()
     halves = torch.stack([(large - row).square().sum(1) for row in large]) / 2
-    rounded = form.output * products.abs()
+    rounded = form.output_roundoff * products.abs()
     above = products - rounded <= (1 + form.delta) * halves
     below = halves <= (1 + form.delta) * (products + rounded + 2 * slack)
     return above & below
@@ -122,9 +122,9 @@ def test_limits_allow_for_all_that_is_rounded(form: Format, width: int, seed: in
     limits = encoder.limits(encoder.bounds(products, slack)).view(form.dtype)
     # The farther pair's product may have been larger by its rounding, the nearer pair's distance
     # by what float64 measures wrong, and the nearer's product is rounded too.
-    unrounded = products.double() + form.output * products.double().abs()
+    unrounded = products.double() + form.output_roundoff * products.double().abs()
     measured = 1 + (width + 6) * 2.0**-52
-    needed = (1 + form.delta) ** 2 * measured * (1 + form.output) * (unrounded + 2 * slack)
+    needed = (1 + form.delta) ** 2 * measured * (1 + form.output_roundoff) * (unrounded + 2 * slack)
     above = torch.nextafter(limits, torch.full_like(limits, torch.inf))
     assert (needed < above.double()).all()
 
@@ -174,7 +174,7 @@ def test_neither_autocast_nor_the_precision_of_products_matters(
     states = torch.from_numpy(points).requires_grad_()
     with reduced_precision(precision):
         assert _bounded(FORMATS[name], torch.from_numpy(points)).all()
-        distances, indices = nearest_neighbors(states, proposals=name)
+        distances, indices = nearest_neighbors(states, proposal_format=name)
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
     np.testing.assert_array_equal(indices, expected_indices)
 
@@ -216,7 +216,7 @@ def test_the_bounds_hold_on_a_gpu_with_tf32(name: FormatName, seed: int) -> None
     device = torch.device("cuda")
     with reduced_precision("medium"):
         assert _bounded(make_format(name, device), torch.from_numpy(points).to(device)).all()
-        found = nearest_neighbors(points, device=device, proposals=name)
+        found = nearest_neighbors(points, device=device, proposal_format=name)
     np.testing.assert_array_equal(found[1], brute_force(points)[1])
 
 
@@ -256,7 +256,7 @@ def test_a_tie_is_kept_where_rounding_parts_it() -> None:
     sample = torch.tensor([[2.0, 0, 0, 0, 0]])
     tile = encoder.encode(torch.cat([sample, sample + step, sample - step]), 512)
     products = torch.empty(512, 512, dtype=torch.bfloat16)
-    encoder.multiply(encoder.reverse(tile.codes), tile.codes, products)
+    encoder.multiply(encoder.left_factor(tile.codes), tile.codes, products)
     upper = products[0].double() + 2 * (tile.slack[0] + tile.slack)
     one, other = products[0, 1:256].contiguous(), products[0, 256:511].contiguous()
     assert (one < other).any()

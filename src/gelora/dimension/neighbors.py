@@ -98,7 +98,7 @@ def nearest_neighbors(
     tile_size: int | None = None,
     device: torch.device | str | None = None,
     process_group: ProcessGroup | None = None,
-    proposals: FormatName | None = None,
+    proposal_format: FormatName | None = None,
 ) -> tuple[Float[np.ndarray, "rows neighbors"], Int[np.ndarray, "rows neighbors"]]:
     """Find the nearest neighbours of every sample by Euclidean distance.
 
@@ -111,7 +111,7 @@ def nearest_neighbors(
         device: Where to compute; by default where the points are.
         process_group: Processes that share the work, each calling with the same arguments; all
             get the same result.
-        proposals: The format that proposes, by default the fastest; it changes no result.
+        proposal_format: The format that proposes, by default the fastest; it changes no result.
 
     Returns:
         Distances, float64, in the units of `points`, and the neighbours as positions in `rows`,
@@ -131,7 +131,7 @@ def nearest_neighbors(
         num_neighbors,
         tile_size=tile_size,
         process_group=process_group,
-        proposals=proposals,
+        proposal_format=proposal_format,
     )
 
 
@@ -142,7 +142,7 @@ def search(
     wanted: Int[np.ndarray, " wanted"] | None = None,
     tile_size: int | None = None,
     process_group: ProcessGroup | None = None,
-    proposals: FormatName | None = None,
+    proposal_format: FormatName | None = None,
 ) -> tuple[Float[np.ndarray, "wanted neighbors"], Int[np.ndarray, "wanted neighbors"]]:
     """Find the neighbours of all positions, or of those wanted; see `nearest_neighbors`."""
     if tile_size is None:
@@ -160,7 +160,7 @@ def search(
     indices = np.full((len(positions), num_neighbors), NONE)
     left = np.arange(len(positions))
     ways: tuple[FormatName | None, ...] = ("bfloat16", "float32", "float64", None)
-    first = ways.index(proposals or choose_format(points.device))
+    first = ways.index(proposal_format or choose_format(points.device))
     with own_settings(points.device):
         for way in ways[first:]:
             if not len(left):

@@ -56,11 +56,11 @@ class Format:
 
     @property
     def delta(self) -> float:
-        """Twice the unit roundoff, where the slack is about its smallest."""
+        """The δ of the bounds: twice the unit roundoff, where the slack is about its smallest."""
         return torch.finfo(self.dtype).eps * 2.0**self.unused
 
     @property
-    def output(self) -> float:
+    def output_roundoff(self) -> float:
         """Unit roundoff of a product as it is given out."""
         return torch.finfo(self.dtype).eps / 2
 
@@ -188,7 +188,7 @@ class Encoder:
             norms = norms - part
         codes[:, width + _PARTS : width + 2 * _PARTS] = 1
 
-    def reverse(self, codes: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    def left_factor(self, codes: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
         """Return the rows as the left factor: values negative, norms where the others have ones."""
         ones = len(self.center) + _PARTS
         left = -codes
@@ -231,7 +231,7 @@ class Encoder:
         width = len(self.center)
         # Distances in float64 are rounded too; what they may confuse must be compared by them.
         margin = (1 + self.format.delta) ** 2 * (1 + (width + 64) * 2.0**-51)
-        margin *= (1 + self.format.output) / (1 - self.format.output)
+        margin *= (1 + self.format.output_roundoff) / (1 - self.format.output_roundoff)
         limits = (upper.double() * margin).clamp(0, FAR / 4)
         if self.format.dtype == torch.float64:
             return limits.view(torch.int64)

@@ -102,17 +102,17 @@ def scan(
         The pairs, and which samples on the left were given up.
     """
     nearby = _Nearby(encoder, left, num_neighbors)
-    products = nearby.bits.new_empty(left.rows, right.rows).view(encoder.format.dtype)
+    products = nearby.limits.new_empty(left.rows, right.rows).view(encoder.format.dtype)
     bits = products.view(encoder.format.bits)
     by_row, by_column = bits.view(left.rows, LANE, -1), bits.view(LANE, -1, right.rows)
     numbers = [(i, j) for i in range(len(left)) for j in range(i if own is None else 0, len(right))]
-    rows = factor = at = None
+    tile = factor = at = None
     for i, j in numbers[share[0] :: share[1]]:
         if nearby.done(i) and (own is not None or nearby.done(j)):
             continue
-        if rows is None or factor is None or at != i:
-            rows, at = left.encode(i), i
-            factor = encoder.reverse(rows.codes)
+        if tile is None or factor is None or at != i:
+            tile, at = left.encode(i), i
+            factor = encoder.left_factor(tile.codes)
         others = right.encode(j)
         encoder.multiply(factor, others.codes, products)
         if own is not None:
@@ -121,9 +121,9 @@ def scan(
             products[inside, place[inside]] = FAR
         elif i == j:
             products.fill_diagonal_(FAR)
-        nearby.add(by_row, by_row.amin(1), (i, rows), (j, others))
+        nearby.add(by_row, by_row.amin(1), (i, tile), (j, others))
         if own is None and i != j:
-            nearby.add(by_column.permute(2, 0, 1), by_column.amin(0).T, (j, others), (i, rows))
+            nearby.add(by_column.permute(2, 0, 1), by_column.amin(0).T, (j, others), (i, tile))
     return nearby.finish()
 
 
@@ -136,16 +136,16 @@ class _Nearby:
         # The smallest bounds so far of each sample's distances, and the limit that the last sets.
         self.bounds = np.full((count, num_neighbors), np.inf, dtype=np.float32)
         self.never = torch.iinfo(encoder.format.bits).min
-        self.bits = encoder.limits(torch.full((len(tiles) * tiles.rows,), FAR, device=device))
-        self.bits[count:] = self.never
+        self.limits = encoder.limits(torch.full((len(tiles) * tiles.rows,), FAR, device=device))
+        self.limits[count:] = self.never
         self.begun = [False] * len(tiles)
         self.given_up = np.zeros(count, dtype=bool)
         self.found: list[Pairs] = []
         self.pending: list[tuple[np.ndarray, np.ndarray]] = []
         self.num_pending, self.num_found, self.room = 0, 0, 0
 
-    def _limits(self, number: int) -> Int[Tensor, " rows"]:
-        return self.bits[number * self.tiles.rows : (number + 1) * self.tiles.rows]
+    def _limits_of(self, number: int) -> Int[Tensor, " rows"]:
+        return self.limits[number * self.tiles.rows : (number + 1) * self.tiles.rows]
 
     def done(self, number: int) -> bool:
         """Tell whether all samples of a tile were given up."""
@@ -168,7 +168,7 @@ class _Nearby:
             among: Number and tile of the others.
         """
         (number, tile), (_, others) = of, among
-        limits = self._limits(number)
+        limits = self._limits_of(number)
         if not self.begun[number]:
             self._begin(limits, lanes, tile, others)
             self.begun[number] = True
@@ -186,7 +186,7 @@ class _Nearby:
     ) -> None:
         """Keep what lies within the limits in some lanes."""
         (number, tile), (other, others) = of, among
-        limits = self._limits(number)
+        limits = self._limits_of(number)
         opened = bits[row, :, lane]
         which, member = (opened <= limits[row, None]).nonzero(as_tuple=True)
         if not len(which):
@@ -236,20 +236,20 @@ class _Nearby:
         first = np.searchsorted(keys, touched << 32)
         nearest = keys[first[:, None] + np.arange(self.num_neighbors)]
         self.bounds[touched] = nearest.astype(np.uint32).view(np.float32)
-        at = torch.from_numpy(touched).to(self.bits.device)
+        at = torch.from_numpy(touched).to(self.limits.device)
         limits = self.encoder.limits(torch.from_numpy(self.bounds[touched, -1]).to(at.device))
-        self.bits[at] = torch.minimum(self.bits[at], limits)
+        self.limits[at] = torch.minimum(self.limits[at], limits)
         if self.num_found > self.room:
             self._prune()
 
     def _prune(self) -> None:
         """Drop the pairs beyond the limits, and give up the samples that keep too many."""
         found = Pairs.join(self.found)
-        limits = self.bits.view(self.encoder.format.dtype).double().cpu().numpy()
+        limits = self.limits.view(self.encoder.format.dtype).double().cpu().numpy()
         found = found.where(found.products <= limits[found.rows])
         counts = np.bincount(found.rows, minlength=self.tiles.count)
         self.given_up |= counts > self.num_neighbors + MOST
-        self.bits[: self.tiles.count][torch.from_numpy(self.given_up)] = self.never
+        self.limits[: self.tiles.count][torch.from_numpy(self.given_up)] = self.never
         found = found.where(~self.given_up[found.rows])
         self.found, self.num_found = [found], len(found)
         self.room = 2 * len(found) + 4 * self.tiles.count * self.num_neighbors
