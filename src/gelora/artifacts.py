@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -171,6 +172,22 @@ class Artifact(ABC):
             raise ArtifactError(
                 f"{path} cannot be used, make it again if it is an earlier gelora's. {error}"
             ) from error
+
+
+@contextmanager
+def reading_fields(what: str) -> Generator[None, None, None]:
+    """Turn what goes wrong in rebuilding an artifact into one error that names it.
+
+    Args:
+        what: The artifact, such as "rank plan".
+
+    Raises:
+        ArtifactError: A field is missing, unknown or of the wrong shape.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"The {what} lacks or mistypes a field: {error}.") from error
 
 
 def _is_hub_id(source: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from gelora.artifacts import PROFILE_FILE, Artifact
+from gelora.artifacts import PROFILE_FILE, Artifact, reading_fields
 from gelora.errors import ArtifactError
 
 Role = Literal["query", "key", "value", "query_key_value", "output", "mlp"]
@@ -212,7 +212,7 @@ class DimensionProfile(Artifact):
             ArtifactError: A field is missing or of the wrong shape.
         """
         values = dict(payload)
-        try:
+        with reading_fields("dimension profile"):
             own = {field.name: values.pop(field.name) for field in fields(DimensionSeries)}
             others = values.pop("other_estimates")
             series = {values["estimator"]: own, **others}
@@ -223,10 +223,6 @@ class DimensionProfile(Artifact):
             for name in _TUPLES:
                 values[name] = tuple(values[name])
             profile = cls(**values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"The dimension profile lacks or mistypes a field: {error}."
-            ) from error
         _check_lengths(profile)
         _check_values(profile)
         return profile

@@ -20,7 +20,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from gelora.artifacts import Artifact, read_json
+from gelora.artifacts import Artifact, read_json, reading_fields
 from gelora.dimension.profile import BlockModule, Granularity, States, StopReason
 from gelora.errors import ArtifactError, ConfigError, OutputExistsError
 from gelora.measurement.processes import (
@@ -78,15 +78,11 @@ class HiddenStatesRecord(Artifact):
             ArtifactError: A field is missing or of the wrong shape.
         """
         values = dict(payload)
-        try:
+        with reading_fields("record of hidden states"):
             for name in ("levels", "blocks"):
                 values[name] = tuple(values[name])
             values["modules"] = tuple(BlockModule(**module) for module in values["modules"])
             return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"The record of hidden states lacks or mistypes a field: {error}."
-            ) from error
 
 
 class HiddenStatesStore:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Int
 
-from gelora.artifacts import PLAN_FILE, Artifact
+from gelora.artifacts import PLAN_FILE, Artifact, reading_fields
 from gelora.dimension.profile import BlockModule, DimensionProfile, Granularity
-from gelora.errors import ArtifactError, RankError
+from gelora.errors import RankError
 from gelora.ranks.rules import (
     RankLimits,
     budget_ranks,
@@ -103,7 +103,7 @@ class RankPlan(Artifact):
             ArtifactError: A field is missing, unknown or of the wrong shape.
         """
         values = dict(payload)
-        try:
+        with reading_fields("rank plan"):
             for name in ("blocks", "steps", "bounds", "ranks", "parameters"):
                 values[name] = tuple(values[name])
             values["rank_probabilities"] = tuple(  # the file has them in the order of strings
@@ -114,8 +114,6 @@ class RankPlan(Artifact):
                 values[name] = dict(values[name])
             values["alpha_per_rank"] = float(values["alpha_per_rank"])
             return cls(**values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"The rank plan lacks or mistypes a field: {error}.") from error
 
 
 def plan_ranks(
