@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from gelora.errors import ConfigError
 
-Problem = Literal["classification", "regression"]
+Problem = Literal["classification", "regression", "question_answering", "instruction_tuning"]
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,15 @@ class Task:
     Attributes:
         name: As given to `--task_name`.
         text_columns: One column of texts, or two.
-        label_column: The column of labels.
-        problem: `classification` or `regression`.
-        num_labels: Classes, or 1 for a regression.
-        label_names: The meaning of the labels 0, 1, ...; None for a regression.
+        label_column: The column of labels, answers or completions.
+        problem: What a model is to do with the texts.
+        num_labels: Classes, 1 for a regression, 0 for the other problems.
+        label_names: The meaning of the labels 0, 1, ...; None where there are no classes.
         metrics: All metrics to report.
         headline_metric: The one to compare runs by.
+        dataset: Repository and configuration on the Hub; None for what is generated or local only.
+        validation_splits: Names of the splits to evaluate on, the first the one that decides; the
+            metrics of another have the rest of its name after theirs.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Task:
     label_names: tuple[str, ...] | None
     metrics: tuple[str, ...]
     headline_metric: str
+    dataset: tuple[str, str | None] | None = None
+    validation_splits: tuple[str, ...] = ("validation",)
 
 
 def _classification(

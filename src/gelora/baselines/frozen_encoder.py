@@ -58,7 +58,8 @@ def frozen_encoder_baseline(
     Raises:
         DataError: There is no labelled validation split, or the training labels are all the same.
     """
-    validation, labels = labelled_validation(data)
+    validation = labelled_validation(data)
+    labels = np.asarray(validation["label"])
     labels_train = np.asarray(data.train["label"])
     if len(np.unique(labels_train)) < 2:
         raise DataError(

@@ -10,18 +10,22 @@ from typing import Any
 
 from gelora.cli.flags import (
     AdapterSource,
+    AnswerFlags,
     DataFlags,
     EvaluationFlags,
+    ExportFlags,
     LoraFlags,
     MeasurementFlags,
     ModelFlags,
     PlanSource,
     ProfileSource,
+    QuestionAnsweringFlags,
     RankFlags,
     RunFlags,
     TargetFlags,
     TrainingFlags,
 )
+from gelora.tasks import TASKS
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "agreement"
@@ -39,6 +43,7 @@ class Config:
 
     model: ModelFlags = field(default_factory=ModelFlags)
     data: DataFlags = field(default_factory=DataFlags)
+    question_answering: QuestionAnsweringFlags = field(default_factory=QuestionAnsweringFlags)
     measurement: MeasurementFlags = field(default_factory=MeasurementFlags)
     profile_source: ProfileSource = field(default_factory=ProfileSource)
     targets: TargetFlags = field(default_factory=TargetFlags)
@@ -47,7 +52,9 @@ class Config:
     lora: LoraFlags = field(default_factory=LoraFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
     evaluation: EvaluationFlags = field(default_factory=EvaluationFlags)
+    answers: AnswerFlags = field(default_factory=AnswerFlags)
     adapter_source: AdapterSource = field(default_factory=AdapterSource)
+    export: ExportFlags = field(default_factory=ExportFlags)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: frozenset[str] = frozenset()
@@ -88,6 +95,12 @@ class Config:
         return self.data.task_name or (None if named else DEFAULT_TASK)
 
     @property
+    def problem(self) -> str | None:
+        """What the model is to do, as far as the flags alone tell."""
+        task = TASKS.get(self.task_name or "")
+        return self.data.problem_type or (task.problem if task else None)
+
+    @property
     def folder(self) -> Path:
         """The folder of the run: the adapter's, the one named, the profile's or runs/TASK-MODEL."""
         if self.adapter_source.adapter is not None:
@@ -114,7 +127,7 @@ class Verb:
 VERBS = {
     "measure": Verb(
         "Measure the intrinsic dimension after every block of a model, on your texts.",
-        ("model", "data", "measurement", "targets", "run"),
+        ("model", "data", "question_answering", "measurement", "targets", "run"),
     ),
     "plan": Verb(
         "Choose a LoRA rank for every block from the measured dimensions.",
@@ -122,12 +135,29 @@ VERBS = {
     ),
     "train": Verb(
         "Train a LoRA adapter with the planned ranks.",
-        ("model", "data", "plan_source", "lora", "training", "evaluation", "run"),
+        (
+            "model",
+            "data",
+            "question_answering",
+            "plan_source",
+            "lora",
+            "training",
+            "evaluation",
+            "run",
+        ),
         forwards=True,
     ),
     "evaluate": Verb(
         "Evaluate an adapter, with standard errors.",
-        ("adapter_source", "model", "data", "evaluation", "run"),
+        (
+            "adapter_source",
+            "model",
+            "data",
+            "question_answering",
+            "evaluation",
+            "answers",
+            "run",
+        ),
     ),
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(
@@ -135,6 +165,7 @@ VERBS = {
         (
             "model",
             "data",
+            "question_answering",
             "measurement",
             "targets",
             "ranks",
@@ -169,7 +200,8 @@ READING = frozenset(name for name, group in FLAGS.items() if group == "measureme
 # What a run does is repeated by the others; these say only how this one call behaves.
 NOT_SAVED = frozenset(
     {"config", "overwrite", "json", "quiet", "verbose", "resume_from_checkpoint"}
-    | {"profile", "plan", "adapter"}
+    | {"profile", "plan", "adapter", "predictions", "answer_file", "max_new_tokens"}
+    | {"uniform", "merged", "untrained", "axolotl", "peft", "export_dir"}
 )
 
 

@@ -23,6 +23,14 @@ class ModelFlags:
     """As in transformers: eager, sdpa, flash_attention_2, ..."""
     trust_remote_code: bool = False
     """Run code that comes with the model. A token, if one is needed, is read from HF_TOKEN."""
+    config_overrides: str | None = None
+    """Settings of the model's config, as cls_dropout=0.1,attention_dropout=0."""
+    load_in_4bit: bool = False
+    """Load the frozen weights in 4 bits (NF4, double quantisation), as QLoRA does."""
+    load_in_8bit: bool = False
+    """Load the frozen weights in 8 bits."""
+    chat_template_path: str | None = None
+    """Jinja file, or folder of a tokenizer, whose chat template takes the place of the model's."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class DataFlags:
     """The texts and labels: a known task, a Hub dataset, or files."""
 
     task_name: str | None = None
-    """agreement (generated, the default), cola, sst2, mrpc, qqp, stsb, qnli, rte or wnli."""
+    """agreement (generated, the default), cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte, wnli,
+    squad, squad_v2, alpaca or, to evaluate, mt_bench."""
     dataset_name: str | None = None
     """Dataset on the Hub, instead of a task."""
     dataset_config: str | None = None
@@ -43,18 +52,39 @@ class DataFlags:
     """CSV, JSON or JSON lines, .gz or not, to measure and train on."""
     validation_file: str | None = None
     """The same, to evaluate on."""
+    validation_mismatched_file: str | None = None
+    """MNLI's second set to evaluate on."""
     text_columns: tuple[str, ...] | None = None
     """One column of texts, or two for pairs; the task's own if None."""
     label_column: str | None = None
     """Column of labels; the task's own if None."""
-    problem_type: Literal["classification", "regression"] | None = None
-    """What the labels are; None tells by the task or by their values."""
+    problem_type: (
+        Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
+    ) = None
+    """What the model is to do; None tells by the task, or whether the labels are classes or
+    numbers."""
     max_length: int = 256
     """Tokens after which a text, or a pair, is cut."""
     max_train_samples: int | None = None
     """Use no more rows than this to measure and train."""
     max_eval_samples: int | None = None
     """Use no more rows than this to evaluate."""
+
+
+@dataclass(frozen=True)
+class QuestionAnsweringFlags:
+    """Extractive question answering; names as in the run_qa.py of transformers."""
+
+    version_2_with_negative: bool | None = None
+    """Questions may have no answer; None is what the task says, else what the training rows do."""
+    doc_stride: int = 128
+    """Tokens that two windows of one context share."""
+    n_best_size: int = 20
+    """Candidates for the start, for the end, and for the answer."""
+    max_answer_length: int = 30
+    """Tokens of an answer at most."""
+    null_score_diff_threshold: float = 0.0
+    """No answer is given where its score exceeds the best answer's by more than this."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +185,10 @@ class TrainingFlags:
     """When to write a checkpoint that training can resume from."""
     save_total_limit: int = 1
     """Checkpoints to keep."""
+    early_stopping_patience: int | None = None
+    """Stop after so many evaluations without a better headline metric, and keep the best."""
+    dimension_steps: int | None = None
+    """Measure the dimensions again every so many training steps, and log them."""
     resume_from_checkpoint: str | None = None
     """true to go on from the last checkpoint of the output folder, or a checkpoint's folder."""
 
@@ -165,6 +199,37 @@ class EvaluationFlags:
 
     per_device_eval_batch_size: int = 64
     """Texts in one forward pass."""
+
+
+@dataclass(frozen=True)
+class AnswerFlags:
+    """Answers to score, or to write for a judge."""
+
+    predictions: str | None = None
+    """File of answers to score instead of a model's, as the official SQuAD evaluator takes it."""
+    answer_file: str | None = None
+    """Where the answers to mt_bench go; None is model_answer/MODEL.jsonl in the run's folder."""
+    max_new_tokens: int = 1024
+    """Tokens of an answer to mt_bench at most."""
+
+
+@dataclass(frozen=True)
+class ExportFlags:
+    """What an adapter is exported to: one or more of these."""
+
+    uniform: str | None = None
+    """One rank for all modules, padded with zeros: 8, 16, 32, 64, 128, 256 or 512; without a value
+    the smallest that fits."""
+    merged: bool = False
+    """The whole model, with the adapter merged into its weights."""
+    untrained: bool = False
+    """The planned adapter before training, for trainers that take a folder."""
+    axolotl: bool = False
+    """The plan as keys of an axolotl YAML file."""
+    peft: bool = False
+    """The plan as adapter_config.json alone."""
+    export_dir: str | None = None
+    """Folder of the exports; None is export in the run's folder."""
 
 
 @dataclass(frozen=True)

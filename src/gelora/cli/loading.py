@@ -1,5 +1,6 @@
 """Load what the flags name: the texts, the model with or without its head, and where it runs."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from gelora.cli.config import Config
 from gelora.data import TaskData, load_task_data
 from gelora.model.loading import load_model, load_tokenizer, set_pad_token
+from gelora.question_answering.settings import QuestionAnsweringSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,6 +27,7 @@ def load_data(config: Config, *, labels_required: bool) -> TaskData:
         dataset_test_split=flags.dataset_test_split,
         train_file=flags.train_file,
         validation_file=flags.validation_file,
+        validation_mismatched_file=flags.validation_mismatched_file,
         text_columns=flags.text_columns,
         label_column=flags.label_column,
         problem_type=flags.problem_type,
@@ -32,6 +35,7 @@ def load_data(config: Config, *, labels_required: bool) -> TaskData:
         max_eval_samples=flags.max_eval_samples,
         seed=config.run.seed,
         labels_required=labels_required,
+        question_answering=QuestionAnsweringSettings(**asdict(config.question_answering)),
     )
 
 

@@ -38,6 +38,9 @@ DATA = (
     frozenset({"task_name", "dataset_name", "train_file"}),
     frozenset(name for name, group in FLAGS.items() if group == "data" and name != "max_length"),
 )
+ALIASES = {"task": "task_name"}
+OPTIONAL_VALUES = {"uniform": "auto"}
+"""Flags that may stand without a value, and what they are then."""
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
 )
@@ -50,6 +53,7 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         ConfigError: A flag or YAML key is unknown, or a file cannot be read.
         SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
     """
+    arguments = _spelled_out(arguments)
     path = _config_path(arguments)
     keys = read_yaml(path) if path is not None else {}
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
@@ -186,6 +190,24 @@ def _flags_type(verb: str) -> type:
 def _description(verb: str) -> str:
     more = " Every other flag of transformers.TrainingArguments is passed on to it."
     return VERBS[verb].summary + (more if VERBS[verb].forwards else "")
+
+
+def _spelled_out(tokens: Sequence[str]) -> list[str]:
+    """Replace short names by full ones, and give flags without a value the one it stands for.
+
+    >>> _spelled_out(["--task", "cola", "--uniform", "--merged"])
+    ['--task_name', 'cola', '--uniform=auto', '--merged']
+    """
+    spelled: list[str] = []
+    for token, following in pairwise([*tokens, "--"]):
+        name, _, value = token.removeprefix("--").partition("=")
+        if token.startswith("--") and name in ALIASES:
+            spelled.append(f"--{ALIASES[name]}" + (f"={value}" if "=" in token else ""))
+        elif token in {f"--{name}" for name in OPTIONAL_VALUES} and following.startswith("--"):
+            spelled.append(f"{token}={OPTIONAL_VALUES[name]}")
+        else:
+            spelled.append(token)
+    return spelled
 
 
 def _plain_switches(tokens: Sequence[str]) -> list[str]:

@@ -82,11 +82,13 @@ def train(
     began = time.perf_counter()
     baselines: dict[str, Metrics] = {}
     if data.validation is not None:
-        if with_encoder_baseline:
+        is_labelled = data.problem in ("classification", "regression")
+        if with_encoder_baseline and is_labelled:
             baselines["frozen_encoder"] = frozen_encoder_baseline(
                 model, data, tokenizer, seed=config.run.seed, **cost
             )
-        baselines["majority"] = _majority(data)
+        if is_labelled:
+            baselines["majority"] = _majority(data)
     seconds = {"baselines": time.perf_counter() - began}
 
     logger.info("Training %s parameters in %s.", f"{plan.trainable_parameters:,}", folder)
@@ -163,7 +165,7 @@ def _keep_origins(folder: Path, plan: RankPlan) -> None:
 
 def _majority(data: TaskData) -> Metrics:
     labels = np.asarray(data.train["label"])
-    validation = labelled_validation(data)[1]
+    validation = np.asarray(labelled_validation(data)["label"])
     return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
 
 

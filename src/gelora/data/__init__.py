@@ -4,6 +4,6 @@
 and `rows.py` keeps; `agreement/` generates the embedded task. No model is seen here.
 """
 
-from gelora.data.task_data import TaskData, load_task_data, texts_of, tokenize
+from gelora.data.task_data import LABEL_COLUMNS, TaskData, load_task_data, texts_of, tokenize
 
-__all__ = ["TaskData", "load_task_data", "texts_of", "tokenize"]
+__all__ = ["LABEL_COLUMNS", "TaskData", "load_task_data", "texts_of", "tokenize"]

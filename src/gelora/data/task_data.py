@@ -6,35 +6,36 @@ understands, samples, and records where the rows came from. Nothing is cached on
 `datasets` downloads.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from gelora.data.agreement import Sentence, agreement
 from gelora.data.columns import choose_label_column, choose_text_columns
 from gelora.data.labels import LabelEncoding
 from gelora.data.rows import Rows, usable_splits
-from gelora.data.tables import Table, read_file, read_split
+from gelora.data.sources import PHENOMENON, open_tables
 from gelora.errors import ConfigError, DataError
+from gelora.question_answering.settings import QuestionAnsweringSettings
 from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
 
 logger = logging.getLogger(__name__)
 
-GLUE = "nyu-mll/glue"
-
 HELD_OUT_FRACTION = 0.1
 """Of the training rows, taken for validation where no validation split is named."""
 
-_VALIDATION = "validation"
-_AGREEMENT = "agreement"
-_PHENOMENON = "phenomenon"
-_AGREEMENT_SEED = 0  # the sentences stay the same in runs of other seeds, as a download would
+LABEL_COLUMNS: Mapping[Problem, str] = {
+    "classification": "label",
+    "regression": "label",
+    "question_answering": "answers",
+    "instruction_tuning": "completion",
+}
+"""The column of a split that holds what a model is to say."""
+
 _TOKENIZE_ROWS = 1000
 
 
@@ -44,15 +45,21 @@ class TaskData:
 
     Attributes:
         name: The task's name, the data set's, or the training file's.
-        train: Columns `text`, `text_pair` for pairs of texts, and `label` unless unlabelled. The
-            `agreement` task also has `phenomenon`.
+        train: Columns by the problem. Classification and regression: `text`, `text_pair` for pairs
+            of texts, and `label` unless unlabelled; the `agreement` task also has `phenomenon`.
+            Question answering: `id`, `text` (the question), `text_pair` (the context) and
+            `answers` (`text` and `answer_start`, both lists). Instruction tuning: `prompt` and
+            `completion`, either both texts or both lists of messages (`role`, `content`).
         validation: The same columns; None only if the caller made it so.
-        problem: `classification` or `regression`.
-        num_labels: The number of classes, 1 for a regression, 0 for unlabelled texts.
+        problem: What a model is to do with the texts.
+        num_labels: The number of classes, 1 for a regression, 0 for unlabelled texts and for the
+            other problems.
         label_names: The classes by number, or None if they have no names.
         metrics: What to report.
         headline_metric: What to compare runs by.
         provenance: JSON-able: files' names and SHA-256 or the Hub revision, rows, rows skipped.
+        more_validation: Further splits to evaluate on, by the ending of their metrics' names.
+        question_answering: How contexts are split and answers chosen; None for other problems.
     """
 
     name: str
@@ -64,6 +71,8 @@ class TaskData:
     metrics: tuple[str, ...]
     headline_metric: str
     provenance: Mapping[str, Any]
+    more_validation: Mapping[str, Dataset] = field(default_factory=dict[str, Dataset])
+    question_answering: QuestionAnsweringSettings | None = None
 
 
 def load_task_data(
@@ -75,6 +84,7 @@ def load_task_data(
     dataset_test_split: str | None = None,
     train_file: str | Path | None = None,
     validation_file: str | Path | None = None,
+    validation_mismatched_file: str | Path | None = None,
     text_columns: Sequence[str] | None = None,
     label_column: str | None = None,
     problem_type: Problem | None = None,
@@ -82,6 +92,7 @@ def load_task_data(
     max_eval_samples: int | None = None,
     seed: int = 0,
     labels_required: bool = True,
+    question_answering: QuestionAnsweringSettings | None = None,
 ) -> TaskData:
     """Load, check and sample a task's data.
 
@@ -99,6 +110,7 @@ def load_task_data(
             such split, to hold rows out.
         train_file: A .csv, .json or .jsonl file, or one of these + .gz.
         validation_file: The same for validation; None holds rows out.
+        validation_mismatched_file: The same for MNLI's second validation set.
         text_columns: One column or two; else the task's, usual names, or the only texts there are.
         label_column: Else the task's, `label` or `labels`.
         problem_type: Else the task's, or a regression if any label is a fraction. Whole numbers,
@@ -108,6 +120,7 @@ def load_task_data(
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
         labels_required: False for measuring alone. Labels that there are still decide which rows
             are left out, as in training; where none can be told or used, every row is kept.
+        question_answering: How contexts are split and answers chosen; None for the defaults.
 
     Returns:
         The task's data.
@@ -123,7 +136,7 @@ def load_task_data(
     _check_limits(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     task = None if task_name is None else find_task(task_name)
     problem = choose_problem(problem_type, task=task)
-    name, train_table, validation_table = _open(
+    name, train_table, validation_table = open_tables(
         task,
         dataset=(dataset_name, dataset_config, dataset_train_split, dataset_test_split),
         files=(train_file, validation_file),
@@ -138,7 +151,7 @@ def load_task_data(
             validation_table,
             text_columns=texts,
             label_column=labels,
-            keep=(_PHENOMENON,) if "generated" in train_table.provenance else (),
+            keep=(PHENOMENON,) if "generated" in train_table.provenance else (),
             task=task,
             problem=problem,
         )
@@ -206,68 +219,6 @@ def _check_limits(**limits: int | None) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ConfigError(f"{name} must be 1 or more; got {limit}.")
-
-
-def _open(
-    task: Task | None,
-    *,
-    dataset: tuple[str | None, str | None, str, str | None],
-    files: tuple[str | Path | None, str | Path | None],
-) -> tuple[str, Table, Table | None]:
-    """Return the data's name, the training table, and the validation table if one is named."""
-    dataset_name, config, train_split, validation_split = dataset
-    train_file, validation_file = files
-    if train_file is not None and dataset_name is not None:
-        raise ConfigError(
-            f"Give train_file ({train_file}) or dataset_name ({dataset_name}), not both."
-        )
-    if train_file is None and validation_file is not None:
-        raise ConfigError(f"validation_file ({validation_file}) needs a train_file beside it.")
-    if train_file is not None:
-        name = task.name if task else Path(train_file).name.partition(".")[0]
-        validation = None if validation_file is None else read_file(validation_file)
-        return name, read_file(train_file), validation
-    if dataset_name is None:
-        if task is None:
-            raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
-        if task.name == _AGREEMENT:
-            return task.name, *_generated_tables()
-        dataset_name, config = GLUE, task.name
-    name = task.name if task else dataset_name
-    train = read_split(dataset_name, config, train_split)
-    if validation_split is None and _VALIDATION not in train.splits:
-        logger.info(
-            "%s has no split %r (it has %s): rows are held out.",
-            dataset_name,
-            _VALIDATION,
-            ", ".join(train.splits),
-        )
-        return name, train, None
-    return name, train, read_split(dataset_name, config, validation_split or _VALIDATION)
-
-
-def _generated_tables() -> tuple[Table, Table]:
-    train, validation = agreement(seed=_AGREEMENT_SEED)
-    return _generated_table(train, "train"), _generated_table(validation, "validation")
-
-
-def _generated_table(sentences: Sequence[Sentence], split: str) -> Table:
-    lines = [f"{sentence.label} {sentence.text}\n" for sentence in sentences]
-    return Table(
-        source=f"{_AGREEMENT} [{split}]",
-        columns={
-            "text": [sentence.text for sentence in sentences],
-            "label": [sentence.label for sentence in sentences],
-            _PHENOMENON: [sentence.phenomenon for sentence in sentences],
-        },
-        string_columns=("text",),
-        provenance={
-            "generated": _AGREEMENT,
-            "split": split,
-            "seed": _AGREEMENT_SEED,
-            "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        },
-    )
 
 
 def _task_data(

@@ -138,12 +138,14 @@ def test_the_whole_head_is_trained_and_nothing_else(model, names):
     assert head_modules(model) == names
     size = sum(p.numel() for name in names for p in model.get_submodule(name).parameters())
     if names:
-        assert head_parameters(wrap(model, plan_for(model))) == size
+        assert head_parameters(wrap(model, plan_for(model), "classification")) == size
 
 
 def test_more_modules_to_save_are_kept():
     model = bert()
-    wrapped = wrap(model, plan_for(model), modules_to_save=["bert.pooler"], lora_dropout=0.25)
+    wrapped = wrap(
+        model, plan_for(model), "classification", modules_to_save=["bert.pooler"], lora_dropout=0.25
+    )
     trainable = {name for name, p in wrapped.named_parameters() if p.requires_grad}
     assert {name for name in trainable if "lora_" not in name} == {
         f"base_model.model.{module}.{kind}"
@@ -159,7 +161,7 @@ def test_more_modules_to_save_are_kept():
 def test_dora_counts_its_magnitudes_as_adapter():
     model = bert()
     plan = plan_for(model)
-    wrapped = wrap(model, plan, use_dora=True)
+    wrapped = wrap(model, plan, "classification", use_dora=True)
     magnitudes = 32 * len(plan.modules)
     trainable = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     assert trainable - head_parameters(wrapped) == plan.trainable_parameters + magnitudes
@@ -234,7 +236,7 @@ def test_a_plan_that_miscounts_is_refused():
     plan = plan_for(model)
     count = plan.trainable_parameters
     with pytest.raises(RankError, match=f"has {count} trainable parameters, the plan says 5:"):
-        wrap(model, replace(plan, trainable_parameters=5))
+        wrap(model, replace(plan, trainable_parameters=5), "classification")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_data_that_cannot_be_trained_on_says_why(change, message, tmp_path):
 def test_the_config_is_that_of_the_plan():
     model = bert()
     plan = plan_for(model)
-    config = wrap(model, plan).peft_config["default"]
+    config = wrap(model, plan, "classification").peft_config["default"]
     plain = lora_config(plan, bert())
     assert config.rank_pattern == plain.rank_pattern
     assert config.task_type == "SEQ_CLS"

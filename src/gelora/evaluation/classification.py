@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data import TaskData, tokenize
-from gelora.errors import DataError
-from gelora.metrics import Labels, Metric, Scores, compute_metrics
+from gelora.evaluation.labelled import labelled_validation
+from gelora.metrics import Metric, Scores, compute_metrics
 from gelora.model.batches import longest_first, padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
 
@@ -30,28 +30,14 @@ def evaluate(
     batch_size: int = 64,
     max_length: int | None = None,
 ) -> dict[str, Metric]:
-    """Return the task's metrics on its validation split.
+    """Return the metrics of classes or numbers.
 
     Raises:
-        DataError: There is no labelled validation split, or as `compute_metrics`.
+        DataError: As `compute_metrics`.
     """
-    validation, labels = labelled_validation(data)
+    validation = labelled_validation(data)
     scores = predict(model, tokenizer, validation, batch_size=batch_size, max_length=max_length)
-    return compute_metrics(scores, labels, metrics=data.metrics)
-
-
-def labelled_validation(data: TaskData) -> tuple["Dataset", Labels]:
-    """Return the validation split and its labels.
-
-    Raises:
-        DataError: There is none, or it has no labels or no rows.
-    """
-    validation = data.validation
-    if validation is None or len(validation) == 0 or "label" not in validation.column_names:
-        raise DataError(
-            f"{data.name} has no labelled validation texts: name a validation file or split."
-        )
-    return validation, np.asarray(validation["label"])
+    return compute_metrics(scores, np.asarray(validation["label"]), metrics=data.metrics)
 
 
 def predict(

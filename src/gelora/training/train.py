@@ -1,4 +1,4 @@
-"""Train the adapter of a `RankPlan` with `transformers.Trainer`, for classes or for a number.
+"""Train the adapter of a `RankPlan` with `transformers.Trainer` or one of its kin.
 
 The loop, the optimiser, checkpoints and logging are the Trainer's. What is added: the planned
 ranks, verified in the model and in every saved file; a new head that is trained whole, in float32;
@@ -9,22 +9,18 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from peft import PeftModel, TaskType, get_peft_model, prepare_model_for_kbit_training
-from torch import Tensor
+from peft import PeftModel, prepare_model_for_kbit_training
 from transformers import (
-    DataCollatorWithPadding,
-    EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
@@ -34,20 +30,26 @@ from transformers.trainer_utils import IntervalStrategy
 from gelora.adapters import (
     adapter_parameters,
     head_parameters,
-    lora_config,
     verify_ranks,
     verify_saved_ranks,
 )
 from gelora.artifacts import ADAPTER_FOLDER
 from gelora.checkpoints import find_checkpoint
-from gelora.data import TaskData, tokenize
-from gelora.errors import ConfigError, DataError, RankError
+from gelora.data import LABEL_COLUMNS, TaskData
+from gelora.errors import DataError
 from gelora.memory import peak_memory_bytes
-from gelora.metrics import metric_values
-from gelora.model.architectures import find_architecture
-from gelora.model.batches import token_limit
 from gelora.model.loading import public_name
 from gelora.ranks import RankPlan
+from gelora.tasks import Problem
+from gelora.training.wrapping import train_in_float32, wrap
+
+# The file that makes each problem's Trainer, loaded when it is wanted: TRL is an extra.
+TRAINERS: Mapping[Problem, str] = {
+    "classification": "classification",
+    "regression": "classification",
+    "question_answering": "question_answering",
+    "instruction_tuning": "instruction_tuning",
+}
 
 
 @dataclass(frozen=True)
@@ -124,31 +126,22 @@ def train(
     if not has_autocast and getattr(model, "is_quantized", False):  # set by transformers, if at all
         prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(arguments.seed)  # of A's initial values
-    wrapped = wrap(model, plan, **(lora_kwargs or {}))
-    _train_in_float32(wrapped, has_autocast=has_autocast)
+    wrapped = wrap(model, plan, data.problem, **(lora_kwargs or {}))
+    train_in_float32(wrapped, has_autocast=has_autocast)
     # Only blocks are adapted; "auto", which the Trainer's checkpoints get, would ask the Hub
     # whether the vocabulary has grown.
     wrapped.save_pretrained = partial(  # pyright: ignore[reportAttributeAccessIssue]
         wrapped.save_pretrained, save_embedding_layers=False
     )
 
-    def tokens(split: Any) -> Any:
-        return tokenize(split, tokenizer, max_length=token_limit(tokenizer, wrapped, max_length))
-
-    trainer = Trainer(
-        model=wrapped,
-        args=arguments,
-        train_dataset=tokens(data.train),
-        eval_dataset=tokens(data.validation) if data.validation is not None else None,
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=_metrics_function(data.metrics),
-        preprocess_logits_for_metrics=_logits_alone,
-        callbacks=list(callbacks),
+    trainer = _problem_module(data.problem).make_trainer(
+        wrapped,
+        tokenizer,
+        data,
+        arguments=arguments,
+        max_length=max_length,
+        callbacks=callbacks,
     )
-    # The heads' forward takes any keyword, which the Trainer reads as a loss already divided by the
-    # whole accumulated batch; it is the mean of its own part, so the Trainer must divide it.
-    trainer.model_accepts_loss_kwargs = False
     device = arguments.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -171,67 +164,12 @@ def train(
     )
 
 
-def wrap(model: PreTrainedModel, plan: RankPlan, **lora_arguments: Any) -> PeftModel:
-    """Put the planned adapter on a model for sequence classification, and verify it.
-
-    The whole head is trained with it. PEFT by itself adds only modules called `classifier` and
-    `score`, which leaves DeBERTa's new `pooler` at its random values.
-
-    Raises:
-        ModelMismatchError: The plan was made for another model.
-        RankError: The adapter differs from the plan.
-    """
-    asked = lora_arguments.get("modules_to_save") or ()
-    lora_arguments["modules_to_save"] = sorted({*head_modules(model), *asked})
-    config = lora_config(plan, model, **{**lora_arguments, "task_type": TaskType.SEQ_CLS})
-    wrapped = get_peft_model(model, config)
-    # PEFT's set has another order in every process, and it adds names that are already there.
-    config.target_modules = sorted(config.target_modules or ())
-    config.modules_to_save = sorted(set(config.modules_to_save or ()))
-    verify_ranks(wrapped, plan)
-    count = adapter_parameters(wrapped)
-    if count != plan.trainable_parameters and not config.use_dora:  # whose magnitudes come on top
-        raise RankError(
-            f"The adapter has {count} trainable parameters, the plan says "
-            f"{plan.trainable_parameters}: plan again."
-        )
-    return wrapped
-
-
-def head_modules(model: PreTrainedModel) -> list[str]:
-    """Return the modules beside the backbone that have parameters: the head, often with a pooler.
-
-    BERT's own pooler is inside the backbone, comes with the checkpoint and stays frozen.
-    """
-    backbone = find_architecture(model).prefix.partition(".")[0]
-    return [
-        name
-        for name, module in model.named_children()
-        if backbone not in ("", name) and any(True for _ in module.parameters())
-    ]
-
-
-def _train_in_float32(model: PeftModel, *, has_autocast: bool) -> None:
-    """Make every trainable parameter float32; PEFT does so for LoRA's own, not for the head.
-
-    Raises:
-        ConfigError: The head's inputs would be in half precision still.
-    """
-    for parameter in model.parameters():
-        if not parameter.requires_grad or parameter.dtype == torch.float32:
-            continue
-        if not has_autocast:
-            name = str(parameter.dtype).removeprefix("torch.")
-            flag = "fp16" if parameter.dtype == torch.float16 else "bf16"
-            raise ConfigError(
-                f"The model is in {name}, where small training steps are lost to rounding: load it "
-                f"with --dtype float32, or add --{flag} true to train in mixed precision."
-            )
-        parameter.data = parameter.data.float()
+def _problem_module(problem: Problem) -> Any:
+    return import_module(f"gelora.training.{TRAINERS[problem]}")
 
 
 def _check_data(data: TaskData, arguments: TrainingArguments) -> None:
-    if len(data.train) == 0 or "label" not in data.train.column_names:
+    if len(data.train) == 0 or LABEL_COLUMNS[data.problem] not in data.train.column_names:
         raise DataError(f"{data.name} has no labelled training texts.")
     strategy = IntervalStrategy(arguments.eval_strategy)
     if strategy is not IntervalStrategy.NO and data.validation is None:
@@ -239,22 +177,6 @@ def _check_data(data: TaskData, arguments: TrainingArguments) -> None:
             f"{data.name} has no validation texts for eval_strategy {strategy.value!r}: name a "
             "validation file or split, or set it to 'no'."
         )
-
-
-def _metrics_function(metrics: Sequence[str]) -> Callable[[EvalPrediction], dict[str, float]]:
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
-        scores, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
-        if scores.shape[1] == 1:  # a single output: a number, not a class
-            scores = scores[:, 0]
-        return metric_values(scores, labels, metrics=metrics)
-
-    return compute
-
-
-def _logits_alone(outputs: Tensor | tuple[Tensor, ...], labels: Tensor) -> Tensor:
-    """Drop what else a model returns, such as hidden states, before the Trainer collects it."""
-    del labels
-    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def _history(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

@@ -1,0 +1,40 @@
+"""The one door to evaluation: the metrics of a model on a task, whatever its problem."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.data import TaskData
+from gelora.evaluation.labelled import labelled_validation
+from gelora.metrics import Metric
+from gelora.tasks import Problem
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+EVALUATORS: Mapping[Problem, str] = {
+    "classification": "classification",
+    "regression": "classification",
+    "question_answering": "question_answering",
+    "instruction_tuning": "instruction_tuning",
+}
+
+
+def evaluate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> dict[str, Metric]:
+    """Return the task's metrics on its validation split.
+
+    Raises:
+        DataError: There is no labelled validation split, or as `compute_metrics`.
+    """
+    labelled_validation(data)
+    module: Any = import_module(f"gelora.evaluation.{EVALUATORS[data.problem]}")
+    return module.evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)

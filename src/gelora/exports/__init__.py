@@ -1,0 +1,1 @@
+"""An adapter, or a plan, in the form that other programs read: without a change of function."""

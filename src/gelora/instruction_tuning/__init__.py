@@ -1,0 +1,1 @@
+"""Instruction tuning of causal models: conversations as tokens, perplexity, answers to judge."""

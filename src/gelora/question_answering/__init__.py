@@ -1,0 +1,1 @@
+"""Extractive question answering: windows of a context, answers from scores, official scoring."""

@@ -1,0 +1,86 @@
+"""Put the planned adapter on a model, with the head that is trained whole beside it.
+
+What is trained is float32. It trains nothing.
+"""
+
+from typing import Any
+
+import torch
+from peft import PeftModel, TaskType, get_peft_model
+from transformers import PreTrainedModel
+
+from gelora.adapters import adapter_parameters, lora_config, verify_ranks
+from gelora.errors import ConfigError, RankError
+from gelora.model.architectures import find_architecture
+from gelora.ranks import RankPlan
+from gelora.tasks import Problem
+
+TASK_TYPES = {
+    "classification": TaskType.SEQ_CLS,
+    "regression": TaskType.SEQ_CLS,
+    "question_answering": TaskType.QUESTION_ANS,
+    "instruction_tuning": TaskType.CAUSAL_LM,
+}
+
+
+def wrap(
+    model: PreTrainedModel, plan: RankPlan, problem: Problem, **lora_arguments: Any
+) -> PeftModel:
+    """Put the planned adapter on a model with a head for the problem, and verify it.
+
+    A new head is trained whole with it; a language model's came with it and stays frozen. PEFT by
+    itself adds only modules called `classifier` and `score`, which leaves DeBERTa's new `pooler`
+    at its random values.
+
+    Raises:
+        ModelMismatchError: The plan was made for another model.
+        RankError: The adapter differs from the plan.
+    """
+    head = () if problem == "instruction_tuning" else head_modules(model)
+    asked = lora_arguments.get("modules_to_save") or ()
+    lora_arguments["modules_to_save"] = sorted({*head, *asked}) or None
+    config = lora_config(plan, model, **{**lora_arguments, "task_type": TASK_TYPES[problem]})
+    wrapped = get_peft_model(model, config)
+    # PEFT's set has another order in every process, and it adds names that are already there.
+    config.target_modules = sorted(config.target_modules or ())
+    config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
+    verify_ranks(wrapped, plan)
+    count = adapter_parameters(wrapped)
+    if count != plan.trainable_parameters and not config.use_dora:  # whose magnitudes come on top
+        raise RankError(
+            f"The adapter has {count} trainable parameters, the plan says "
+            f"{plan.trainable_parameters}: plan again."
+        )
+    return wrapped
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Return the modules beside the backbone that have parameters: the head, often with a pooler.
+
+    BERT's own pooler is inside the backbone, comes with the checkpoint and stays frozen.
+    """
+    backbone = find_architecture(model).prefix.partition(".")[0]
+    return [
+        name
+        for name, module in model.named_children()
+        if backbone not in ("", name) and any(True for _ in module.parameters())
+    ]
+
+
+def train_in_float32(model: PeftModel, *, has_autocast: bool) -> None:
+    """Make every trainable parameter float32; PEFT does so for LoRA's own, not for the head.
+
+    Raises:
+        ConfigError: The head's inputs would be in half precision still.
+    """
+    for parameter in model.parameters():
+        if not parameter.requires_grad or parameter.dtype == torch.float32:
+            continue
+        if not has_autocast:
+            name = str(parameter.dtype).removeprefix("torch.")
+            flag = "fp16" if parameter.dtype == torch.float16 else "bf16"
+            raise ConfigError(
+                f"The model is in {name}, where small training steps are lost to rounding: load it "
+                f"with --dtype float32, or add --{flag} true to train in mixed precision."
+            )
+        parameter.data = parameter.data.float()
