@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
+from gelora import hub
 from gelora.errors import ArtifactError
 
 SCHEMA_VERSION = 1
@@ -118,9 +119,9 @@ def locate(source: str | Path, filename: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    if path.exists() or not _is_hub_id(str(source)):
+    if path.exists() or not hub.is_hub_id(str(source)):
         raise ArtifactError(f"{source} holds no {filename}.")
-    return _download(str(source), filename)
+    return hub.download(str(source), filename)
 
 
 class Artifact(ABC):
@@ -157,6 +158,38 @@ class Artifact(ABC):
         write_json(path, self.to_dict(), kind=self.KIND)
         return path
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Write the file into a repository on the Hub, beside what is there.
+
+        Args:
+            repo_id: "owner/name", or a name alone for the token's owner; made if it is not there.
+            private: Whether a new repository is private; None for what the owner has set.
+            token: That may write; None for HF_TOKEN, or the one of `hf auth login`.
+            commit_message: None for one that names the file.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ArtifactError: There is no token, or the Hub cannot be reached or refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return hub.push_folder(
+                folder,
+                repo_id,
+                private=private,
+                token=token,
+                commit_message=commit_message or f"Upload {self.FILE}",
+            )
+
     @classmethod
     def from_pretrained(cls, source: str | Path) -> Self:
         """Read the result from its file, a run's or adapter's folder, or the Hub.
@@ -188,21 +221,3 @@ def reading_fields(what: str) -> Generator[None, None, None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"The {what} lacks or mistypes a field: {error}.") from error
-
-
-def _is_hub_id(source: str) -> bool:
-    parts = source.split("/")
-    return (
-        len(parts) == 2 and all(parts) and not source.startswith((".", "~")) and "\\" not in source
-    )
-
-
-def _download(repository: str, filename: str) -> Path:
-    import huggingface_hub as hub  # noqa: PLC0415 - only this path needs the Hub
-
-    try:
-        return Path(hub.hf_hub_download(repository, filename))  # pyright: ignore[reportUnknownMemberType]
-    except Exception as error:  # the Hub client's errors span OSError, ValueError and its own
-        raise ArtifactError(
-            f"{repository} is no local folder, and the Hub gave no {filename}: {error}"
-        ) from error
