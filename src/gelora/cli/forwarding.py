@@ -1,7 +1,7 @@
 """Pass on to transformers and PEFT what is theirs, and refuse what they would only trip over later.
 
-`transformers.TrainingArguments` are read by Hugging Face's own parser; `peft.LoraConfig` is tried
-on a small matrix.
+`transformers.TrainingArguments`, or for instruction tuning `trl.SFTConfig`, are read by Hugging
+Face's own parser; `peft.LoraConfig` is tried on a small matrix.
 """
 
 import argparse
@@ -19,31 +19,39 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from gelora.checkpoints import find_checkpoint
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
-from gelora.cli.parsing import training_fields, unknown_flag
+from gelora.cli.parsing import arguments_type, training_fields, unknown_flag
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+# Flags of the training group that the Trainer's arguments do not have.
+OURS = frozenset({"resume_from_checkpoint", "early_stopping_patience", "dimension_steps"})
+
 
 def training_arguments(config: Config) -> TrainingArguments:
     """Return the arguments of the Trainer: our training flags and all that are passed on.
 
+    For instruction tuning they are TRL's SFTConfig, with the defaults of TrainingArguments where
+    the two differ, so that every problem is trained alike.
+
     Raises:
         ConfigError: A flag is unknown there too, or a value is not one that it takes.
+        MissingExtraError: They are TRL's, which is not installed.
     """
-    flags = asdict(config.training)
-    del flags["resume_from_checkpoint"]  # it says where to begin, and is an argument of train()
+    arguments_class = arguments_type(config.problem)
+    flags = {name: v for name, v in asdict(config.training).items() if name not in OURS}
     given = {
         **flags,
+        **_early_stopping(config),
+        **(_like_other_problems(config) if arguments_class is not TrainingArguments else {}),
         "per_device_eval_batch_size": config.evaluation.per_device_eval_batch_size,
         "output_dir": str(config.folder),
         "seed": config.run.seed,
         "disable_tqdm": not shows_progress(config.run),
         **config.extra,
     }
-    fields: Any = TrainingArguments  # a dataclass, decorated beyond pyright's view
-    parser = HfArgumentParser(fields, allow_abbrev=False, exit_on_error=False)
+    parser = HfArgumentParser(arguments_class, allow_abbrev=False, exit_on_error=False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
@@ -51,13 +59,33 @@ def training_arguments(config: Config) -> TrainingArguments:
                 as_arguments(given), return_remaining_strings=True, look_for_args_file=False
             )
         except (argparse.ArgumentError, ValueError, ImportError) as error:
-            raise ConfigError(f"TrainingArguments does not take these flags: {error}") from error
+            raise ConfigError(
+                f"{arguments_class.__name__} does not take these flags: {error}"
+            ) from error
     for warning in said:  # of flags on their way out: for the one who gave them
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
-        raise unknown_flag(name, {*flags_of("run"), *training_fields()})
+        raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
     _check(arguments)
     return arguments
+
+
+def _like_other_problems(config: Config) -> dict[str, Any]:
+    """Return what SFTConfig says otherwise by itself: half precision, checkpointing, length."""
+    recompute = config.extra.get("gradient_checkpointing", False)  # the name until transformers 6
+    return {
+        "bf16": False,
+        "gradient_checkpointing": recompute,
+        "activation_checkpointing": recompute,
+        "max_length": config.data.max_length,
+    }
+
+
+def _early_stopping(config: Config) -> dict[str, Any]:
+    """Return what stopping early rests on: the best checkpoint, and a count that is resumed."""
+    if config.training.early_stopping_patience is None:
+        return {}
+    return {"load_best_model_at_end": True, "restore_callback_states_from_checkpoint": True}
 
 
 def lora_arguments(config: Config) -> dict[str, Any]:

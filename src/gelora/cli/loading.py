@@ -96,17 +96,23 @@ def columns_of(dataset: "Dataset | None") -> list[list[Any]]:
 def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     flags = config.model
     name = config.model_name
+    where = device()  # first, for quantised weights go to the device that this chooses
     tokenizer = load_tokenizer(
-        name, revision=flags.model_revision, trust_remote_code=flags.trust_remote_code
+        name,
+        chat_template_path=flags.chat_template_path,
+        revision=flags.model_revision,
+        trust_remote_code=flags.trust_remote_code,
     )
     model = load_model(
         name,
         **head,
+        bits=4 if flags.load_in_4bit else 8 if flags.load_in_8bit else None,
+        config_overrides=flags.config_overrides,
         dtype="float32" if flags.dtype == "auto" and head["task"] else flags.dtype,
         revision=flags.model_revision,
         attn_implementation=flags.attn_implementation,
         trust_remote_code=flags.trust_remote_code,
     )
     set_pad_token(model, tokenizer)
-    torch.nn.Module.to(model, device())
+    torch.nn.Module.to(model, where)
     return model, tokenizer

