@@ -1,1 +1,1 @@
-"""Instruction tuning of causal models: conversations as tokens, perplexity, answers to judge."""
+"""Prompts with completions as tokens, how well a model predicts them, and answers to MT-Bench."""

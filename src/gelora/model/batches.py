@@ -17,8 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.errors import ConfigError, DataError
 from gelora.model.architectures import find_backbone, input_embedding
+from gelora.model.conversations import Example, example_tokens
 
-Texts = Sequence[str] | Sequence[tuple[str, str]]
+Conversation = Sequence[Mapping[str, Any]]
+Texts = Sequence[str] | Sequence[tuple[str, str]] | Sequence[Conversation] | Sequence[Example]
 Row = Mapping[str, list[int]]
 """One tokenised text: `input_ids`, `attention_mask` and, for some models, `token_type_ids`."""
 
@@ -40,7 +42,8 @@ def encode_texts(
     Args:
         tokenizer: The model's own.
         backbone: Tells how many positions and tokens the model knows.
-        texts: Single texts or pairs.
+        texts: Single texts or pairs; or what a causal model is tuned on, as TRL takes it: lists of
+            messages, or mappings that hold `messages`, or a `prompt` and a `completion`.
         num_samples: Texts drawn at most.
         max_length: Tokens kept of each; the tokenizer's and the model's limits hold as well.
         seed: Chooses the texts and their order.
@@ -55,20 +58,13 @@ def encode_texts(
     texts = _as_list(texts)
     drawn = _draw(len(texts), num_samples, seed)
     chosen = [texts[i] for i in drawn]
-    is_pair = not isinstance(chosen[0], str)
-    num_special = tokenizer.num_special_tokens_to_add(pair=is_pair)
     limit = token_limit(tokenizer, backbone, max_length)
-    if limit is not None and limit <= num_special:
-        raise ConfigError(
-            f"max_length {limit} leaves no room for text beside {num_special} special tokens."
-        )
-    sides: list[Any] = list(map(list, zip(*chosen, strict=True))) if is_pair else [chosen]
-    cut = {"truncation": limit is not None, "max_length": limit}
     with _left_as_it_came(tokenizer):
-        encoded = tokenizer(*sides, **cut, return_attention_mask=True)
-    names = [name for name in _padding(tokenizer) if name in encoded]
-    columns: list[list[list[int]]] = [encoded[name] for name in names]
-    rows: list[Row] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        if isinstance(chosen[0], Mapping):
+            num_special, rows = 0, _example_rows(tokenizer, chosen, limit)
+        else:
+            num_special = tokenizer.num_special_tokens_to_add(pair=not isinstance(chosen[0], str))
+            rows = _text_rows(tokenizer, chosen, limit, num_special)
     _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
     return rows
 
@@ -129,6 +125,31 @@ def padded_batch(
     }
 
 
+def _text_rows(
+    tokenizer: PreTrainedTokenizerBase, texts: list[Any], limit: int | None, num_special: int
+) -> list[Row]:
+    """Tokenise texts or pairs; what is cut leaves the special tokens in place."""
+    if limit is not None and limit <= num_special:
+        raise ConfigError(
+            f"max_length {limit} leaves no room for text beside {num_special} special tokens."
+        )
+    is_single = isinstance(texts[0], str)
+    sides: list[Any] = [texts] if is_single else list(map(list, zip(*texts, strict=True)))
+    cut = {"truncation": limit is not None, "max_length": limit}
+    encoded = tokenizer(*sides, **cut, return_attention_mask=True)
+    names = [name for name in _padding(tokenizer) if name in encoded]
+    columns: list[list[list[int]]] = [encoded[name] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _example_rows(
+    tokenizer: PreTrainedTokenizerBase, examples: list[Any], limit: int | None
+) -> list[Row]:
+    """Tokenise examples and keep their beginnings, as TRL does before it trains on them."""
+    kept = (tokens[:limit] for tokens in example_tokens(tokenizer, examples))
+    return [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in kept]
+
+
 @contextmanager
 def _left_as_it_came(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
     """Undo what a call leaves in a fast tokenizer, which would be saved with it."""
@@ -152,22 +173,24 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {"input_ids": token, "attention_mask": 0, "token_type_ids": types}
 
 
-def _as_list(given: Texts) -> list[str] | list[tuple[str, str]]:
+def _as_list(given: Texts) -> list[Any]:
     """Return the texts as a list, whatever holds them (a column of a table, say), checked."""
     if isinstance(given, str):
         raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
-    texts = list(given)
+    texts = [{"messages": text} if _is_conversation(text) else text for text in given]
     if not texts:
         raise DataError("There are no texts to measure.")
-    single = isinstance(texts[0], str)
-    wrong = [i for i, text in enumerate(texts) if not (_is_text if single else _is_pair)(text)]
+    kind, is_kind = next(
+        (one for one in _KINDS.items() if one[1](texts[0])), ("pair of strings", _is_pair)
+    )
+    wrong = [i for i, text in enumerate(texts) if not is_kind(text)]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(texts)} texts are no {'string' if single else 'pair of strings'}"
-            f", the first at index {wrong[0]}: {texts[wrong[0]]!r}. Give texts that are all "
-            "strings, or all pairs of strings."
+            f"{len(wrong)} of {len(texts)} texts are no {kind}, the first at index {wrong[0]}: "
+            f"{texts[wrong[0]]!r}. Give texts that are all strings, all pairs of strings, all "
+            "lists of messages, or all prompts with completions."
         )
-    return texts  # pyright: ignore[reportReturnType] - what was just checked
+    return texts
 
 
 def _is_text(text: object) -> bool:
@@ -176,6 +199,35 @@ def _is_text(text: object) -> bool:
 
 def _is_pair(text: object) -> bool:
     return isinstance(text, tuple | list) and len(text) == 2 and all(map(_is_text, text))
+
+
+def _is_conversation(text: object) -> bool:
+    return (
+        isinstance(text, list | tuple) and bool(text) and all(isinstance(m, Mapping) for m in text)
+    )
+
+
+def _is_chat(text: object) -> bool:
+    if not isinstance(text, Mapping):
+        return False
+    parts = (
+        [text["messages"]] if "messages" in text else [text.get("prompt"), text.get("completion")]
+    )
+    return all(map(_is_conversation, parts))
+
+
+def _is_prompt(text: object) -> bool:
+    return isinstance(text, Mapping) and all(
+        isinstance(text.get(part), str) for part in ("prompt", "completion")
+    )
+
+
+_KINDS = {
+    "string": _is_text,
+    "pair of strings": _is_pair,
+    "list of messages": _is_chat,
+    "prompt with a completion": _is_prompt,
+}
 
 
 def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:

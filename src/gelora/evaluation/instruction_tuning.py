@@ -1,0 +1,161 @@
+"""How well a causal model predicts held-out completions: their perplexity.
+
+Each token of a completion counts once, given its prompt and the tokens before it. It trains
+nothing, and a model passed in leaves as it came.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.data import TaskData
+from gelora.errors import DataError, SkippedRowsWarning
+from gelora.evaluation.labelled import labelled_validation
+from gelora.instruction_tuning.examples import (
+    TokenizedExample,
+    count_lengths,
+    tokenize_examples,
+)
+from gelora.metrics import Metric
+from gelora.model.batches import longest_first, padded_batch, token_limit
+from gelora.model.forward import evaluation_mode
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_MAX_LOGITS = 2**26  # in one forward pass: 256 MB of float32
+
+
+def evaluate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> dict[str, Metric]:
+    """Return the perplexity of the validation split's completions.
+
+    Raises:
+        ConfigError: The tokenizer has no chat template for messages, or no end-of-text token.
+        DataError: There are fewer than two examples, or the model's scores are not finite.
+
+    Warns:
+        SkippedRowsWarning: Of some examples the limit leaves no completion.
+    """
+    validation = labelled_validation(data)
+    limit = token_limit(tokenizer, model, max_length)
+    examples = tokenize_examples(validation, tokenizer)
+    counts = count_lengths(examples, limit)
+    if counts.cut:
+        warnings.warn(f"{data.name}, validation: {counts}.", SkippedRowsWarning, stacklevel=3)
+    kept = [example for example in (e.cut(limit) for e in examples) if example.num_predicted]
+    losses = completion_losses(model, tokenizer, kept, batch_size=batch_size)
+    counted = np.array([example.num_predicted for example in kept], dtype=np.int64)
+    return {"perplexity": perplexity(losses, counted)}
+
+
+def base_model_metrics(
+    model: "PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> dict[str, Metric]:
+    """Return the metrics of the same model without its adapter.
+
+    Raises:
+        As `evaluate`.
+    """
+    with model.disable_adapter():
+        return evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
+
+
+def perplexity(
+    losses: Float[np.ndarray, " samples"], tokens: Int[np.ndarray, " samples"]
+) -> Metric:
+    """Return exp of the mean loss per token over all texts, with its standard error.
+
+    The error is that of a ratio of two sums over texts, by the delta method: texts are drawn, not
+    tokens, and those of one text resemble each other (Cochran, Sampling Techniques, 1977, 2.11).
+
+    Args:
+        losses: The sum over each text's tokens of -log of their probability.
+        tokens: How many tokens each sum is of.
+
+    Raises:
+        DataError: There are fewer than two texts, or the losses are not finite, or too large.
+
+    >>> perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
+    Metric(value=4.0, standard_error=2.772588722239781, num_samples=2)
+    """
+    num_samples = len(losses)
+    if num_samples < 2:
+        raise DataError(f"Perplexity needs at least 2 texts with completions, got {num_samples}.")
+    unusable = int(np.sum(~np.isfinite(losses)))
+    if unusable:
+        raise DataError(
+            f"{unusable} of {num_samples} losses are NaN or infinite: training diverged or half "
+            "precision overflowed; lower the learning rate or use float32."
+        )
+    total = int(tokens.sum())
+    mean = float(losses.sum() / total)
+    residuals = losses - mean * tokens
+    variance = float(residuals @ residuals) * num_samples / (num_samples - 1) / total**2
+    value = float(np.exp(mean))
+    return Metric(value, value * variance**0.5, num_samples)
+
+
+def completion_losses(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[TokenizedExample],
+    *,
+    batch_size: int,
+) -> Float[np.ndarray, " samples"]:
+    """Return the summed loss of every example's completion, in their order, as float64.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its own.
+        examples: Each with a completion.
+        batch_size: Examples in one forward pass at most; fewer where the scores of all their
+            tokens would take more than 256 MB.
+    """
+    rows = [
+        {"input_ids": example.tokens, "attention_mask": [1] * len(example.tokens)}
+        for example in examples
+    ]
+    losses = np.zeros(len(rows))
+    ahead = longest_first(rows)
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    with evaluation_mode(model):
+        while ahead:
+            fitting = _MAX_LOGITS // (vocabulary * len(rows[ahead[0]]["input_ids"]))
+            size = max(1, min(batch_size, fitting))
+            chunk, ahead = ahead[:size], ahead[size:]
+            batch = padded_batch([rows[row] for row in chunk], tokenizer)
+            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            token_losses = _token_losses(model(**batch).logits, batch["input_ids"])
+            starts = torch.tensor([max(examples[row].completion_start, 1) - 1 for row in chunk])
+            ends = torch.tensor([len(rows[row]["input_ids"]) - 1 for row in chunk])
+            places = torch.arange(token_losses.shape[1])
+            counted = (places >= starts[:, None]) & (places < ends[:, None])
+            losses[chunk] = (token_losses.cpu().double() * counted).sum(dim=1).numpy()
+    return losses
+
+
+def _token_losses(
+    logits: Float[Tensor, "batch tokens vocabulary"], tokens: Int[Tensor, "batch tokens"]
+) -> Float[Tensor, "batch predicted"]:
+    """Return the loss of every token but the first, given those before it."""
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2).float(), tokens[:, 1:], reduction="none"
+    )

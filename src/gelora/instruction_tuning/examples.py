@@ -1,0 +1,92 @@
+"""Prompts with completions as tokens: where each completion begins, and what a limit leaves of it.
+
+The tokens are those that TRL's SFTTrainer makes of the same rows; it makes its own, to train on.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedTokenizerBase
+
+from gelora.model.conversations import common_length, example_tokens, prompt_tokens
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenizedExample:
+    """A prompt and its completion.
+
+    Attributes:
+        tokens: Of both.
+        completion_start: The place of the completion's first token.
+    """
+
+    tokens: list[int]
+    completion_start: int
+
+    def cut(self, limit: int | None) -> "TokenizedExample":
+        """Return the beginning, as the SFTTrainer keeps it."""
+        return TokenizedExample(self.tokens[:limit], self.completion_start)
+
+    @property
+    def num_predicted(self) -> int:
+        """How many of the completion's tokens are predicted from some token before them."""
+        return max(len(self.tokens) - max(self.completion_start, 1), 0)
+
+
+def tokenize_examples(
+    dataset: "Dataset", tokenizer: PreTrainedTokenizerBase
+) -> list[TokenizedExample]:
+    """Return the tokens of a split's rows, uncut.
+
+    Raises:
+        ConfigError: The tokenizer has no chat template for messages, or no end-of-text token.
+        DataError: The chat template refuses a conversation.
+    """
+    rows: list[Any] = dataset.select_columns(["prompt", "completion"]).to_list()
+    whole = example_tokens(tokenizer, rows)
+    prompts = prompt_tokens(tokenizer, [row["prompt"] for row in rows])
+    return [
+        TokenizedExample(tokens, common_length(prompt, tokens))
+        for tokens, prompt in zip(whole, prompts, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class LengthCounts:
+    """What a limit does to a split.
+
+    Attributes:
+        rows: All of them.
+        cut: Those that are longer.
+        lost: Those of them whose completion begins beyond the limit, so that none of it is left.
+        limit: In tokens; None if there is none.
+    """
+
+    rows: int
+    cut: int
+    lost: int
+    limit: int | None
+
+    def __str__(self) -> str:
+        said = f"{self.cut} of {self.rows} examples are longer than {self.limit} tokens and are cut"
+        if self.lost:
+            said += f"; {self.lost} of them have no completion left and are set aside"
+        return said
+
+
+def count_lengths(examples: Sequence[TokenizedExample], limit: int | None) -> LengthCounts:
+    """Count the examples that a limit cuts, and those that it leaves without a completion.
+
+    >>> str(count_lengths([TokenizedExample([5, 6, 7], 1), TokenizedExample([5, 6, 7], 2)], 2))
+    '2 of 2 examples are longer than 2 tokens and are cut; 1 of them have no completion left and ...
+    """
+    cut = [example for example in examples if limit is not None and len(example.tokens) > limit]
+    lost = sum(example.cut(limit).num_predicted == 0 for example in cut)
+    return LengthCounts(len(examples), len(cut), lost, limit)
