@@ -1,6 +1,6 @@
-"""What each known task is: its columns, its labels and its metrics, as GLUE reports them.
+"""What each known task is: its columns, its labels, its metrics, and where the Hub has it.
 
-It holds no data and downloads none; `data.py` does.
+It holds no data and downloads none; `data/` does.
 """
 
 import difflib
@@ -21,10 +21,9 @@ class Task:
         text_columns: One column of texts, or two.
         label_column: The column of labels, answers or completions.
         problem: What a model is to do with the texts.
-        num_labels: Classes, 1 for a regression, 0 for the other problems.
         label_names: The meaning of the labels 0, 1, ...; None where there are no classes.
-        metrics: All metrics to report.
-        headline_metric: The one to compare runs by.
+        metrics: All metrics to report, the one to compare runs by first; none for `mt_bench`,
+            whose answers a judge scores elsewhere.
         dataset: Repository and configuration on the Hub; None for what is generated or local only.
         validation_splits: Names of the splits to evaluate on, the first the one that decides; the
             metrics of another have the rest of its name after theirs.
@@ -34,64 +33,88 @@ class Task:
     text_columns: tuple[str, ...]
     label_column: str
     problem: Problem
-    num_labels: int
     label_names: tuple[str, ...] | None
     metrics: tuple[str, ...]
-    headline_metric: str
     dataset: tuple[str, str | None] | None = None
     validation_splits: tuple[str, ...] = ("validation",)
 
+    @property
+    def num_labels(self) -> int:
+        """The number of classes, 1 for a regression, 0 for the other problems."""
+        if self.label_names is not None:
+            return len(self.label_names)
+        return 1 if self.problem == "regression" else 0
 
-def _classification(
+    @property
+    def headline_metric(self) -> str:
+        """The metric to compare runs by."""
+        return self.metrics[0]
+
+
+_SENTENCES = ("sentence1", "sentence2")
+_ACCEPTABILITY = ("unacceptable", "acceptable")
+_ENTAILMENT = ("entailment", "not_entailment")
+_METRICS: dict[Problem, tuple[str, ...]] = {
+    "regression": ("pearson", "spearman"),
+    "question_answering": ("f1", "exact_match"),
+    "instruction_tuning": ("perplexity",),
+}
+"""Of every task of a problem; those of classes depend on the task."""
+
+
+def _glue(
     name: str,
     text_columns: tuple[str, ...],
-    label_names: tuple[str, ...],
+    label_names: tuple[str, ...] | None,
     *metrics: str,
+    validation_splits: tuple[str, ...] = ("validation",),
 ) -> Task:
+    problem = "regression" if label_names is None else "classification"
+    dataset = ("nyu-mll/glue", name)
     return Task(
-        name=name,
-        text_columns=text_columns,
-        label_column="label",
-        problem="classification",
-        num_labels=len(label_names),
-        label_names=label_names,
-        metrics=metrics,
-        headline_metric=metrics[0],
+        name, text_columns, "label", problem, label_names, metrics, dataset, validation_splits
     )
 
 
-_ENTAILMENT = ("entailment", "not_entailment")
-_SENTENCES = ("sentence1", "sentence2")
+def _squad(name: str) -> Task:
+    problem = "question_answering"
+    columns = ("question", "context")
+    return Task(
+        name, columns, "answers", problem, None, _METRICS[problem], (f"rajpurkar/{name}", None)
+    )
+
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _classification("agreement", ("text",), ("unacceptable", "acceptable"), "accuracy"),
-        _classification(
-            "cola",
-            ("sentence",),
-            ("unacceptable", "acceptable"),
-            "matthews_correlation",
+        Task("agreement", ("text",), "label", "classification", _ACCEPTABILITY, ("accuracy",)),
+        _glue("cola", ("sentence",), _ACCEPTABILITY, "matthews_correlation", "accuracy"),
+        _glue("sst2", ("sentence",), ("negative", "positive"), "accuracy"),
+        _glue("mrpc", _SENTENCES, ("not_equivalent", "equivalent"), "f1", "accuracy"),
+        _glue("qqp", ("question1", "question2"), ("not_duplicate", "duplicate"), "f1", "accuracy"),
+        _glue("stsb", _SENTENCES, None, *_METRICS["regression"]),
+        _glue(
+            "mnli",
+            ("premise", "hypothesis"),
+            ("entailment", "neutral", "contradiction"),
             "accuracy",
+            validation_splits=("validation_matched", "validation_mismatched"),
         ),
-        _classification("sst2", ("sentence",), ("negative", "positive"), "accuracy"),
-        _classification("mrpc", _SENTENCES, ("not_equivalent", "equivalent"), "f1", "accuracy"),
-        _classification(
-            "qqp", ("question1", "question2"), ("not_duplicate", "duplicate"), "f1", "accuracy"
-        ),
+        _glue("qnli", ("question", "sentence"), _ENTAILMENT, "accuracy"),
+        _glue("rte", _SENTENCES, _ENTAILMENT, "accuracy"),
+        _glue("wnli", _SENTENCES, ("not_entailment", "entailment"), "accuracy"),
+        _squad("squad"),
+        _squad("squad_v2"),
         Task(
-            name="stsb",
-            text_columns=_SENTENCES,
-            label_column="label",
-            problem="regression",
-            num_labels=1,
-            label_names=None,
-            metrics=("pearson", "spearman"),
-            headline_metric="pearson",
+            "alpaca",
+            ("instruction", "input"),
+            "output",
+            "instruction_tuning",
+            None,
+            _METRICS["instruction_tuning"],
+            ("tatsu-lab/alpaca", None),
         ),
-        _classification("qnli", ("question", "sentence"), _ENTAILMENT, "accuracy"),
-        _classification("rte", _SENTENCES, _ENTAILMENT, "accuracy"),
-        _classification("wnli", _SENTENCES, ("not_entailment", "entailment"), "accuracy"),
+        Task("mt_bench", ("turns",), "reference", "instruction_tuning", None, ()),
     )
 }
 
@@ -126,7 +149,7 @@ def choose_problem(wanted: Problem | None, *, task: Task | None) -> Problem | No
         return wanted
     if wanted is not None:
         raise ConfigError(
-            f"The task {task.name} is a {task.problem}, so problem_type cannot be {wanted}: leave "
+            f"The task {task.name} is {task.problem}, so problem_type cannot be {wanted}: leave "
             "it out."
         )
     return task.problem
@@ -140,8 +163,8 @@ def default_metrics(problem: Problem, num_labels: int) -> tuple[str, ...]:
     >>> default_metrics("classification", 3)
     ('accuracy', 'matthews_correlation')
     """
-    if problem == "regression":
-        return ("pearson", "spearman")
+    if problem != "classification":
+        return _METRICS[problem]
     if num_labels == 2:
         return ("accuracy", "f1", "matthews_correlation")
     return ("accuracy", "matthews_correlation")

@@ -136,9 +136,11 @@ def test_names_in_a_regression_are_refused():
 
 def test_labels_unknown_to_the_training_data_are_named():
     encoding = fit(["a", "b"])
-    with pytest.raises(DataError, match="training data does not know: 'c'; it knows 'a', 'b'"):
+    with pytest.raises(DataError, match="labels that are no class: 'c'; the classes are 'a', 'b'"):
         encode_labels(["a", "c", "c"], encoding, where=WHERE)
-    with pytest.raises(DataError, match="not know: '2', '3', '4', '5', '6' and 2 more; it knows"):
+    with pytest.raises(
+        DataError, match="no class: '2', '3', '4', '5', '6' and 2 more; the classes"
+    ):
         encode_labels(list(range(9)), fit([0, 1]), where=WHERE)
-    with pytest.raises(DataError, match="not know: '0.5'; it knows 'unacceptable', 'acceptable'"):
+    with pytest.raises(DataError, match="no class: '0.5'; the classes are 'unacceptable', 'acc"):
         encode_labels([0.5], fit([0], task=find_task("cola")), where=WHERE)

@@ -30,7 +30,7 @@ def main(config: Config) -> Output:
     if config.model.model_name_or_path is None:
         named = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
         config = replace(config, model=replace(config.model, model_name_or_path=named))
-    data = loading.load_data(config, labels_required=True)
+    data = loading.load_data(config, labels_required=True, train_required=False)
     _check_labels(folder, data)
     model, tokenizer = loading.load_with_head(config, data)
     metrics = evaluate(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def load_data(config: Config, *, labels_required: bool) -> TaskData:
-    """Load the texts, and with `labels_required` refuse those without labels."""
+def load_data(config: Config, *, labels_required: bool, train_required: bool = True) -> TaskData:
+    """Load the texts, and refuse those without labels or training rows where these are needed."""
     flags = config.data
     return load_task_data(
         task_name=config.task_name,
@@ -35,6 +35,7 @@ def load_data(config: Config, *, labels_required: bool) -> TaskData:
         max_eval_samples=flags.max_eval_samples,
         seed=config.run.seed,
         labels_required=labels_required,
+        train_required=train_required,
         question_answering=QuestionAnsweringSettings(**asdict(config.question_answering)),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gelora.data.tables import Table
 from gelora.errors import ConfigError, DataError
-from gelora.tasks import Task
+from gelora.tasks import Problem, Task
 
 _PAIRS = (
     ("sentence1", "sentence2"),
@@ -20,7 +20,31 @@ _PAIRS = (
 )
 _SINGLES = (("text",), ("sentence",))
 _LABELS = ("label", "labels")
+_ELSEWHERE: tuple[tuple[Problem, tuple[str, ...]], ...] = (
+    ("question_answering", ("question", "context", "answers")),
+    ("instruction_tuning", ("messages",)),
+    ("instruction_tuning", ("conversations",)),
+    ("instruction_tuning", ("prompt", "completion")),
+    ("instruction_tuning", ("instruction", "output")),
+)
+"""Columns by which a table is known to be for a problem without labels."""
 _SHOWN = 5  # rows named in a message
+
+
+def check_not_elsewhere(table: Table) -> None:
+    """Refuse to look for labels in a table that plainly is for another problem.
+
+    Raises:
+        ConfigError: It is; the message names the problem.
+    """
+    if any(name in table.columns for name in _LABELS):
+        return
+    for problem, names in _ELSEWHERE:
+        if set(names) <= table.columns.keys():
+            raise ConfigError(
+                f"{table.source} has no labels, and {' and '.join(map(repr, names))}: set "
+                f"problem_type to {problem}, or name its text_columns and label_column."
+            )
 
 
 def choose_text_columns(

@@ -5,8 +5,8 @@ rows to leave out for want of a label is said here; leaving them out is `rows.py
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gelora.data.tables import is_number
@@ -24,18 +24,24 @@ class LabelEncoding:
     """What the labels of the training split mean.
 
     Attributes:
-        problem: `classification` or `regression`.
-        num_labels: The number of classes, or 1.
+        problem: What is to be done with them.
+        num_labels: The number of classes, 1 for a regression, 0 where no labels are read.
         names: The classes by their numbers; None if they are known by these alone.
-        numbers: The class number of each label as text; empty for a regression.
+        numbers: The class number of each label as text; empty but for classes.
     """
 
     problem: Problem
-    num_labels: int
-    names: tuple[str, ...] | None
-    numbers: dict[str, int]
+    num_labels: int = 0
+    names: tuple[str, ...] | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __str__(self) -> str:
+        if self.problem == "question_answering":
+            return "answers to find"
+        if self.problem == "instruction_tuning":
+            return "completions to learn"
+        if self.num_labels == 0:
+            return "without labels"
         if self.problem == "regression":
             return "numbers to predict"
         return f"{self.num_labels} classes ({_shown(self.names or tuple(self.numbers))})"
@@ -108,7 +114,7 @@ def fit_labels(
         DataError: There are fewer than two classes, or so many that they can be none.
     """
     if problem == "regression":
-        return LabelEncoding(problem="regression", num_labels=1, names=None, numbers={})
+        return LabelEncoding("regression", num_labels=1)
     if class_names is not None:
         numbers = {str(number): number for number in range(len(class_names))}
         numbers |= {name: number for number, name in enumerate(class_names)}
@@ -148,8 +154,8 @@ def encode_labels(
     if unknown:
         known = encoding.names or tuple(encoding.numbers)
         raise DataError(
-            f"{where} has labels that the training data does not know: {_quoted(unknown)}; it "
-            f"knows {_quoted(known)}."
+            f"{where} has labels that are no class: {_quoted(unknown)}; the classes are "
+            f"{_quoted(known)}."
         )
     return [encoding.numbers[key] for key in keys]
 

@@ -5,65 +5,136 @@ What the columns mean is decided by those who read the tables.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelora.data.agreement import Sentence, agreement
 from gelora.data.tables import Table, read_file, read_split
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, DataError
 from gelora.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-GLUE = "nyu-mll/glue"
 AGREEMENT = "agreement"
 PHENOMENON = "phenomenon"
 
 _VALIDATION = "validation"
 _AGREEMENT_SEED = 0  # the sentences stay the same in runs of other seeds, as a download would
 
+File = str | Path | None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A task's rows as they were read.
+
+    Attributes:
+        name: The task's, the data set's, or the file's.
+        train: None where a validation file alone is named.
+        validation: None where training rows are to be held out.
+        more_validation: Further tables to validate on, by the ending of their metrics' names.
+    """
+
+    name: str
+    train: Table | None
+    validation: Table | None
+    more_validation: Mapping[str, Table] = field(default_factory=dict[str, Table])
+
+    @property
+    def first(self) -> Table:
+        """The table whose columns decide: the training table, if there is one.
+
+        Raises:
+            DataError: There is no table at all.
+        """
+        table = self.train or self.validation
+        if table is None:
+            raise DataError(f"{self.name} has neither training nor validation rows.")
+        return table
+
 
 def open_tables(
     task: Task | None,
     *,
     dataset: tuple[str | None, str | None, str, str | None],
-    files: tuple[str | Path | None, str | Path | None],
-) -> tuple[str, Table, Table | None]:
-    """Return the data's name, the training table, and the validation table if one is named."""
-    dataset_name, config, train_split, validation_split = dataset
-    train_file, validation_file = files
-    if train_file is not None and dataset_name is not None:
+    files: tuple[File, File, File],
+    train_required: bool,
+) -> Tables:
+    """Read a task's rows.
+
+    Args:
+        task: A known task: where to find it, if nothing else says so, and its validation splits.
+        dataset: Name, configuration, and the splits to train and to validate on.
+        files: To train on, to validate on, and MNLI's mismatched one.
+        train_required: Whether a validation file alone is too little.
+
+    Raises:
+        ConfigError: No source is named, or two, or only half of one.
+        DataError: It cannot be read.
+    """
+    name, config, train_split, wanted = dataset
+    named = next((file for file in files if file is not None), None)
+    if named is not None and name is not None:
+        raise ConfigError(f"Give a file ({named}) or dataset_name ({name}), not both.")
+    if named is not None:
+        return _open_files(task, *files, train_required=train_required)
+    if name is not None:
+        return _open_dataset(task, name, config, train_split, wanted)
+    if task is None:
+        raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
+    if task.name == AGREEMENT:
+        return Tables(task.name, *_generated_tables())
+    if task.dataset is None:
+        raise ConfigError(f"The task {task.name} needs a file: it is not read from the Hub.")
+    return _open_dataset(task, *task.dataset, train_split, wanted)
+
+
+def _open_files(
+    task: Task | None, train: File, validation: File, mismatched: File, *, train_required: bool
+) -> Tables:
+    others = [_ending(split) for split in task.validation_splits[1:]] if task else []
+    if mismatched is not None and not others:
         raise ConfigError(
-            f"Give train_file ({train_file}) or dataset_name ({dataset_name}), not both."
+            f"validation_mismatched_file ({mismatched}) is for the task mnli, which alone has two "
+            "sets to evaluate on."
         )
-    if train_file is None and validation_file is not None:
-        raise ConfigError(f"validation_file ({validation_file}) needs a train_file beside it.")
-    if train_file is not None:
-        name = task.name if task else Path(train_file).name.partition(".")[0]
-        validation = None if validation_file is None else read_file(validation_file)
-        return name, read_file(train_file), validation
-    if dataset_name is None:
-        if task is None:
-            raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
-        if task.name == AGREEMENT:
-            return task.name, *_generated_tables()
-        dataset_name, config = GLUE, task.name
-    name = task.name if task else dataset_name
-    train = read_split(dataset_name, config, train_split)
-    if validation_split is None and _VALIDATION not in train.splits:
-        logger.info(
-            "%s has no split %r (it has %s): rows are held out.",
-            dataset_name,
-            _VALIDATION,
-            ", ".join(train.splits),
+    if mismatched is not None and validation is None:
+        raise ConfigError(
+            f"validation_mismatched_file ({mismatched}) needs a validation_file beside it."
         )
-        return name, train, None
-    return name, train, read_split(dataset_name, config, validation_split or _VALIDATION)
+    if train is None and train_required:
+        raise ConfigError(f"validation_file ({validation}) needs a train_file beside it.")
+    return Tables(
+        task.name if task else Path(train or validation or "").name.partition(".")[0],
+        None if train is None else read_file(train),
+        None if validation is None else read_file(validation),
+        {} if mismatched is None else {others[0]: read_file(mismatched)},
+    )
+
+
+def _open_dataset(
+    task: Task | None, dataset: str, config: str | None, train_split: str, wanted: str | None
+) -> Tables:
+    name = task.name if task else dataset
+    train = read_split(dataset, config, train_split)
+    splits = (wanted,) if wanted else task.validation_splits if task else (_VALIDATION,)
+    if wanted is None and splits[0] not in train.splits:
+        there = ", ".join(train.splits)
+        logger.info("%s has no split %r (it has %s): rows are held out.", dataset, splits[0], there)
+        return Tables(name, train, None)
+    first, *others = splits
+    more = {_ending(split): read_split(dataset, config, split) for split in others}
+    return Tables(name, train, read_split(dataset, config, first), more)
+
+
+def _ending(split: str) -> str:
+    return split.removeprefix(f"{_VALIDATION}_")
 
 
 def _generated_tables() -> tuple[Table, Table]:
     train, validation = agreement(seed=_AGREEMENT_SEED)
-    return _generated_table(train, "train"), _generated_table(validation, "validation")
+    return _generated_table(train, "train"), _generated_table(validation, _VALIDATION)
 
 
 def _generated_table(sentences: Sequence[Sentence], split: str) -> Table:

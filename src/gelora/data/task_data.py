@@ -1,25 +1,27 @@
-"""Load texts and labels as a training and a validation split, and tokenise them.
+"""Load a task's rows as a training and a validation split.
 
-From the generated `agreement` task, GLUE and other data sets of the Hub, or local CSV, JSON and
-JSON Lines files. It puts together what `tables.py` reads, `columns.py` chooses and `labels.py`
+From the generated `agreement` task, data sets of the Hub, or local CSV, JSON and JSON Lines files.
+It puts together what `sources.py` opens and `labelled.py`, `questions.py` or `conversations.py`
 understands, samples, and records where the rows came from. Nothing is cached on disk, but for what
 `datasets` downloads.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
-from transformers import PreTrainedTokenizerBase
+from datasets import Dataset
 
-from gelora.data.columns import choose_label_column, choose_text_columns
+from gelora.data.columns import check_not_elsewhere
+from gelora.data.conversations import conversation_splits
+from gelora.data.labelled import labelled_splits
 from gelora.data.labels import LabelEncoding
-from gelora.data.rows import Rows, usable_splits
-from gelora.data.sources import PHENOMENON, open_tables
-from gelora.errors import ConfigError, DataError
+from gelora.data.questions import question_splits
+from gelora.data.rows import NO_ROWS, Splits
+from gelora.data.sources import Tables, open_tables
+from gelora.errors import ConfigError
 from gelora.question_answering.settings import QuestionAnsweringSettings
 from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
 
@@ -36,8 +38,6 @@ LABEL_COLUMNS: Mapping[Problem, str] = {
 }
 """The column of a split that holds what a model is to say."""
 
-_TOKENIZE_ROWS = 1000
-
 
 @dataclass(frozen=True)
 class TaskData:
@@ -49,7 +49,8 @@ class TaskData:
             of texts, and `label` unless unlabelled; the `agreement` task also has `phenomenon`.
             Question answering: `id`, `text` (the question), `text_pair` (the context) and
             `answers` (`text` and `answer_start`, both lists). Instruction tuning: `prompt` and
-            `completion`, either both texts or both lists of messages (`role`, `content`).
+            `completion`, either both texts or both lists of messages (`role`, `content`). No rows
+            and no columns where a validation file alone was named.
         validation: The same columns; None only if the caller made it so.
         problem: What a model is to do with the texts.
         num_labels: The number of classes, 1 for a regression, 0 for unlabelled texts and for the
@@ -92,12 +93,13 @@ def load_task_data(
     max_eval_samples: int | None = None,
     seed: int = 0,
     labels_required: bool = True,
+    train_required: bool = True,
     question_answering: QuestionAnsweringSettings | None = None,
 ) -> TaskData:
     """Load, check and sample a task's data.
 
-    The rows come from `train_file`, or from `dataset_name`, or else from the task itself: generated
-    for `agreement`, from GLUE on the Hub for the others. A task named beside a file or a data set
+    The rows come from the files named, or from `dataset_name`, or else from the task itself:
+    generated for `agreement`, from the Hub for the others. A task named beside a file or a data set
     gives the columns, labels and metrics. Where there is nothing to validate on, a tenth of the
     training rows is held out for it.
 
@@ -106,12 +108,13 @@ def load_task_data(
         dataset_name: A data set of the Hub, or a local folder of one.
         dataset_config: Its config, for data sets that have several.
         dataset_train_split: Its split to train on.
-        dataset_test_split: Its split to validate on; None for `validation`, and where there is no
-            such split, to hold rows out.
+        dataset_test_split: Its split to validate on; None for the task's own, else `validation`,
+            and where there is no such split, to hold rows out.
         train_file: A .csv, .json or .jsonl file, or one of these + .gz.
         validation_file: The same for validation; None holds rows out.
         validation_mismatched_file: The same for MNLI's second validation set.
         text_columns: One column or two; else the task's, usual names, or the only texts there are.
+            Question answering always reads `question`, `context` and `answers`.
         label_column: Else the task's, `label` or `labels`.
         problem_type: Else the task's, or a regression if any label is a fraction. Whole numbers,
             such as stars, are classes unless it is said here that they are to be predicted.
@@ -120,6 +123,8 @@ def load_task_data(
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
         labels_required: False for measuring alone. Labels that there are still decide which rows
             are left out, as in training; where none can be told or used, every row is kept.
+        train_required: False for evaluating alone, where a validation file is enough; of classes it
+            is if the task says which there are.
         question_answering: How contexts are split and answers chosen; None for the defaults.
 
     Returns:
@@ -136,83 +141,98 @@ def load_task_data(
     _check_limits(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     task = None if task_name is None else find_task(task_name)
     problem = choose_problem(problem_type, task=task)
-    name, train_table, validation_table = open_tables(
+    _check_columns(task, problem, text_columns=text_columns, label_column=label_column)
+    tables = open_tables(
         task,
         dataset=(dataset_name, dataset_config, dataset_train_split, dataset_test_split),
-        files=(train_file, validation_file),
+        files=(train_file, validation_file, validation_mismatched_file),
+        train_required=train_required,
     )
-
-    def read(labels: str | None) -> tuple[Rows, Rows | None, LabelEncoding | None]:
-        texts = choose_text_columns(
-            train_table, text_columns, task=task, label_column=labels or label_column
-        )
-        return usable_splits(
-            train_table,
-            validation_table,
-            text_columns=texts,
-            label_column=labels,
-            keep=(PHENOMENON,) if "generated" in train_table.provenance else (),
-            task=task,
-            problem=problem,
-        )
-
-    try:
-        train, validation, encoding = read(
-            choose_label_column(train_table, label_column, task=task)
-        )
-    except DataError:
-        if labels_required:
-            raise
-        train, validation, encoding = read(None)
+    if problem is None and text_columns is None and label_column is None:
+        check_not_elsewhere(tables.first)
+    splits = _read(
+        tables,
+        task=task,
+        problem=problem,
+        text_columns=text_columns,
+        label_column=label_column,
+        labels_required=labels_required,
+        settings=question_answering or QuestionAnsweringSettings(),
+    )
+    train, validation = splits.train or NO_ROWS, splits.validation
     if validation is None:
         train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
     train = train.sample(max_train_samples, seed=seed)
     validation = validation.sample(max_eval_samples, seed=seed)
+    more = {
+        ending: rows.sample(max_eval_samples, seed=seed)
+        for ending, rows in splits.more_validation.items()
+    }
+    encoding = splits.encoding
     logger.info(
         "%s: %d texts, %s; %d %sto validate on",
-        train_table.source,
+        tables.first.source,
         len(train),
-        encoding or "without labels",
-        len(validation),
-        "held out " if validation_table is None else "",
+        encoding,
+        len(validation) + sum(map(len, more.values())),
+        "held out " if splits.validation is None else "",
     )
-    if encoding is None:
-        encoding = LabelEncoding(problem or "classification", 0, None, {})
-    return _task_data(name, train, validation, task=task, encoding=encoding)
+    metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
+    return TaskData(
+        name=tables.name,
+        train=Dataset.from_dict(train.columns),
+        validation=Dataset.from_dict(validation.columns),
+        problem=encoding.problem,
+        num_labels=encoding.num_labels,
+        label_names=encoding.names,
+        metrics=metrics,
+        headline_metric=metrics[0],
+        provenance={
+            split: {**rows.provenance, "rows": len(rows)}
+            for split, rows in {"train": train, "validation": validation, **more}.items()
+        },
+        more_validation={ending: Dataset.from_dict(rows.columns) for ending, rows in more.items()},
+        question_answering=splits.question_answering,
+    )
 
 
-def texts_of(dataset: Dataset) -> list[str] | list[tuple[str, str]]:
-    """Return the texts, or the pairs of texts, of a split of `TaskData`."""
-    texts = list(dataset["text"])
-    if "text_pair" not in dataset.column_names:
-        return texts
-    return list(zip(texts, dataset["text_pair"], strict=True))
-
-
-def tokenize(
-    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int | None
-) -> Dataset:
-    """Tokenise a split of `TaskData`, in memory.
-
-    Args:
-        dataset: The split.
-        tokenizer: The model's own.
-        max_length: Tokens at most, special ones and both texts of a pair together; None to cut
-            nothing. `batches.token_limit` says what the model takes.
-
-    Returns:
-        The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
-        padded, and `labels` unless unlabelled.
-    """
-    parts: list[Dataset] = []
-    for start in range(0, len(dataset), _TOKENIZE_ROWS):
-        rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
-        pairs = rows.get("text_pair")
-        cut = {"truncation": max_length is not None, "max_length": max_length}
-        encoded = tokenizer(rows["text"], pairs, **cut)
-        labels = {"labels": rows["label"]} if "label" in rows else {}
-        parts.append(Dataset.from_dict({**encoded, **labels}))
-    return concatenate_datasets(parts)
+def _read(
+    tables: Tables,
+    *,
+    task: Task | None,
+    problem: Problem | None,
+    text_columns: Sequence[str] | None,
+    label_column: str | None,
+    labels_required: bool,
+    settings: QuestionAnsweringSettings,
+) -> Splits:
+    """Return the usable rows of all tables, read as the problem wants them."""
+    if problem == "question_answering":
+        train, validation, version_2 = question_splits(
+            tables.train,
+            tables.validation,
+            task=task,
+            version_2_with_negative=settings.version_2_with_negative,
+        )
+        settings = replace(settings, version_2_with_negative=version_2)
+        return Splits(train, validation, LabelEncoding(problem), question_answering=settings)
+    if problem == "instruction_tuning":
+        train, validation = conversation_splits(
+            tables.train,
+            tables.validation,
+            task=task,
+            text_columns=text_columns,
+            label_column=label_column,
+        )
+        return Splits(train, validation, LabelEncoding(problem))
+    return labelled_splits(
+        tables,
+        text_columns=text_columns,
+        label_column=label_column,
+        task=task,
+        problem=problem,
+        labels_required=labels_required,
+    )
 
 
 def _check_limits(**limits: int | None) -> None:
@@ -221,26 +241,17 @@ def _check_limits(**limits: int | None) -> None:
             raise ConfigError(f"{name} must be 1 or more; got {limit}.")
 
 
-def _task_data(
-    name: str,
-    train: Rows,
-    validation: Rows,
-    *,
-    task: Task | None,
-    encoding: LabelEncoding,
-) -> TaskData:
-    metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
-    splits = {"train": train, "validation": validation}
-    return TaskData(
-        name=name,
-        train=Dataset.from_dict(train.columns),
-        validation=Dataset.from_dict(validation.columns),
-        problem=encoding.problem,
-        num_labels=encoding.num_labels,
-        label_names=encoding.names,
-        metrics=metrics,
-        headline_metric=task.headline_metric if task else metrics[0],
-        provenance={
-            split: {**rows.provenance, "rows": len(rows)} for split, rows in splits.items()
-        },
-    )
+def _check_columns(
+    task: Task | None, problem: Problem | None, **columns: Sequence[str] | str | None
+) -> None:
+    if task is not None and not task.metrics:
+        raise ConfigError(
+            f"The task {task.name} holds questions alone, no answers to learn or to score: it is "
+            "for gelora evaluate, which writes a model's answers."
+        )
+    named = next((name for name, value in columns.items() if value is not None), None)
+    if problem == "question_answering" and named is not None:
+        raise ConfigError(
+            f"{named} is not for question answering, which reads the columns question, context and "
+            "answers: leave it out, and name the columns so."
+        )

@@ -1,6 +1,7 @@
 """The one door to evaluation: the metrics of a model on a task, whatever its problem."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,17 @@ def evaluate(
 ) -> dict[str, Metric]:
     """Return the task's metrics on its validation split.
 
+    Where the task has more splits, their metrics follow with the split's ending, such as
+    `accuracy_mismatched`.
+
     Raises:
         DataError: There is no labelled validation split, or as `compute_metrics`.
     """
-    labelled_validation(data)
     module: Any = import_module(f"gelora.evaluation.{EVALUATORS[data.problem]}")
-    return module.evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
+    metrics: dict[str, Metric] = {}
+    for ending, split in {"": data.validation, **data.more_validation}.items():
+        one = replace(data, validation=split)
+        labelled_validation(one)
+        found = module.evaluate(model, tokenizer, one, batch_size=batch_size, max_length=max_length)
+        metrics |= {f"{name}_{ending}" if ending else name: m for name, m in found.items()}
+    return metrics
