@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
     from gelora.evaluation import evaluate
+    from gelora.exports import export_uniform
     from gelora.measurement import measure_dimensions, measure_hidden_states
     from gelora.ranks import RankPlan, plan_ranks
     from gelora.reporting import write_report
@@ -23,6 +24,7 @@ _HOMES = {
     "RankPlan": "gelora.ranks",
     "TwoNN": "gelora.dimension.twonn",
     "evaluate": "gelora.evaluation",
+    "export_uniform": "gelora.exports",
     "lora_config": "gelora.adapters",
     "measure_dimensions": "gelora.measurement",
     "measure_hidden_states": "gelora.measurement",
@@ -38,6 +40,7 @@ __all__ = [
     "RankPlan",
     "TwoNN",
     "evaluate",
+    "export_uniform",
     "lora_config",
     "measure_dimensions",
     "measure_hidden_states",

@@ -17,7 +17,8 @@
     ├── ConstantStatesWarning      a level that is the same vector for every text: dimension 0
     ├── DuplicateSamplesWarning    repeated samples were set aside before the estimate
     ├── UnstableDimensionWarning   an estimate that another estimator does not confirm
-    └── SkippedRowsWarning         rows of the user's data that could not be used
+    ├── SkippedRowsWarning         rows of the user's data that could not be used
+    └── ServingWarning             something in an adapter that a server is known to refuse
 
 Each error also is the builtin that a caller would expect (`ValueError`, `ImportError`, ...). A
 message is one sentence or two: what was wrong, with the values, and what to do.
@@ -90,3 +91,7 @@ class UnstableDimensionWarning(GeloraWarning):
 
 class SkippedRowsWarning(GeloraWarning):
     """Rows of the user's data were set aside, and counted."""
+
+
+class ServingWarning(GeloraWarning):
+    """An exported adapter has something that a server is known to refuse."""

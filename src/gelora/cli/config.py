@@ -159,6 +159,10 @@ VERBS = {
             "run",
         ),
     ),
+    "export": Verb(
+        "Export an adapter for servers, or a plan for other trainers.",
+        ("adapter_source", "plan_source", "model", "lora", "export", "run"),
+    ),
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(
         "All of it: measure, plan, train, evaluate, report.",

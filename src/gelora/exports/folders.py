@@ -1,0 +1,61 @@
+"""Write a folder whole or not at all, and replace none that was not asked to be replaced."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gelora.errors import OutputExistsError
+
+
+@contextmanager
+def new_folder(
+    destination: str | Path, *, holds: str, overwrite: bool, source: str | Path | None = None
+) -> Iterator[Path]:
+    """Yield an empty folder, which takes the destination's name once all in it is written.
+
+    Args:
+        destination: Must not exist, or be empty, unless it is to be overwritten.
+        holds: A file that every such export holds: a folder without it is not replaced.
+        overwrite: Replace what is there.
+        source: What the export is made from, which is never replaced.
+
+    Raises:
+        OutputExistsError: There is something that must not be replaced.
+    """
+    path = Path(destination)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        _check_replaceable(path, holds=holds, overwrite=overwrite, source=source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        written = Path(beside) / "new"
+        written.mkdir()  # not mkdtemp's own folder, whose mode would hide it from the team
+        yield written
+        if path.exists():
+            path.rename(Path(beside) / "old")
+        written.rename(path)
+
+
+def _check_replaceable(
+    path: Path, *, holds: str, overwrite: bool, source: str | Path | None
+) -> None:
+    if not overwrite:
+        raise OutputExistsError(
+            f"{path} is not empty: give another --export_dir, or --overwrite to replace it."
+        )
+    place = path.resolve()
+    if source is not None and place in (Path(source).resolve(), *Path(source).resolve().parents):
+        raise OutputExistsError(f"{path} holds {source}, which the export is made from.")
+    if not (path / holds).is_file():
+        raise OutputExistsError(
+            f"{path} holds no {holds}, so it is no such export and is not replaced: give another "
+            "--export_dir."
+        )
+
+
+def copy_files(source: Path, destination: Path, *, suffixes: frozenset[str]) -> None:
+    """Copy the files with these suffixes that the destination does not have yet."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in suffixes and not (destination / path.name).exists():
+            shutil.copyfile(path, destination / path.name)

@@ -1,0 +1,127 @@
+"""A LoRA adapter as it lies on disk: its settings, its tensors, and the update of each module.
+
+Read without the model, as servers read it. Which rank and alpha a module has is PEFT's rule.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from peft.utils.other import get_pattern_key
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gelora.artifacts import canonical_json, write_text
+from gelora.errors import ArtifactError, RankError
+
+CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+A_SUFFIX, B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
+
+
+class Factors(NamedTuple):
+    """What LoRA adds to a module's weight: `scale * b @ a`."""
+
+    a: Float[Tensor, "rank in_features"]
+    b: Float[Tensor, "out_features rank"]
+    scale: float
+
+    def update(self) -> Float[Tensor, "out_features in_features"]:
+        """Return the product, in float32."""
+        return self.scale * (self.b.float() @ self.a.float())
+
+
+@dataclass(frozen=True)
+class SavedAdapter:
+    """The two files of an adapter.
+
+    Attributes:
+        config: What adapter_config.json holds.
+        tensors: Those of adapter_model.safetensors, by name.
+    """
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def factors(self) -> dict[str, Factors]:
+        """Return the two matrices and the scale of every adapted module, by its path."""
+        return {
+            name.removeprefix(PREFIX).removesuffix(A_SUFFIX): Factors(
+                a, self.tensors[name.removesuffix(A_SUFFIX) + B_SUFFIX], self._scale(name, len(a))
+            )
+            for name, a in self.tensors.items()
+            if name.endswith(A_SUFFIX)
+        }
+
+    def _scale(self, name: str, rank: int) -> float:
+        """Return alpha/r as PEFT computes it on loading."""
+        path = name.removeprefix(PREFIX).removesuffix(A_SUFFIX)
+        patterns: dict[str, float] = self.config.get("alpha_pattern") or {}
+        key: str = get_pattern_key(list(patterns), path)  # the path itself where none matches
+        alpha = patterns[key] if key in patterns else self.config["lora_alpha"]
+        return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    def saved_modules(self) -> tuple[str, ...]:
+        """Return the paths of modules that are saved whole beside the adapter: a head, a pooler."""
+        whole = (name for name in self.tensors if ".lora_" not in name)
+        return tuple(sorted({name.removeprefix(PREFIX).rpartition(".")[0] for name in whole}))
+
+
+def read_adapter(folder: str | Path) -> SavedAdapter:
+    """Read a LoRA adapter that PEFT saved.
+
+    Raises:
+        ArtifactError: A file is missing, or the adapter is none of LoRA's.
+    """
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if not (Path(folder) / name).is_file():
+            raise ArtifactError(f"{folder} holds no adapter: there is no {name} in it.")
+    config = json.loads((Path(folder) / CONFIG_NAME).read_text(encoding="utf-8"))
+    if config.get("peft_type") != "LORA":
+        raise ArtifactError(
+            f"{folder} holds an adapter of type {config.get('peft_type')}, and only LoRA's can be "
+            "exported: convert it with peft.convert_to_lora."
+        )
+    return SavedAdapter(config, load_file(Path(folder) / WEIGHTS_NAME))
+
+
+def write_adapter(adapter: SavedAdapter, folder: Path) -> None:
+    """Write an adapter's two files as PEFT writes them."""
+    write_text(folder / CONFIG_NAME, canonical_json(adapter.config))
+    save_file(dict(adapter.tensors), folder / WEIGHTS_NAME, metadata={"format": "pt"})
+
+
+def verify_same_update(folder: str | Path, other: str | Path) -> None:
+    """Check that two saved adapters add the same to every module, and save the same beside it.
+
+    Everything is computed from the files. Float32 rounding of two products of different rank is
+    allowed for, and nothing more.
+
+    Raises:
+        RankError: They differ; the message names the first module and by how much.
+    """
+    first, second = read_adapter(folder), read_adapter(other)
+    ours, theirs = first.factors(), second.factors()
+    if ours.keys() != theirs.keys():
+        odd = min(ours.keys() ^ theirs.keys())
+        raise RankError(f"Only one of {folder} and {other} adapts {odd}.")
+    for name, factors in ours.items():
+        update = factors.update()
+        difference = (theirs[name].update() - update).abs().max().item()
+        if not difference <= 1e-5 * update.abs().max().item():
+            raise RankError(
+                f"The updates of {name} in {folder} and {other} differ by {difference:g}."
+            )
+    factor_names = (A_SUFFIX, B_SUFFIX)
+    for name in first.tensors.keys() | second.tensors.keys():
+        if name.endswith(factor_names):
+            continue
+        pair = first.tensors.get(name), second.tensors.get(name)
+        if pair[0] is None or pair[1] is None or not torch.equal(pair[0], pair[1]):
+            raise RankError(f"{name} is not the same in {folder} and {other}.")

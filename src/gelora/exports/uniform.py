@@ -1,0 +1,160 @@
+"""One rank for every module, padded with zeros, for readers that know no rank per module.
+
+Zero rows of A and zero columns of B add nothing to BA, so not one weight changes. What the
+exported adapter loses is only what says that ranks differ.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import pad
+
+from gelora.errors import RankError, ServingWarning
+from gelora.exports.folders import copy_files, new_folder
+from gelora.exports.readers import reader_notes
+from gelora.exports.saved import (
+    A_SUFFIX,
+    B_SUFFIX,
+    CONFIG_NAME,
+    SavedAdapter,
+    read_adapter,
+    verify_same_update,
+    write_adapter,
+)
+from gelora.ranks.plan import whole
+
+UNIFORM_RANKS = (8, 16, 32, 64, 128, 256, 512)
+"""Ranks that every server takes: vLLM's list without 1 and 320, LoRAX's 8 and multiples of 16."""
+
+_KEPT = frozenset({".md", ".json", ".jinja", ".txt", ".model", ".svg", ".png"})
+"""Cards, figures, our two files and tokenizers; not a checkpoint's optimiser."""
+
+# A saved adapter is all there is to these. Others change the base weights again on loading, by the
+# rank (PiSSA, OLoRA, CorDA, LoftQ), or the forward pass (MiCA).
+_PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
+# Forms of LoRA whose matrices are not those of one Linear.
+_OTHER_FORMS = ("target_parameters", "use_qalora", "use_bdlora", "arrow_config", "kasa_config")
+_OTHER_FORMS += ("monteclora_config",)
+_FREE_OF_RANK = (".lora_magnitude_vector", ".lora_B.bias")
+
+
+def export_uniform(
+    adapter_folder: str | Path,
+    destination: str | Path,
+    *,
+    rank: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Pad an adapter with zeros to one rank in every module, without a change of its function.
+
+    The new adapter has no patterns, `lora_alpha` is the rank times the scale, and rank-stabilised
+    scaling and the initialisation, which have done their work, are off: some readers do not know
+    them. A head, DoRA's magnitudes, the card and gelora's two files are as they were. The update of
+    every module is compared with the original's from the files that were written.
+
+    Args:
+        adapter_folder: As PEFT saved it; made by gelora or not.
+        destination: The new folder.
+        rank: One of `UNIFORM_RANKS`, or None for the smallest that fits.
+        overwrite: Replace an adapter that the destination holds.
+
+    Returns:
+        The destination.
+
+    Raises:
+        ArtifactError: There is no LoRA adapter in the folder.
+        OutputExistsError: The destination holds something.
+        RankError: The rank is below the adapter's largest or none of the above, or the adapter
+            cannot be padded: its modules have different scales, or it is another form of LoRA.
+
+    Warns:
+        ServingWarning: A server is known to refuse the exported adapter, too.
+    """
+    padded = _padded(read_adapter(adapter_folder), rank, str(adapter_folder))
+    for note in reader_notes(padded):
+        warnings.warn(note, ServingWarning, stacklevel=2)
+    with new_folder(
+        destination, holds=CONFIG_NAME, overwrite=overwrite, source=adapter_folder
+    ) as folder:
+        write_adapter(padded, folder)
+        verify_same_update(adapter_folder, folder)
+        copy_files(Path(adapter_folder), folder, suffixes=_KEPT)
+    return Path(destination)
+
+
+def _padded(adapter: SavedAdapter, rank: int | None, folder: str) -> SavedAdapter:
+    _check_form(adapter, folder)
+    factors = adapter.factors()
+    largest = max(len(one.a) for one in factors.values())
+    rank = _choose_rank(rank, largest)
+    config: dict[str, Any] = {
+        **adapter.config,
+        "r": rank,
+        "lora_alpha": whole(_scale(adapter) * rank),
+        "rank_pattern": {},
+        "alpha_pattern": {},
+        "use_rslora": False,
+        "init_lora_weights": True,
+    }
+    return SavedAdapter(config, {n: _pad(n, t, rank) for n, t in adapter.tensors.items()})
+
+
+def _pad(name: str, tensor: Tensor, rank: int) -> Tensor:
+    """Add zero rows to an A, zero columns to a B, nothing to others."""
+    if name.endswith(A_SUFFIX):
+        return pad(tensor, (0, 0, 0, rank - tensor.shape[0]))
+    if name.endswith(B_SUFFIX):
+        return pad(tensor, (0, rank - tensor.shape[1]))
+    return tensor
+
+
+def _choose_rank(rank: int | None, largest: int) -> int:
+    if rank is None:
+        rank = next((one for one in UNIFORM_RANKS if one >= largest), 0)
+    if rank not in UNIFORM_RANKS or rank < largest:
+        raise RankError(
+            f"The uniform rank must be one of {', '.join(map(str, UNIFORM_RANKS))}, and no less "
+            f"than the adapter's largest, {largest}. Got {rank or 'none'}."
+        )
+    return rank
+
+
+def _scale(adapter: SavedAdapter) -> float:
+    """Return the scale of all modules, which must be one: a padded adapter has no other.
+
+    Raises:
+        RankError: It differs between modules.
+    """
+    scales = {name: one.scale for name, one in adapter.factors().items()}
+    low, high = min(scales, key=scales.__getitem__), max(scales, key=scales.__getitem__)
+    if scales[high] - scales[low] > 1e-6 * scales[high]:
+        raise RankError(
+            f"The scale alpha/r is {scales[low]:g} in {low} and {scales[high]:g} in {high}, and an "
+            "adapter of one rank has one: to pad it would round its weights. Export --merged."
+        )
+    return scales[high]
+
+
+def _check_form(adapter: SavedAdapter, folder: str) -> None:
+    init = adapter.config.get("init_lora_weights", True)
+    if isinstance(init, str) and init not in _PLAIN_INITS:
+        raise RankError(
+            f"The adapter in {folder} has init_lora_weights={init!r}, by which PEFT changes the "
+            "base weights again on loading, as the rank says: to pad it would change its function. "
+            "Export --merged, or save it with path_initial_model_for_weight_conversion first."
+        )
+    for name in _OTHER_FORMS:
+        if adapter.config.get(name):
+            raise RankError(
+                f"The adapter in {folder} has {name}={adapter.config[name]!r}, a form of LoRA that "
+                "cannot be padded. Export --merged."
+            )
+    for name, tensor in adapter.tensors.items():
+        is_factor = name.endswith((A_SUFFIX, B_SUFFIX)) and tensor.ndim == 2
+        if ".lora_" in name and not is_factor and not name.endswith(_FREE_OF_RANK):
+            raise RankError(
+                f"{name} in {folder} has the shape {tuple(tensor.shape)}, and only the matrices of "
+                "Linear layers can be padded. Export --merged."
+            )
