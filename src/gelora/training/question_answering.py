@@ -1,0 +1,103 @@
+"""The Trainer for questions whose answer is a span of a context."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from torch.utils.data import Sampler
+from transformers import (
+    EvalPrediction,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from gelora.data import TaskData
+from gelora.evaluation.question_answering import metrics_of, settings_of
+from gelora.model.batches import padded_batch, token_limit
+from gelora.question_answering.answers import choose_answers
+from gelora.question_answering.settings import QuestionAnsweringSettings
+from gelora.question_answering.windows import Windows, split_contexts, warn_of_cut_answers
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_POSITIONS = ("start_positions", "end_positions")
+
+
+class _Trainer(Trainer):
+    """Reads the windows to evaluate in their order, by which their questions are known."""
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
+        """Return no sampler, whatever the strategy of training."""
+        del eval_dataset
+
+
+def make_trainer(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    arguments: TrainingArguments,
+    max_length: int | None,
+    callbacks: Sequence[TrainerCallback],
+) -> Trainer:
+    """Return the Trainer of a wrapped model, with exact match and F1 at every evaluation.
+
+    Warns:
+        SkippedRowsWarning: As `split_contexts`, and of answers that no window holds.
+    """
+    settings, questions = settings_of(data), data.validation
+    limit = token_limit(tokenizer, model, max_length)
+    train = split_contexts(data.train, tokenizer, settings, max_length=limit)
+    warn_of_cut_answers(data.train, train)
+    evaluation: dict[str, Any] = {}
+    if questions is not None:
+        windows = split_contexts(questions, tokenizer, settings, max_length=limit)
+        evaluation = {
+            "eval_dataset": windows.features,
+            "compute_metrics": _metrics(questions, windows, settings),
+            "preprocess_logits_for_metrics": _scores_alone,
+        }
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=train.features,
+        processing_class=tokenizer,
+        data_collator=_collator(tokenizer),
+        callbacks=list(callbacks),
+        **evaluation,
+    )
+    # As for classification: the loss is the mean of its own part, so the Trainer must divide it.
+    trainer.model_accepts_loss_kwargs = False
+    return trainer
+
+
+def _collator(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[Any]], dict[str, Tensor]]:
+    """Return what makes a batch: padded on the right, so that positions stay where they are."""
+
+    def collate(rows: list[Any]) -> dict[str, Tensor]:
+        positions = {name: torch.tensor([row[name] for row in rows]) for name in _POSITIONS}
+        return {**padded_batch(rows, tokenizer), **positions}
+
+    return collate
+
+
+def _metrics(
+    questions: "Dataset", windows: Windows, settings: QuestionAnsweringSettings
+) -> Callable[[EvalPrediction], dict[str, float]]:
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        contexts = questions["text_pair"]
+        answers = choose_answers(windows, contexts, *prediction.predictions, settings=settings)
+        return {k: metric.value for k, metric in metrics_of(answers, questions, settings).items()}
+
+    return compute
+
+
+def _scores_alone(outputs: tuple[Tensor, ...], labels: object) -> tuple[Tensor, Tensor]:
+    """Keep start and end scores, the first two, of all that a model returns."""
+    del labels
+    return outputs[0], outputs[1]
