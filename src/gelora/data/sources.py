@@ -81,12 +81,10 @@ def open_tables(
         return _open_files(task, *files, train_required=train_required)
     if name is not None:
         return _open_dataset(task, name, config, train_split, wanted)
-    if task is None:
+    if task is not None and task.name == AGREEMENT:
+        return Tables(AGREEMENT, *_generated_tables())
+    if task is None or task.dataset is None:
         raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
-    if task.name == AGREEMENT:
-        return Tables(task.name, *_generated_tables())
-    if task.dataset is None:
-        raise ConfigError(f"The task {task.name} needs a file: it is not read from the Hub.")
     return _open_dataset(task, *task.dataset, train_split, wanted)
 
 
