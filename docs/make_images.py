@@ -11,14 +11,8 @@ from pathlib import Path
 from gelora.artifacts import write_text
 from gelora.reporting.figures import dimension_figure
 from gelora.reporting.run_files import read_run
-from gelora.reporting.theme import to_svg
+from gelora.reporting.theme import standalone, to_svg
 from gelora.reporting.wording import describe_plan
-
-# One image for light and dark pages: middle tones, at least 3.5 to 1 on white and on #0d1117.
-STYLE = (
-    "color: #6e7781; --muted: #6e7781; --grid: #6e778155; --blue: #2f81f7; --green: #16885f; "
-    "font-family: system-ui, sans-serif"
-)
 
 
 def main(run_folder: str, path: str) -> None:
@@ -28,8 +22,7 @@ def main(run_folder: str, path: str) -> None:
         dimension_figure(run.profile, run.plan),
         description=describe_plan(run.profile, run.plan),
     )
-    alone = f'<svg xmlns="http://www.w3.org/2000/svg" style="{STYLE}"'
-    write_text(Path(path), svg.replace("<svg", alone, 1) + "\n")
+    write_text(Path(path), standalone(svg))
 
 
 if __name__ == "__main__":

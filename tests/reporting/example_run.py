@@ -173,6 +173,8 @@ def example_metrics(plan: RankPlan, *, task: str = "cola") -> dict:
     return {
         "task": task,
         "problem": "classification",
+        "num_labels": 2,
+        "label_names": ["unacceptable", "acceptable"],
         "headline_metric": "matthews_correlation",
         "model": "FacebookAI/roberta-base",
         "metrics": {
@@ -213,13 +215,13 @@ def example_environment() -> dict:
         "git_commit": None,
         "model_revision": None,
         "data": {
-            "source": "nyu-mll/glue",
-            "config": "cola",
-            "rows": {"train": 8551, "validation": 1043},
-            "skipped": 0,
+            "train": {**HUB, "split": "train", "rows": 8551, "skipped": 0},
+            "validation": {**HUB, "split": "validation", "rows": 1043, "skipped": 0},
         },
     }
 
+
+HUB = {"dataset": "nyu-mll/glue", "config": "cola", "revision": "0123456789abcdef"}
 
 CONFIG = """\
 # gelora run --config runs/cola/config.yaml

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gelora.reporting.theme import STANDALONE_STYLE
 from reporting.example_run import write_example_run
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "make_images.py"
@@ -32,9 +33,9 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("name", ["color", "--muted", "--blue", "--green"])
+@pytest.mark.parametrize("name", ["color", "--muted", "--blue", "--green", "--purple"])
 @pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
-def test_its_colours_are_legible_on_light_and_dark_pages(name, page, script):
-    style = dict(entry.split(": ") for entry in script["STYLE"].split("; "))
+def test_its_colours_are_legible_on_light_and_dark_pages(name, page):
+    style = dict(entry.split(": ") for entry in STANDALONE_STYLE.split("; "))
     bright, dark = sorted([luminance(style[name]), luminance(page)], reverse=True)
     assert (bright + 0.05) / (dark + 0.05) > 3.5

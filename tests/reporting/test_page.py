@@ -1,4 +1,3 @@
-import ast
 import re
 import shutil
 from dataclasses import replace
@@ -6,13 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gelora.artifacts import METRICS_FILE, PLAN_FILE, write_json
+from gelora.artifacts import METRICS_FILE, PLAN_FILE
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import certainty
 from gelora.reporting import write_report
 from gelora.reporting.run_files import read_run
 from gelora.reporting.tables import step_rows
-from reporting.example_run import example_metrics, example_profile, write_example_run
+from reporting.example_run import example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
 
@@ -78,7 +77,7 @@ def test_page_opens_with_the_result_and_has_all_parts(page):
     for words in (
         "gelora run --task_name cola --output_dir 'runs/my run'",
         "learning_rate: 0.0002",
-        "source: nyu-mll/glue",
+        "dataset nyu-mll/glue",
         "torch 2.13.0+cpu",
         "arXiv:2412.09250",
         "Facco",
@@ -117,31 +116,6 @@ def test_the_loading_code_is_python_and_needs_no_gelora(page, run):
     compile(code, "report", "exec")
     assert "gelora" not in code.replace(str(run), "")
     assert f'"{run}/adapter"' in code
-
-
-@pytest.mark.parametrize(
-    ("changes", "arguments"),
-    [
-        ({}, {"num_labels": 2}),
-        ({"num_labels": 3, "label_names": None}, {"num_labels": 3}),
-        (
-            {"num_labels": 3, "label_names": ["yes", "it's <no>", "maybe"]},
-            {"num_labels": 3, "id2label": {0: "yes", 1: "it's <no>", 2: "maybe"}},
-        ),
-        (
-            {"problem": "regression", "num_labels": 1, "label_names": None},
-            {"num_labels": 1},
-        ),
-    ],
-)
-def test_the_loading_code_makes_the_head_that_was_trained(changes, arguments, tmp_path):
-    plan = write_example_run(tmp_path)
-    write_json(tmp_path / METRICS_FILE, example_metrics(plan) | changes, kind="metrics")
-    page = Page(write_report(tmp_path).read_text())
-    code = next(code for code in page.code if "PeftModel" in code)
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    (keywords,) = [call.keywords for call in calls if call.keywords]
-    assert {word.arg: ast.literal_eval(word.value) for word in keywords} == arguments
 
 
 def test_page_is_small_and_the_same_twice(run):
@@ -294,6 +268,7 @@ def test_a_run_without_history_has_no_curve(tmp_path):
 def test_what_is_not_adapted_has_no_probability(tmp_path):
     profile = example_profile((("layers.0",),), granularity="sublayer")
     write_example_run(tmp_path, profile=profile)
-    attention, mlp = step_rows(read_run(tmp_path))
-    assert attention.certainty == f"{read_run(tmp_path).plan.certainties[0]:.2f}"
+    plan = read_run(tmp_path).plan
+    attention, mlp = step_rows(profile, plan)
+    assert attention.certainty == f"{plan.certainties[0]:.2f}"
     assert (mlp.rank, mlp.certainty, mlp.modules, mlp.parameters) == (0, "", 0, "0")

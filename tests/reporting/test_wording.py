@@ -87,13 +87,13 @@ def test_share_of_parameters_is_of_all_the_blocks_weights():
     profile = example_profile((("layers.0",),))
     plan = plan_ranks(profile, budget="r=8")
     # r x 4 (in + out) / all weights = 8 x 4 x 1536 / (4 x 768^2 + 2 x 768 x 3072)
-    assert "0.69 % of the blocks' weights" in wording._rank_sentence(profile, plan)
+    assert "0.69 % of the blocks' weights" in wording.rank_sentence(plan, profile)
 
 
 def test_the_rule_and_what_it_shares_out_are_said():
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
     plan = plan_ranks(profile, rule="confident", target_modules="all-linear")
-    assert wording._rank_sentence(profile, plan).startswith(
+    assert wording.rank_sentence(plan, profile).startswith(
         "By the confident rule, which gives a rank that suffices with probability 0.9, the 4 "
         "adapted half blocks get rank"
     )

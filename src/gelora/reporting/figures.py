@@ -116,7 +116,7 @@ def training_figure(
     Args:
         history: Entries of the Trainer's log: `step`, and `loss`, or `eval_loss` and metrics.
         metric: Name of the headline metric, as `matthews_correlation`.
-        metric_label: The same in words.
+        metric_label: The same in words, and what it was taken on.
         references: Values of the same metric by others, drawn as level lines.
     """
     metric_steps, metric_values = _series(history, f"eval_{metric}")
@@ -143,7 +143,7 @@ def training_figure(
                 textcoords="offset points", color=MUTED,
             )  # fmt: skip
         panels[0].spines.bottom.set_visible(False)
-        panels[1].set_title(f"{metric_label} on the validation texts")
+        panels[1].set_title(metric_label)
     panels[-1].set_xlabel("step")
     return figure
 

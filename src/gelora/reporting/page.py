@@ -18,6 +18,7 @@ from gelora.errors import ArtifactError
 from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
 from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
 from gelora.reporting.drawing import panel_step
+from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
 from gelora.reporting.theme import to_svg
 
@@ -57,7 +58,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         profile=profile,
         plan=plan,
         headline=[*wording.headline(run), trust_wording.verdict_sentence(profile)],
-        step_rows=tables.step_rows(run),
+        step_rows=tables.step_rows(profile, plan),
         modules_note=tables.modules_note(run),
         advice=plan_advice(plan, profile),
         certainty_heading=CERTAINTY_HEADINGS[plan.rule],
@@ -72,8 +73,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         metric_value=wording.metric_value,
         facts=tables.facts(run),
         command=shlex.join(run.environment.get("command", [])),
-        adapter=f"{folder_name}/{ADAPTER_FOLDER}",
-        head=_head_arguments(run.metrics),
+        result=None if run.metrics is None else _result(run, run.metrics, folder_name),
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )
@@ -84,17 +84,14 @@ def _shown_note(step: int) -> str:
     return f" One of every {step} levels is shown." if step > 1 else ""
 
 
-def _head_arguments(metrics: Mapping[str, Any] | None) -> list[str]:
-    """Return, as lines of code, what gives a loaded model the head that was trained."""
-    if metrics is None:
-        return []
-    if metrics["problem"] == "regression":
-        return ["num_labels=1,"]
-    if "num_labels" not in metrics:  # of a run by an earlier gelora
-        return ["num_labels=2,  # as many as the task has"]
-    names = metrics.get("label_names")
-    named = [f"id2label={dict(enumerate(names))},"] if names else []
-    return [f"num_labels={metrics['num_labels']},", *named]
+def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict[str, str]:
+    """Return the words beside a table of metrics, and the code that loads the adapter."""
+    adapter = f"{folder_name}/{ADAPTER_FOLDER}"
+    return {
+        "samples": wording.samples_word(metrics["problem"]),
+        "note": wording.result_note(metrics, run.config),
+        "loading": loading_code(metrics, model=run.model, adapter=adapter, config=run.config),
+    }
 
 
 def _budget_command(folder_name: str) -> str:
@@ -158,7 +155,7 @@ def _training_figure(metrics: Mapping[str, Any]) -> str:
     figure = figures.training_figure(
         history,
         metric=headline,
-        metric_label=name,
+        metric_label=f"{name} on the validation {wording.samples_word(metrics['problem'])}",
         references=references,
     )
     return to_svg(

@@ -87,43 +87,57 @@ def read_run(folder: Path) -> RunFiles:
     profile = DimensionProfile.from_dict(read_json(folder / PROFILE_FILE, kind="dimension_profile"))
     plan = RankPlan.from_dict(read_json(folder / PLAN_FILE, kind="rank_plan"))
     _check_origin(folder / PLAN_FILE, plan.profile_hash, PROFILE_FILE, profile.content_hash())
-    metrics = _read_optional(folder / METRICS_FILE, kind="metrics")
-    if metrics is not None:
-        missing = [key for key in _METRICS_KEYS if key not in metrics]
-        if missing:
-            raise ArtifactError(
-                f"{folder / METRICS_FILE} lacks {', '.join(missing)}: train again to make it anew."
-            )
-        if metrics["headline_metric"] not in metrics["metrics"]:
-            raise ArtifactError(
-                f"{folder / METRICS_FILE} names {metrics['headline_metric']!r} as its headline "
-                f"metric but holds {', '.join(metrics['metrics'])}: train again to make it anew."
-            )
-        _check_origin(folder / METRICS_FILE, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
-    config_text, config = _read_config(folder / CONFIG_FILE)
+    metrics = read_metrics(folder, plan)
+    config_text, config = read_config(folder)
     return RunFiles(
         profile=profile,
         plan=plan,
         metrics=metrics,
-        environment=_read_optional(folder / ENVIRONMENT_FILE, kind="environment") or {},
+        environment=read_environment(folder),
         config_text=config_text,
         config=config,
     )
 
 
-def _check_origin(path: Path, named: str, source: str, found: str) -> None:
-    if named != found:
+def read_metrics(folder: Path, plan: RankPlan) -> dict[str, Any] | None:
+    """Read what training gave, or None before it.
+
+    Raises:
+        ArtifactError: The file cannot be read, lacks fields, or is of another plan.
+    """
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        return None
+    metrics = read_json(path, kind="metrics")
+    missing = [key for key in _METRICS_KEYS if key not in metrics]
+    if missing:
+        raise ArtifactError(f"{path} lacks {', '.join(missing)}: train again to make it anew.")
+    if metrics["metrics"] and metrics["headline_metric"] not in metrics["metrics"]:
         raise ArtifactError(
-            f"{path} was made from a {source} with hash {named[:12]}, but the one beside it has "
-            f"{found[:12]}: the files are of different runs; make the later one again."
+            f"{path} names {metrics['headline_metric']!r} as its headline metric but holds "
+            f"{', '.join(metrics['metrics'])}: train again to make it anew."
         )
+    _check_origin(path, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
+    return metrics
 
 
-def _read_optional(path: Path, *, kind: str) -> dict[str, Any] | None:
-    return read_json(path, kind=kind) if path.is_file() else None
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Read where and by which command a run was made; empty if that was not recorded.
+
+    Raises:
+        ArtifactError: The file cannot be read.
+    """
+    path = folder / ENVIRONMENT_FILE
+    return read_json(path, kind="environment") if path.is_file() else {}
 
 
-def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Read the resolved flags of a run, as text and as values; both empty if there are none.
+
+    Raises:
+        ArtifactError: The file is no YAML of flags.
+    """
+    path = folder / CONFIG_FILE
     if not path.is_file():
         return "", {}
     text = path.read_text(encoding="utf-8")
@@ -134,3 +148,11 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(config, dict):
         raise ArtifactError(f"{path} holds no flags: each line must be `name: value`.")
     return text, config
+
+
+def _check_origin(path: Path, named: str, source: str, found: str) -> None:
+    if named != found:
+        raise ArtifactError(
+            f"{path} was made from a {source} with hash {named[:12]}, but the one beside it has "
+            f"{found[:12]}: the files are of different runs; make the later one again."
+        )

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gelora.dimension.profile import DimensionProfile
+from gelora.ranks import RankPlan
 from gelora.ranks.advice import certainty
 from gelora.reporting import wording
 from gelora.reporting.run_files import RunFiles
@@ -76,9 +78,8 @@ def level_rows(run: RunFiles) -> list[LevelRow]:
     ]
 
 
-def step_rows(run: RunFiles) -> list[StepRow]:
+def step_rows(profile: DimensionProfile, plan: RankPlan) -> list[StepRow]:
     """Return a row for every step."""
-    profile, plan = run.profile, run.plan
     modules = Counter(
         profile.step_of(module) for module in profile.modules if module.name in plan.modules
     )
@@ -121,9 +122,6 @@ def modules_note(run: RunFiles) -> str:
 def facts(run: RunFiles) -> list[tuple[str, str]]:
     """Return how the run was made, as pairs of a heading and its text."""
     profile, environment = run.profile, run.environment
-    discarded = ""
-    if profile.estimator == "twonn_line":
-        discarded = f", largest {100 * profile.discard_fraction:g} % discarded"
     halves = profile.granularity == "sublayer"
     places = "after both halves of every block" if halves else "after every block"
     found = [
@@ -132,7 +130,7 @@ def facts(run: RunFiles) -> list[tuple[str, str]]:
         ("Data", _flatten(environment.get("data"), ": ", "; ")),
         ("Measured", f"{profile.num_used:,} samples, {profile.forward_tokens:,} tokens"),
         ("States", f"{profile.states}, {profile.pooling} pooling, {places}"),
-        ("Estimator", f"{profile.estimator}{discarded}"),
+        ("Estimator", estimator_words(profile)),
         ("Rule", f"{run.plan.rule}, dimensions rounded {run.plan.rounding}"),
         ("Scale alpha/r", f"{run.plan.alpha_per_rank:g} in every module"),
         ("Seed", f"{profile.seed} for measuring"),
@@ -158,6 +156,13 @@ def facts(run: RunFiles) -> list[tuple[str, str]]:
         ("Hashes", " → ".join(f"{name} {h[:16]}" for name, h in run.hashes().items())),
     ]
     return [(heading, str(text)) for heading, text in found if text]
+
+
+def estimator_words(profile: DimensionProfile) -> str:
+    """Return the profile's estimator, and what it leaves out."""
+    if profile.estimator != "twonn_line":
+        return profile.estimator
+    return f"twonn_line, largest {100 * profile.discard_fraction:g} % discarded"
 
 
 def _flatten(value: object, colon: str = " ", comma: str = ", ") -> str:

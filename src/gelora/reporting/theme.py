@@ -58,6 +58,12 @@ _SETTINGS = {
     "lines.solid_capstyle": "round",
 }
 
+# One image for light and dark pages: middle tones, at least 3.5 to 1 on white and on #0d1117.
+STANDALONE_STYLE = (
+    "color: #6e7781; --muted: #6e7781; --grid: #6e778155; --blue: #2f81f7; --green: #16885f; "
+    "--purple: #9a67ea; font-family: system-ui, sans-serif"
+)
+
 _Inputs = ParamSpec("_Inputs")
 
 
@@ -89,6 +95,12 @@ def to_svg(figure: Figure, *, description: str) -> str:
     body = _compact(body[body.index(">") + 1 :])
     label = escape(description, quote=True)
     return f'<svg role="img" viewBox="0 0 {width:g} {height:g}" aria-label="{label}">{body}'
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG of `to_svg` as a file of its own, for pages light or dark."""
+    alone = f'<svg xmlns="http://www.w3.org/2000/svg" style="{STANDALONE_STYLE}"'
+    return svg.replace("<svg", alone, 1) + "\n"
 
 
 def _compact(svg: str) -> str:

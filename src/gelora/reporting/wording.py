@@ -15,12 +15,23 @@ from gelora.reporting.stacks import level_names, stack_layouts
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",
+    "exact_match": "exact match",
     "f1": "F1",
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
 }
-_BASELINE_NAMES = {"frozen_encoder": "frozen encoder", "majority": "majority class"}
+_LOWER_IS_BETTER = frozenset({"perplexity"})
+_BASELINE_NAMES = {
+    "frozen_encoder": "frozen encoder",
+    "majority": "majority class",
+    "base_model": "model without adapter",
+}
+_BASELINE_NOTES = {
+    "frozen_encoder": "The frozen encoder is a linear model on the final hidden states of the "
+    "encoder as it came.",
+    "base_model": "The model without adapter is the same model on the same texts, as it came.",
+}
 _RULES = {
     "paper": "By the paper's rule",
     "confident": "By the confident rule, which gives a rank that suffices with probability "
@@ -71,9 +82,25 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def second_set(name: str) -> tuple[str, str]:
+    """Return a metric's own name, and of which second validation set it is, or "".
+
+    >>> second_set("accuracy_mismatched"), second_set("f1")
+    (('accuracy', 'mismatched'), ('f1', ''))
+    """
+    base = name.removesuffix("_mismatched")
+    return base, "mismatched" if base != name else ""
+
+
 def metric_name(name: str) -> str:
-    """Return a metric's name in words."""
-    return _METRIC_NAMES.get(name, name.replace("_", " "))
+    """Return a metric's name in words.
+
+    >>> metric_name("f1"), metric_name("accuracy_mismatched")
+    ('F1', 'accuracy, mismatched')
+    """
+    base, second = second_set(name)
+    words = _METRIC_NAMES.get(base, base.replace("_", " "))
+    return f"{words}, {second}" if second else words
 
 
 def baseline_name(name: str, problem: str) -> str:
@@ -90,15 +117,22 @@ def metric_value(metric: Mapping[str, Any] | None) -> str:
     return with_error(metric["value"], metric["standard_error"], decimals=3)
 
 
+def samples_word(problem: str) -> str:
+    """Return what a validation set is made of."""
+    return "questions" if problem == "question_answering" else "texts"
+
+
 def headline(run: RunFiles) -> list[str]:
     """Return the sentences that the page opens with, the one that matters most first."""
-    geometry = [_rank_sentence(run.profile, run.plan), _dimension_sentence(run.profile)]
+    geometry = [rank_sentence(run.plan, run.profile), dimension_sentence(run.profile)]
     if run.metrics is None:
         return geometry
-    return [_result_sentence(run.metrics), *geometry, _time_sentence(run.metrics["seconds"])]
+    result = [result_sentence(run.metrics)] if run.metrics["metrics"] else []
+    return [*result, *geometry, _time_sentence(run.metrics["seconds"])]
 
 
-def _dimension_sentence(profile: DimensionProfile) -> str:
+def dimension_sentence(profile: DimensionProfile) -> str:
+    """Return how the dimension goes from the first level over the highest to the last."""
     names, journeys = level_names(profile), list[str]()
     for layout in stack_layouts(profile):
         first, last = layout.levels[0], layout.levels[-1]
@@ -117,32 +151,51 @@ def _dimension(profile: DimensionProfile, level: int) -> str:
     return with_error(profile.dimensions[level], profile.standard_errors[level], decimals=2)
 
 
-def _rank_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
+def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> str:
+    """Return which ranks the rule gives, and what share of the weights they come to."""
     adapted = [rank for rank in plan.ranks if rank > 0]
     low, high, mean = min(adapted), max(adapted), sum(adapted) / len(adapted)
-    weights = sum(module.in_features * module.out_features for module in profile.modules)
-    share = 100 * plan.trainable_parameters / weights
     ranks = f"ranks of {low} to {high} ({mean:.1f} on average)" if low < high else f"rank {low}"
     rule = _RULES.get(plan.rule) or f"With a budget of {plan.budget:,} parameters"
+    share = ""
+    if profile is not None:
+        weights = sum(module.in_features * module.out_features for module in profile.modules)
+        share = f", {100 * plan.trainable_parameters / weights:.2g} % of the blocks' weights"
     return (
         f"{rule} the {len(adapted)} adapted {steps_word(plan)} get {ranks}: "
-        f"{plan.trainable_parameters:,} trainable parameters, {share:.2g} % of the blocks' weights."
+        f"{plan.trainable_parameters:,} trainable parameters{share}."
     )
 
 
-def _result_sentence(metrics: Mapping[str, Any]) -> str:
-    name = metrics["headline_metric"]
+def result_sentence(metrics: Mapping[str, Any]) -> str:
+    """Return the headline metric of `metrics.json`, beside the baselines'."""
+    name, problem = metrics["headline_metric"], metrics["problem"]
     own = metrics["metrics"][name]
     others = [
-        f"{metric_value(values[name])} for the {baseline_name(baseline, metrics['problem'])}"
+        f"{metric_value(values[name])} for the {baseline_name(baseline, problem)}"
         for baseline, values in metrics["baselines"].items()
         if name in values
     ]
     against = f", against {join(others)}" if others else ""
+    direction = " (lower is better)" if name in _LOWER_IS_BETTER else ""
     return (
         f"The adapter reaches {metric_name(name)} {metric_value(own)} on {own['num_samples']:,} "
-        f"validation texts{against}."
+        f"validation {samples_word(problem)}{against}{direction}."
     )
+
+
+def result_note(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return what to know when reading the table of metrics."""
+    samples = samples_word(metrics["problem"])
+    notes = [f"On the validation {samples}, ± standard error."]
+    notes += [_BASELINE_NOTES[name] for name in metrics["baselines"] if name in _BASELINE_NOTES]
+    if "perplexity" in metrics["metrics"]:
+        notes.append("Perplexity is that of the completions' tokens.")
+    if config.get("load_best_model_at_end") or config.get("early_stopping_patience"):
+        notes.append(
+            f"The checkpoint was chosen by the same {samples}, so that the result flatters it."
+        )
+    return " ".join(notes)
 
 
 def _time_sentence(seconds: Mapping[str, float]) -> str:
