@@ -38,9 +38,9 @@ def test_duration(seconds, text):
 
 def test_names_unknown_to_us_are_readable():
     assert wording.metric_name("matthews_correlation") == "Matthews correlation"
-    assert wording.metric_name("exact_match") == "exact match"
+    assert wording.metric_name("top_5_accuracy") == "top 5 accuracy"
     assert wording.baseline_name("nearest_text", "classification") == "nearest text"
-    assert wording.metric_value(None) == "–"
+    assert wording.metric_value(None, "classification") == "–"
 
 
 def test_headline_of_a_trained_run(tmp_path):

@@ -130,15 +130,15 @@ def _results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if not metrics["metrics"]:
         return "There were no validation texts to evaluate on."
     problem, baselines = metrics["problem"], metrics["baselines"]
+    columns = [metrics["metrics"], *baselines.values()]
     names = [wording.baseline_name(name, problem) for name in baselines]
     rows = [
         [
             wording.metric_name(name),
-            wording.metric_value(metric),
-            *(wording.metric_value(values.get(name)) for values in baselines.values()),
-            f"{metric['num_samples']:,}",
+            *(wording.metric_value(values.get(name), problem) for values in columns),
+            f"{metrics['metrics'][name]['num_samples']:,}",
         ]
-        for name, metric in sorted(metrics["metrics"].items())
+        for name in wording.in_order(metrics)
     ]
     headings = ["metric", "this adapter", *names, wording.samples_word(problem)]
     return f"{_table(headings, rows)}\n\n{wording.result_note(metrics, config)}"

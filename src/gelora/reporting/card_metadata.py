@@ -20,7 +20,16 @@ _PIPELINES = {
     "question_answering": "question-answering",
     "instruction_tuning": "text-generation",
 }
-_METRIC_TYPES = {"pearson": "pearsonr", "spearman": "spearmanr"}  # the Hub's names, where not ours
+_METRIC_TYPES = {
+    "accuracy": "accuracy",
+    "exact_match": "exact_match",
+    "f1": "f1",
+    "matthews_correlation": "matthews_correlation",
+    "pearson": "pearsonr",
+    "perplexity": "perplexity",
+    "spearman": "spearmanr",
+}
+"""The Hub's names of the metrics that it knows."""
 _TAGS = ("gelora", "lora")
 
 
@@ -53,7 +62,7 @@ def card_metadata(
         "pipeline_tag": _PIPELINES[metrics["problem"]],
         "tags": sorted({*tags, *_TAGS}),
         "datasets": [dataset] if is_on_hub(dataset) else None,
-        "metrics": sorted({metric_type(name) for name in metrics["metrics"]}) or None,
+        "metrics": sorted({*filter(None, map(metric_type, metrics["metrics"]))}) or None,
         "model-index": _index(metrics, model, validation) if metrics["metrics"] else None,
     }
     kept = {key: value for key, value in found.items() if key not in metadata}
@@ -69,14 +78,13 @@ def is_on_hub(name: str) -> bool:
     return not Path(name).exists()
 
 
-def metric_type(name: str) -> str:
-    """Return the Hub's name of a metric.
+def metric_type(name: str) -> str | None:
+    """Return the Hub's name of a metric, or None if it has none.
 
-    >>> metric_type("pearson"), metric_type("accuracy_mismatched")
-    ('pearsonr', 'accuracy')
+    >>> metric_type("pearson"), metric_type("accuracy_mismatched"), metric_type("best_f1_thresh")
+    ('pearsonr', 'accuracy', None)
     """
-    base, _ = second_set(name)
-    return _METRIC_TYPES.get(base, base)
+    return _METRIC_TYPES.get(second_set(name)[0])
 
 
 def _index(
@@ -85,9 +93,10 @@ def _index(
     """Return the metrics by validation set, as the Hub's index of models has them."""
     by_set: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name, metric in sorted(metrics["metrics"].items()):
-        by_set[second_set(name)[1]].append(
-            {"type": metric_type(name), "value": metric["value"], "name": metric_name(name)}
-        )
+        if kind := metric_type(name):
+            by_set[second_set(name)[1]].append(
+                {"type": kind, "value": metric["value"], "name": metric_name(name)}
+            )
     results = [
         {
             "task": {"type": _PIPELINES[metrics["problem"]]},

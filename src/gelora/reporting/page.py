@@ -84,11 +84,12 @@ def _shown_note(step: int) -> str:
     return f" One of every {step} levels is shown." if step > 1 else ""
 
 
-def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict[str, str]:
-    """Return the words beside a table of metrics, and the code that loads the adapter."""
+def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict[str, Any]:
+    """Return the order of the metrics, what to know of them, and how to load the adapter."""
     adapter = f"{folder_name}/{ADAPTER_FOLDER}"
     return {
         "samples": wording.samples_word(metrics["problem"]),
+        "names": wording.in_order(metrics),
         "note": wording.result_note(metrics, run.config),
         "loading": loading_code(metrics, model=run.model, adapter=adapter, config=run.config),
     }

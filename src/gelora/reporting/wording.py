@@ -15,12 +15,23 @@ from gelora.reporting.stacks import level_names, stack_layouts
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",
-    "exact_match": "exact match",
     "f1": "F1",
+    "exact_match": "exact match",
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "perplexity": "perplexity",
+    "HasAns_f1": "F1, answerable",
+    "HasAns_exact": "exact match, answerable",
+    "NoAns_f1": "F1, unanswerable",
+    "NoAns_exact": "exact match, unanswerable",
+    "best_f1": "F1, best threshold",
+    "best_f1_thresh": "threshold best for F1",
+    "best_exact": "exact match, best threshold",
+    "best_exact_thresh": "threshold best for exact match",
 }
+"""In the order of a table, but for the headline metric, which comes first."""
+_DECIMALS = {"question_answering": 2, "instruction_tuning": 2}  # of percents and of perplexities
 _LOWER_IS_BETTER = frozenset({"perplexity"})
 _BASELINE_NAMES = {
     "frozen_encoder": "frozen encoder",
@@ -110,11 +121,24 @@ def baseline_name(name: str, problem: str) -> str:
     return _BASELINE_NAMES.get(name, name.replace("_", " "))
 
 
-def metric_value(metric: Mapping[str, Any] | None) -> str:
+def metric_value(metric: Mapping[str, Any] | None, problem: str) -> str:
     """Return a metric of `metrics.json` with its standard error, or a dash."""
     if metric is None:
         return "–"
-    return with_error(metric["value"], metric["standard_error"], decimals=3)
+    decimals = _DECIMALS.get(problem, 3)
+    return with_error(metric["value"], metric["standard_error"], decimals=decimals)
+
+
+def in_order(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the names of a run's metrics, the headline metric first and its kin before parts."""
+    known = list(_METRIC_NAMES)
+
+    def place(name: str) -> tuple[bool, bool, int, str]:
+        base, second = second_set(name)
+        rank = known.index(base) if base in known else len(known)
+        return name != metrics["headline_metric"], bool(second), rank, name
+
+    return sorted(metrics["metrics"], key=place)
 
 
 def samples_word(problem: str) -> str:
@@ -172,15 +196,15 @@ def result_sentence(metrics: Mapping[str, Any]) -> str:
     name, problem = metrics["headline_metric"], metrics["problem"]
     own = metrics["metrics"][name]
     others = [
-        f"{metric_value(values[name])} for the {baseline_name(baseline, problem)}"
+        f"{metric_value(values[name], problem)} for the {baseline_name(baseline, problem)}"
         for baseline, values in metrics["baselines"].items()
         if name in values
     ]
     against = f", against {join(others)}" if others else ""
     direction = " (lower is better)" if name in _LOWER_IS_BETTER else ""
     return (
-        f"The adapter reaches {metric_name(name)} {metric_value(own)} on {own['num_samples']:,} "
-        f"validation {samples_word(problem)}{against}{direction}."
+        f"The adapter reaches {metric_name(name)} {metric_value(own, problem)} on "
+        f"{own['num_samples']:,} validation {samples_word(problem)}{against}{direction}."
     )
 
 
@@ -189,6 +213,10 @@ def result_note(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     samples = samples_word(metrics["problem"])
     notes = [f"On the validation {samples}, ± standard error."]
     notes += [_BASELINE_NOTES[name] for name in metrics["baselines"] if name in _BASELINE_NOTES]
+    if metrics["problem"] == "question_answering":
+        notes.append("F1 and exact match are in percent.")
+    if "best_f1" in metrics["metrics"]:
+        notes.append(f"The best threshold was chosen by the {samples} that it is scored on.")
     if "perplexity" in metrics["metrics"]:
         notes.append("Perplexity is that of the completions' tokens.")
     if config.get("load_best_model_at_end") or config.get("early_stopping_patience"):
