@@ -151,8 +151,8 @@ def test_both_sets_of_mnli_are_results_of_their_own(run):
     path = write_card(run)
     assert "| accuracy, mismatched | 0.790 ± 0.010 |" in path.read_text()
     splits = {result.dataset_split: result for result in read(path)[1].eval_results}
-    assert splits["validation_mismatched"].metric_type == "accuracy"
-    assert splits["validation_mismatched"].metric_value == 0.79
+    assert splits["mismatched"].metric_type == "accuracy"
+    assert splits["mismatched"].metric_value == 0.79
 
 
 @pytest.mark.parametrize("missing", [METRICS_FILE, "adapter"])

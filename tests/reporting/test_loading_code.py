@@ -46,6 +46,7 @@ def test_the_code_runs_as_it_stands(problem, tmp_path, capsys):
         model=str(tmp_path / "model"),
         adapter=str(tmp_path / "adapter"),
         config={},
+        data={},
     )
     assert "gelora" not in code.replace(str(tmp_path), "")
     names = {}
@@ -84,7 +85,9 @@ def keywords(code):
     ],
 )
 def test_the_code_makes_the_model_that_was_trained(problem, changes, config, arguments):
-    code = loading_code(metrics_of(problem, **changes), model="a/b", adapter="c/d", config=config)
+    code = loading_code(
+        metrics_of(problem, **changes), model="a/b", adapter="c/d", config=config, data={}
+    )
     assert keywords(code) == arguments
 
 
@@ -99,7 +102,17 @@ def test_the_code_makes_the_model_that_was_trained(problem, changes, config, arg
 )
 def test_pairs_are_shown_as_pairs(task, config, is_pair):
     code = loading_code(
-        metrics_of("classification", task=task), model="a/b", adapter="c/d", config=config
+        metrics_of("classification", task=task), model="a/b", adapter="c/d", config=config, data={}
     )
     assert ('tokenizer("A text.", "Its pair."' in code) == is_pair
     assert max(map(len, code.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("form", "is_chat"), [("chat", True), ("text", False)])
+def test_a_model_tuned_on_chats_is_asked_by_a_chat(form, is_chat):
+    metrics = metrics_of("instruction_tuning")
+    data = {"train": {"form": form}}
+    code = loading_code(metrics, model="a/b", adapter="c/d", config={}, data=data)
+    compile(code, "code", "exec")
+    assert ("apply_chat_template" in code) == is_chat
+    assert ('tokenizer("The prompt' in code) != is_chat

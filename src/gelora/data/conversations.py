@@ -251,7 +251,11 @@ def _usable(table: Table, examples: Sequence[Example]) -> Rows:
             "completion": [example.completion for example in usable],
         },
         label_where=f"Column 'completion' of {table.source}",
-        provenance={**table.provenance, "skipped": faults.total()},
+        provenance={
+            **table.provenance,
+            "skipped": faults.total(),
+            "form": "text" if isinstance(usable[0].prompt, str) else "chat",
+        },
     )
 
 

@@ -88,8 +88,9 @@ def _render(
     environment.filters["plain"] = plain
     _, config = read_config(folder)
     recorded = read_environment(folder)
+    data = recorded.get("data", {})
     model = str(metrics["model"])
-    metadata = card_metadata(metrics, data=recorded.get("data", {}), model=model, found=found)
+    metadata = card_metadata(metrics, data=data, model=model, found=found)
     step = "block" if plan.granularity == "block" else "half block"
     return environment.get_template("model_card.md.jinja").render(
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
@@ -97,7 +98,7 @@ def _render(
         task=metrics["task"],
         headline=_headline(plan, profile, metrics),
         results=_results(metrics, config),
-        loading=_loading(metrics, config, model),
+        loading=_loading(metrics, config, data, model),
         profile=profile,
         dimensions="" if profile is None else wording.dimension_sentence(profile),
         figure=FIGURE_FILE,
@@ -144,10 +145,12 @@ def _results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     return f"{_table(headings, rows)}\n\n{wording.result_note(metrics, config)}"
 
 
-def _loading(metrics: Mapping[str, Any], config: Mapping[str, Any], model: str) -> str:
+def _loading(
+    metrics: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any], model: str
+) -> str:
     adapter = config.get("hub_model_id") or "FOLDER OR HUB ID OF THIS ADAPTER"
     base = model if is_on_hub(model) else f"FOLDER OF {Path(model).name}"
-    return loading_code(metrics, model=base, adapter=str(adapter), config=config)
+    return loading_code(metrics, model=base, adapter=str(adapter), config=config, data=data)
 
 
 def _ranks(plan: RankPlan, profile: DimensionProfile | None) -> str:

@@ -53,9 +53,9 @@ def card_metadata(
     tags = [
         tag for tag in found.get("tags") or () if is_public or not tag.startswith("base_model:")
     ]
-    validation = data.get("validation") or {}
     task = TASKS.get(metrics["task"])
-    dataset = validation.get("dataset") or (task.dataset[0] if task and task.dataset else "")
+    named = (data.get("validation") or {}).get("dataset")
+    dataset = named or (task.dataset[0] if task and task.dataset else "")
     metadata: dict[str, Any] = {
         "base_model": model if is_public else None,
         "library_name": "peft",
@@ -63,7 +63,7 @@ def card_metadata(
         "tags": sorted({*tags, *_TAGS}),
         "datasets": [dataset] if is_on_hub(dataset) else None,
         "metrics": sorted({*filter(None, map(metric_type, metrics["metrics"]))}) or None,
-        "model-index": _index(metrics, model, validation) if metrics["metrics"] else None,
+        "model-index": _index(metrics, model, data) if metrics["metrics"] else None,
     }
     kept = {key: value for key, value in found.items() if key not in metadata}
     return {key: value for key, value in {**metadata, **kept}.items() if value is not None}
@@ -87,33 +87,31 @@ def metric_type(name: str) -> str | None:
     return _METRIC_TYPES.get(second_set(name)[0])
 
 
-def _index(
-    metrics: Mapping[str, Any], model: str, validation: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _index(metrics: Mapping[str, Any], model: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the metrics by validation set, as the Hub's index of models has them."""
     by_set: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name, metric in sorted(metrics["metrics"].items()):
         if kind := metric_type(name):
-            by_set[second_set(name)[1]].append(
+            by_set[second_set(name)[1] or "validation"].append(
                 {"type": kind, "value": metric["value"], "name": metric_name(name)}
             )
     results = [
         {
             "task": {"type": _PIPELINES[metrics["problem"]]},
-            "dataset": _dataset(metrics["task"], validation, second),
+            "dataset": _dataset(metrics["task"], data.get(split) or {}, split),
             "metrics": values,
         }
-        for second, values in sorted(by_set.items())
+        for split, values in sorted(by_set.items(), reverse=True)
     ]
     return [{"name": f"{Path(model).name} on {metrics['task']}", "results": results}]
 
 
-def _dataset(task: str, validation: Mapping[str, Any], second: str) -> dict[str, Any]:
-    """Return what the metrics were taken on; a file is no data set of the Hub's, whatever task."""
+def _dataset(task: str, origin: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Return what metrics were taken on; a file is no data set of the Hub's, whatever the task."""
     dataset = {
         "name": task,
-        "type": validation.get("dataset") or "local",
-        "config": validation.get("config"),
-        "split": f"validation_{second}" if second else validation.get("split") or "validation",
+        "type": origin.get("dataset") or "local",
+        "config": origin.get("config"),
+        "split": origin.get("split") or split,
     }
     return {key: value for key, value in dataset.items() if value is not None}

@@ -27,14 +27,27 @@ outputs = model(**inputs)
 start, end = outputs.start_logits.argmax(), outputs.end_logits.argmax()
 print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))""",
     "instruction_tuning": """\
-inputs = tokenizer("The prompt, as in training.", return_tensors="pt")
+{prompt}
 tokens = model.generate(**inputs, max_new_tokens=200)
 print(tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))""",
+}
+_PROMPTS = {
+    "text": 'inputs = tokenizer("The prompt, as in training.", return_tensors="pt")',
+    "chat": """\
+chat = [{"role": "user", "content": "What is asked for?"}]
+inputs = tokenizer.apply_chat_template(
+    chat, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)""",
 }
 
 
 def loading_code(
-    metrics: Mapping[str, Any], *, model: str, adapter: str, config: Mapping[str, Any]
+    metrics: Mapping[str, Any],
+    *,
+    model: str,
+    adapter: str,
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
 ) -> str:
     """Return the lines for one run.
 
@@ -43,6 +56,7 @@ def loading_code(
         model: Name or path of the model without adapter.
         adapter: Folder or Hub id of the adapter.
         config: The run's flags: the model's revision, and whether it needs code of its own.
+        data: Where each split came from, and whether its rows are chats or texts.
     """
     kind, problem = _CLASSES[metrics["problem"]], metrics["problem"]
     source = [_quoted(model)]
@@ -52,6 +66,7 @@ def loading_code(
         source.append("trust_remote_code=True")
     task = TASKS.get(metrics["task"])
     columns = config.get("text_columns") or (task.text_columns if task else ())
+    form = (data.get("train") or {}).get("form") or "text"
     texts = '"A text."' if len(columns) < 2 else '"A text.", "Its pair."'
     return "\n".join([
         "from peft import PeftModel",
@@ -61,7 +76,7 @@ def loading_code(
         _call(f"model = {kind}.from_pretrained", [*source, *_head_arguments(metrics)]),
         f"model = PeftModel.from_pretrained(model, {_quoted(adapter)})",
         "",
-        _USES[problem].replace("{texts}", texts),
+        _USES[problem].replace("{texts}", texts).replace("{prompt}", _PROMPTS[form]),
     ])  # fmt: skip
 
 

@@ -91,7 +91,13 @@ def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict
         "samples": wording.samples_word(metrics["problem"]),
         "names": wording.in_order(metrics),
         "note": wording.result_note(metrics, run.config),
-        "loading": loading_code(metrics, model=run.model, adapter=adapter, config=run.config),
+        "loading": loading_code(
+            metrics,
+            model=run.model,
+            adapter=adapter,
+            config=run.config,
+            data=run.environment.get("data", {}),
+        ),
     }
 
 
