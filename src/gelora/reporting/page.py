@@ -17,6 +17,7 @@ from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
 from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
+from gelora.reporting.course import Course, course_figure, course_sentence, dimension_course
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
@@ -67,6 +68,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         level_rows=tables.level_rows(run),
         estimators=[trust_figures.estimator_label(name) for name in tables.estimators(run)],
         figures=_figures(run),
+        course=course_sentence(profile, moved) if (moved := _course(run)) else "",
         shown_note=_shown_note(panel_step(profile)),
         baseline_name=wording.baseline_name,
         metric_name=wording.metric_name,
@@ -146,8 +148,21 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
         )
     if run.metrics is not None and any("loss" in entry for entry in run.metrics["history"]):
         found["training"] = _training_figure(run.metrics)
+    if moved := _course(run):
+        found["course"] = to_svg(
+            course_figure(profile, moved),
+            description=" ".join(
+                f"At step {step}: {wording.describe_levels(profile, dimensions)}."
+                for step, dimensions in (moved[0], moved[-1])
+            ),
+        )
     # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
     return {name: Markup(svg) for name, svg in found.items()}
+
+
+def _course(run: RunFiles) -> Course:
+    """Return the dimensions that were measured again in training."""
+    return [] if run.metrics is None else dimension_course(run.profile, run.metrics["history"])
 
 
 def _training_figure(metrics: Mapping[str, Any]) -> str:
