@@ -20,6 +20,7 @@ from gelora.measurement import measure_dimensions, measure_hidden_states
 from gelora.measurement.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
 from gelora.model.architectures import check_fingerprint
+from gelora.model.batches import Texts
 from gelora.ranks import plan_ranks
 
 logger = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ def _ranks(config: Config, profile: DimensionProfile) -> Sequence[int]:
     return planned.ranks
 
 
-def _inputs(config: Config, texts: list[Any], verb: str) -> dict[str, Any]:
+def _inputs(config: Config, texts: Texts, verb: str) -> dict[str, Any]:
     inputs = {
         **asdict(config.model),
         **asdict(config.measurement),

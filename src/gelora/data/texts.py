@@ -5,11 +5,15 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from gelora.model.batches import Texts
+
 _TOKENIZE_ROWS = 1000
 
 
-def texts_of(dataset: Dataset) -> list[str] | list[tuple[str, str]]:
-    """Return the texts, or the pairs of texts, of a split of `TaskData`."""
+def texts_of(dataset: Dataset) -> Texts:
+    """Return the texts of a split of `TaskData`, the pairs, or the prompts with completions."""
+    if "completion" in dataset.column_names:
+        return dataset.select_columns(["prompt", "completion"]).to_list()
     texts = list(dataset["text"])
     if "text_pair" not in dataset.column_names:
         return texts

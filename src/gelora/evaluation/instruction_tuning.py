@@ -17,18 +17,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gelora.data import TaskData
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.evaluation.labelled import labelled_validation
+from gelora.evaluation.sharing import shared_map
 from gelora.instruction_tuning.examples import (
     TokenizedExample,
     count_lengths,
     tokenize_examples,
 )
 from gelora.metrics import Metric
-from gelora.model.batches import longest_first, padded_batch, token_limit
+from gelora.model.batches import padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
+_MAX_LOSS = 500  # a token; exp of more is beyond float64 soon, and beyond sense
 _MAX_LOGITS = 2**26  # in one forward pass: 256 MB of float32
 
 
@@ -69,12 +71,13 @@ def base_model_metrics(
     batch_size: int = 64,
     max_length: int | None = None,
 ) -> dict[str, Metric]:
-    """Return the metrics of the same model without its adapter.
+    """Return the metrics of the same model without its adapter, to compare with.
 
     Raises:
-        As `evaluate`.
+        As `evaluate`, which also warns of what is cut.
     """
-    with model.disable_adapter():
+    with model.disable_adapter(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedRowsWarning)
         return evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
 
 
@@ -91,7 +94,7 @@ def perplexity(
         tokens: How many tokens each sum is of.
 
     Raises:
-        DataError: There are fewer than two texts, or the losses are not finite, or too large.
+        DataError: There are fewer than two texts, or a loss is not finite or beyond all bounds.
 
     >>> perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
     Metric(value=4.0, standard_error=2.772588722239781, num_samples=2)
@@ -99,11 +102,11 @@ def perplexity(
     num_samples = len(losses)
     if num_samples < 2:
         raise DataError(f"Perplexity needs at least 2 texts with completions, got {num_samples}.")
-    unusable = int(np.sum(~np.isfinite(losses)))
+    unusable = int(np.sum(~(losses < _MAX_LOSS * tokens)))
     if unusable:
         raise DataError(
-            f"{unusable} of {num_samples} losses are NaN or infinite: training diverged or half "
-            "precision overflowed; lower the learning rate or use float32."
+            f"{unusable} of {num_samples} losses are NaN or above {_MAX_LOSS} a token: training "
+            "diverged or half precision overflowed; lower the learning rate or use float32."
         )
     total = int(tokens.sum())
     mean = float(losses.sum() / total)
@@ -129,27 +132,46 @@ def completion_losses(
         batch_size: Examples in one forward pass at most; fewer where the scores of all their
             tokens would take more than 256 MB.
     """
-    rows = [
-        {"input_ids": example.tokens, "attention_mask": [1] * len(example.tokens)}
-        for example in examples
-    ]
-    losses = np.zeros(len(rows))
-    ahead = longest_first(rows)
-    vocabulary = model.get_output_embeddings().weight.shape[0]
+    vocabulary = model.config.get_text_config().vocab_size
+
+    def losses_of(chunk: Sequence[int]) -> list[float]:
+        return _losses(model, tokenizer, [examples[row] for row in chunk])
+
+    chunks = _chunks(examples, batch_size, max_tokens=_MAX_LOGITS // vocabulary)
+    losses = np.zeros(len(examples))
     with evaluation_mode(model):
-        while ahead:
-            fitting = _MAX_LOGITS // (vocabulary * len(rows[ahead[0]]["input_ids"]))
-            size = max(1, min(batch_size, fitting))
-            chunk, ahead = ahead[:size], ahead[size:]
-            batch = padded_batch([rows[row] for row in chunk], tokenizer)
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            token_losses = _token_losses(model(**batch).logits, batch["input_ids"])
-            starts = torch.tensor([max(examples[row].completion_start, 1) - 1 for row in chunk])
-            ends = torch.tensor([len(rows[row]["input_ids"]) - 1 for row in chunk])
-            places = torch.arange(token_losses.shape[1])
-            counted = (places >= starts[:, None]) & (places < ends[:, None])
-            losses[chunk] = (token_losses.cpu().double() * counted).sum(dim=1).numpy()
+        for chunk, found in zip(chunks, shared_map(losses_of, chunks), strict=True):
+            losses[chunk] = found
     return losses
+
+
+def _chunks(
+    examples: Sequence[TokenizedExample], batch_size: int, *, max_tokens: int
+) -> list[list[int]]:
+    """Return the places of every batch's examples, the longest first."""
+    ahead = sorted(range(len(examples)), key=lambda row: -len(examples[row].tokens))
+    chunks: list[list[int]] = []
+    while ahead:
+        size = max(1, min(batch_size, max_tokens // len(examples[ahead[0]].tokens)))
+        chunks.append(ahead[:size])
+        ahead = ahead[size:]
+    return chunks
+
+
+def _losses(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[TokenizedExample],
+) -> list[float]:
+    """Return the summed loss of the completions of one batch."""
+    rows = [{"input_ids": e.tokens, "attention_mask": [1] * len(e.tokens)} for e in examples]
+    batch = padded_batch(rows, tokenizer)
+    logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+    losses = _token_losses(logits, batch["input_ids"].to(logits.device)).cpu().double()
+    return [
+        losses[row, max(example.completion_start, 1) - 1 : len(example.tokens) - 1].sum().item()
+        for row, example in enumerate(examples)
+    ]
 
 
 def _token_losses(

@@ -63,10 +63,8 @@ def example_tokens(
     return list(tokenizer(texts)["input_ids"])
 
 
-def prompt_tokens(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str] | Sequence[Sequence[Any]]
-) -> list[list[int]]:
-    """Return the tokens of every prompt alone, up to where the completion is to begin.
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Any]) -> list[list[int]]:
+    """Return the tokens of every prompt alone, texts or messages, with what asks for a reply.
 
     Raises:
         ConfigError: As `check_tokenizer`.

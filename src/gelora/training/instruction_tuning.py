@@ -1,7 +1,7 @@
 """TRL's SFTTrainer for prompts with completions and for chats.
 
-The loss, packing and all that SFTConfig says are TRL's. What is added: the perplexity at every
-evaluation, over tokens rather than batches, and a count of what is too long.
+The tokens, the loss, packing and all else that SFTConfig says are TRL's. What is added: a count of
+what is too long, and the perplexity at every evaluation, which counts tokens, not batches.
 """
 
 import copy
@@ -11,27 +11,38 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
 from gelora.data import TaskData
-from gelora.errors import ConfigError, MissingExtraError, SkippedRowsWarning
+from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
 from gelora.instruction_tuning.examples import count_lengths, tokenize_examples
 from gelora.model.batches import token_limit
-from gelora.model.conversations import check_tokenizer
+from gelora.model.conversations import is_chat
 from gelora.training.wrapping import train_in_float32
 
 try:
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 except ImportError as error:
     raise MissingExtraError(
         "Instruction tuning needs TRL, which is not installed: pip install 'gelora[sft]'."
     ) from error
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
+
+# These would change what is trained on after it was measured.
+_DECIDED: dict[str, Any] = {
+    "eos_token": None,
+    "chat_template_path": None,
+    "truncation_mode": "keep_start",
+}
 
 
 def make_trainer(
@@ -43,5 +54,105 @@ def make_trainer(
     max_length: int | None,
     callbacks: Sequence[TrainerCallback],
 ) -> Trainer:
-    """Return the SFTTrainer of a wrapped model, with the perplexity at every evaluation."""
-    raise NotImplementedError
+    """Return the SFTTrainer of a wrapped model, with the perplexity at every evaluation.
+
+    Only completions carry loss, unless `completion_only_loss` is false. With `assistant_only_loss`
+    every reply of a chat does, not the last alone. Validation texts are not packed unless
+    `eval_packing` says so.
+
+    Raises:
+        ConfigError: The arguments are no SFTConfig, or TRL does not take them, or the tokenizer
+            has no chat template for messages or no end-of-text token.
+        DataError: No completion is left within the limit.
+
+    Warns:
+        SkippedRowsWarning: Texts are longer than the limit.
+    """
+    if not isinstance(arguments, SFTConfig):
+        raise ConfigError(
+            f"Instruction tuning takes its arguments as trl.SFTConfig. Got "
+            f"{type(arguments).__name__}."
+        )
+    _check_decided(arguments)
+    settings = copy.copy(arguments)
+    settings.max_length = token_limit(tokenizer, model, max_length)
+    settings.eval_packing = bool(arguments.eval_packing)
+    _tell_lengths(data, tokenizer, settings)
+    every_reply = settings.assistant_only_loss and not settings.completion_only_loss
+    try:
+        trainer = _Trainer(
+            model=model,
+            args=settings,
+            train_dataset=_columns(data.train, as_messages=every_reply),
+            eval_dataset=data.validation and _columns(data.validation, as_messages=every_reply),
+            processing_class=tokenizer,
+            callbacks=list(callbacks),
+        )
+    except ValueError as error:
+        raise ConfigError(f"TRL does not take these settings: {error}") from error
+    train_in_float32(model, has_autocast=True)  # TRL makes adapters of quantised models bfloat16
+    return trainer
+
+
+class _Trainer(SFTTrainer):
+    """With the perplexity at every evaluation; without a model card, for the run has its own."""
+
+    _loss, _tokens = 0.0, 0
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        self._loss, self._tokens = 0.0, 0
+        settings: Any = self.args
+        loss_type, smoother = settings.loss_type, self.label_smoother
+        settings.loss_type, self.label_smoother = "nll", None  # whatever training minimises
+        try:
+            output = super().evaluation_loop(*args, **kwargs)
+        finally:
+            settings.loss_type, self.label_smoother = loss_type, smoother
+        sums = torch.tensor([self._loss, self._tokens], device=settings.device)
+        summed: Any = self.accelerator.reduce(sums, reduction="sum")
+        loss, tokens = summed.tolist()
+        metrics = {f"{kwargs['metric_key_prefix']}_perplexity": math.exp(min(loss / tokens, 700))}
+        return output._replace(metrics={**(output.metrics or {}), **metrics})
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> "tuple[Tensor | None, Tensor | None, Tensor | None]":
+        outputs = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        tokens = int((inputs["labels"][:, 1:] != -100).sum())  # the first is not predicted
+        self._loss += float(outputs[0]) * tokens  # TRL's loss is the mean over these
+        self._tokens += tokens
+        return outputs
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def _check_decided(arguments: SFTConfig) -> None:
+    for name, usual in _DECIDED.items():
+        given = getattr(arguments, name)
+        if given != usual:
+            raise ConfigError(
+                f"{name} {given!r} would change the texts after they were measured: set it in the "
+                "tokenizer instead."
+            )
+
+
+def _tell_lengths(data: TaskData, tokenizer: PreTrainedTokenizerBase, settings: SFTConfig) -> None:
+    """Warn of what is cut: TRL cuts rows, but not those that it packs whole."""
+    counts = count_lengths(tokenize_examples(data.train, tokenizer), settings.max_length)
+    keeps_all = settings.packing and settings.packing_strategy != "bfd"
+    if counts.lost == counts.rows:
+        raise DataError(
+            f"No completion of {data.name} begins within {settings.max_length} tokens: raise "
+            "--max_length, or shorten the prompts."
+        )
+    if counts.cut and not keeps_all:
+        warnings.warn(f"{data.name}, training: {counts}.", SkippedRowsWarning, stacklevel=4)
+
+
+def _columns(dataset: Dataset, *, as_messages: bool) -> Dataset:
+    """Return the columns that TRL reads, in one of its two forms."""
+    if not as_messages or not is_chat(dataset[0]):
+        return dataset.select_columns(["prompt", "completion"])
+    rows: list[Any] = dataset.to_list()
+    return Dataset.from_dict({"messages": [row["prompt"] + row["completion"] for row in rows]})
