@@ -111,12 +111,13 @@ def _pad(name: str, tensor: Tensor, rank: int) -> Tensor:
 
 
 def _choose_rank(rank: int | None, largest: int) -> int:
-    if rank is None:
-        rank = next((one for one in UNIFORM_RANKS if one >= largest), 0)
-    if rank not in UNIFORM_RANKS or rank < largest:
+    fitting = [one for one in UNIFORM_RANKS if one >= largest]
+    if rank is None and fitting:
+        return fitting[0]
+    if rank not in fitting:
         raise RankError(
             f"The uniform rank must be one of {', '.join(map(str, UNIFORM_RANKS))}, and no less "
-            f"than the adapter's largest, {largest}. Got {rank or 'none'}."
+            f"than the adapter's largest, {largest}. Got {rank}."
         )
     return rank
 
