@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from gelora.measurement import measure_dimensions, measure_hidden_states
     from gelora.ranks import RankPlan, plan_ranks
     from gelora.reporting import write_report
-    from gelora.training import train
+    from gelora.training import DimensionCallback, train
 
 _HOMES = {
+    "DimensionCallback": "gelora.training",
     "DimensionProfile": "gelora.dimension.profile",
     "GeloraError": "gelora.errors",
     "RankPlan": "gelora.ranks",
@@ -35,6 +36,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DimensionCallback",
     "DimensionProfile",
     "GeloraError",
     "RankPlan",

@@ -37,6 +37,21 @@ def download(repo_id: str, filename: str) -> Path:
         ) from error
 
 
+def check_token(repo_id: str, token: str | None = None) -> None:
+    """Check that there is a token to push with.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    import huggingface_hub  # noqa: PLC0415 - half a second that only this needs
+
+    if not (token or huggingface_hub.get_token()):
+        raise ArtifactError(
+            f"Pushing to {repo_id} needs a token that may write: set HF_TOKEN, or run "
+            "`hf auth login`."
+        )
+
+
 def push_folder(
     folder: str | Path,
     repo_id: str,
@@ -62,11 +77,7 @@ def push_folder(
     """
     import huggingface_hub  # noqa: PLC0415 - half a second that only this needs
 
-    if not (token or huggingface_hub.get_token()):
-        raise ArtifactError(
-            f"Pushing to {repo_id} needs a token that may write: set HF_TOKEN, or run "
-            "`hf auth login`."
-        )
+    check_token(repo_id, token)
     api = huggingface_hub.HfApi(token=token)
     try:
         full_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id

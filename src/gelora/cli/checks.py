@@ -14,6 +14,7 @@ MAX_SEED = 2**32 - 1  # NumPy's
 COUNTS = (
     *("num_samples", "measure_batch_tokens", "max_length"),
     *("per_device_train_batch_size", "per_device_eval_batch_size"),
+    *("early_stopping_patience", "dimension_steps"),
 )
 
 
@@ -26,8 +27,9 @@ def check_flags(verb: str, config: Config) -> None:
     """
     values = values_of(config, verb)
     for name in COUNTS:
-        if values.get(name, 1) < 1:
-            raise ConfigError(f"{name} must be at least 1. Got {values[name]}.")
+        value = values.get(name)
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1. Got {value}.")
     if not 0 <= config.run.seed <= MAX_SEED:
         raise ConfigError(f"seed must lie between 0 and {MAX_SEED}. Got {config.run.seed}.")
     precision = config.measurement.precision
@@ -43,6 +45,20 @@ def check_flags(verb: str, config: Config) -> None:
         raise ConfigError(
             f"rank_rule paper spends no budget, and one of {config.ranks.budget} is given: leave "
             "out one of the two."
+        )
+    if config.model.load_in_4bit and config.model.load_in_8bit:
+        raise ConfigError(
+            "--load_in_4bit and --load_in_8bit are both given: leave out one of the two."
+        )
+    training = config.training
+    if training.early_stopping_patience is not None and (
+        training.eval_strategy == "no"
+        or training.save_strategy not in (training.eval_strategy, "best")
+    ):
+        raise ConfigError(
+            f"early_stopping_patience {training.early_stopping_patience} keeps the best of the "
+            "checkpoints that were evaluated, so eval_strategy and save_strategy must be the same, "
+            f"epoch or steps. Got {training.eval_strategy} and {training.save_strategy}."
         )
     if config.run.overwrite and config.resume is not None:
         raise ConfigError(

@@ -64,6 +64,8 @@ def hush_libraries(flags: RunFlags) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns after a fork
     if not flags.verbose:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        # It says at its import what it could be faster with, and at every layer what it rounds.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not shows_progress(flags):
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

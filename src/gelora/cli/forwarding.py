@@ -5,25 +5,33 @@ Face's own parser; `peft.LoraConfig` is tried on a small matrix.
 """
 
 import argparse
+import copy
 import logging
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers.trainer_utils import SaveStrategy
 
 from gelora.checkpoints import find_checkpoint
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import arguments_type, training_fields, unknown_flag
 from gelora.cli.values import as_arguments, as_mapping
+from gelora.data import TaskData
 from gelora.errors import ConfigError
+from gelora.hub import check_token
 
 logger = logging.getLogger(__name__)
+
+PUSHING = frozenset({"push_to_hub", "hub_model_id", "hub_private_repo"})
+"""Flags of the Trainer's that say where the finished adapter goes, and change nothing in it."""
 
 # Flags of the training group that the Trainer's arguments do not have.
 OURS = frozenset({"resume_from_checkpoint", "early_stopping_patience", "dimension_steps"})
@@ -49,6 +57,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         "output_dir": str(config.folder),
         "seed": config.run.seed,
         "disable_tqdm": not shows_progress(config.run),
+        "use_cpu": not torch.accelerator.is_available(),  # or processes would not meet over gloo
         **config.extra,
     }
     parser = HfArgumentParser(arguments_class, allow_abbrev=False, exit_on_error=False)
@@ -67,6 +76,7 @@ def training_arguments(config: Config) -> TrainingArguments:
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
     _check(arguments)
+    _check_pushing(config, arguments)
     return arguments
 
 
@@ -86,6 +96,25 @@ def _early_stopping(config: Config) -> dict[str, Any]:
     if config.training.early_stopping_patience is None:
         return {}
     return {"load_best_model_at_end": True, "restore_callback_states_from_checkpoint": True}
+
+
+def for_the_trainer(
+    arguments: TrainingArguments, config: Config, data: TaskData
+) -> TrainingArguments:
+    """Return the arguments with what depends on the data: by which metric a model is the best.
+
+    It is the task's headline metric; of a language model, whose perplexity no Trainer computes,
+    the loss on the validation texts. What is pushed to the Hub is pushed when all is done.
+    """
+    arguments = copy.copy(arguments)
+    arguments.push_to_hub = False
+    wants_best = arguments.load_best_model_at_end or arguments.save_strategy == SaveStrategy.BEST
+    if wants_best and "metric_for_best_model" not in config.extra:
+        by_loss = data.problem == "instruction_tuning"
+        arguments.metric_for_best_model = "loss" if by_loss else data.headline_metric
+        if "greater_is_better" not in config.extra:
+            arguments.greater_is_better = not by_loss
+    return arguments
 
 
 def lora_arguments(config: Config) -> dict[str, Any]:
@@ -131,3 +160,19 @@ def _check(arguments: TrainingArguments) -> None:
             raise ConfigError(
                 f"report_to {name} needs a package that is missing; installed: {there}."
             )
+
+
+def _check_pushing(config: Config, arguments: TrainingArguments) -> None:
+    """Check before training what pushing to the Hub takes."""
+    if "hub_token" in config.extra:
+        raise ConfigError(
+            "hub_token would be kept in the run's config.yaml: leave it out, and set HF_TOKEN."
+        )
+    others = [name for name in config.extra if name.startswith("hub_") and name not in PUSHING]
+    if others:
+        raise ConfigError(
+            f"{others[0]} is not taken: the adapter is pushed once, when training has ended, with "
+            "--push_to_hub, --hub_model_id and --hub_private_repo alone."
+        )
+    if arguments.push_to_hub:
+        check_token(arguments.hub_model_id or config.folder.name)

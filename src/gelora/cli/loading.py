@@ -59,19 +59,29 @@ def load_with_head(
     )
 
 
+def load_causal(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model as one that writes texts, and its tokenizer; float32, as above."""
+    return _load(config, task="instruction_tuning")
+
+
 def is_main_process() -> bool:
     """Return whether this is the process that writes, of those that were launched together."""
-    return PartialState().is_main_process
+    return _processes().is_main_process
 
 
 def wait_for_all_processes() -> None:
     """Wait until all processes that were launched together are here."""
-    PartialState().wait_for_everyone()
+    _processes().wait_for_everyone()
 
 
 def device() -> torch.device:
     """Return where models run: the accelerator that there is, or the CPU."""
-    return torch.device(PartialState().device or "cpu")
+    return torch.device(_processes().device or "cpu")
+
+
+def _processes() -> PartialState:
+    """Return what accelerate knows of this process; without an accelerator they meet over gloo."""
+    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def device_name() -> str:

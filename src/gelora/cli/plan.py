@@ -7,7 +7,7 @@ from typing import Any
 
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
 from gelora.cli.config import Config
-from gelora.cli.console import Output
+from gelora.cli.console import Output, is_main_process
 from gelora.cli.record import forget, write_config
 from gelora.cli.tables import rank_table
 from gelora.dimension.profile import DimensionProfile
@@ -54,6 +54,9 @@ def adopt_profile(config: Config, profile: DimensionProfile) -> None:
             return
         if not config.run.overwrite:
             raise _exists(path)
+    if not is_main_process():
+        return
+    if path.exists():
         from gelora.measurement.store import STATES_FOLDER, remove_states
 
         remove_states(config.folder / STATES_FOLDER)  # they belong to the profile that goes
@@ -70,7 +73,8 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
             raise _exists(path, f": ranks {list(before.ranks)} there, {list(planned.ranks)} now")
         logger.info("%s is complete and unchanged.", path)
         return False
-    planned.save_pretrained(config.folder)
+    if is_main_process():
+        planned.save_pretrained(config.folder)
     return True
 
 

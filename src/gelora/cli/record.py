@@ -30,6 +30,7 @@ from gelora.artifacts import (
     write_text,
 )
 from gelora.cli.config import NOT_SAVED, Config, flags_of, resolved
+from gelora.cli.console import is_main_process
 from gelora.cli.values import read_yaml
 from gelora.errors import OutputExistsError
 
@@ -118,6 +119,8 @@ def write(
 ) -> None:
     """Write config.yaml and environment.json, keeping what other stages left in them.
 
+    Of processes that were launched together the main one does, here as in `write_config`.
+
     Args:
         config: The flags.
         verb: The verb that was called.
@@ -126,6 +129,8 @@ def write(
         facts: "data", "device" and "model_revision" of the environment.
         **cost: As far as it is known: seconds, peak_memory_bytes.
     """
+    if not is_main_process():
+        return
     stages = read_stages(config.folder)
     stages[stage] = {"inputs": dict(inputs), **cost}
     environment = {**describe_environment(), **facts, "stages": stages}
@@ -136,7 +141,7 @@ def write(
 def forget(folder: Path, stage: str) -> None:
     """Drop the record of a stage, whose result is replaced by one from elsewhere."""
     path = folder / ENVIRONMENT_FILE
-    if path.exists():
+    if path.exists() and is_main_process():
         environment = read_json(path, kind="environment")
         environment.get("stages", {}).pop(stage, None)
         write_json(path, environment, kind="environment")
@@ -144,6 +149,8 @@ def forget(folder: Path, stage: str) -> None:
 
 def write_config(config: Config, verb: str) -> None:
     """Write config.yaml: the flags of this verb, and those that other verbs left there."""
+    if not is_main_process():
+        return
     path = config.folder / CONFIG_FILE
     mine = flags_of(verb)
     others = {name: v for name, v in saved_flags(config.folder).items() if name not in mine}

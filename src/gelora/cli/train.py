@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import TrainingArguments
 
 from gelora.artifacts import (
@@ -20,20 +19,29 @@ from gelora.artifacts import (
     read_json,
     write_json,
 )
-from gelora.baselines.frozen_encoder import frozen_encoder_baseline
 from gelora.cli import loading, record
+from gelora.cli.baselines import after_training, before_training
+from gelora.cli.callbacks import callbacks_of, profile_of
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.forwarding import check_training, lora_arguments, training_arguments
+from gelora.cli.forwarding import (
+    PUSHING,
+    check_training,
+    for_the_trainer,
+    lora_arguments,
+    training_arguments,
+)
 from gelora.cli.plan import adopt_plan, adopt_profile
 from gelora.cli.tables import metrics_text
 from gelora.data import TaskData
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, OutputExistsError
-from gelora.evaluation import evaluate, labelled_validation, majority_baseline
+from gelora.evaluation import evaluate
+from gelora.hub import push_folder
 from gelora.metrics import Metric
 from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
+from gelora.reporting.card import write_card
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter
 
@@ -43,7 +51,7 @@ Metrics = dict[str, Metric]
 
 
 def main(config: Config) -> Output:
-    """Train, and show the metrics beside those of always answering the commonest label."""
+    """Train, and show the metrics beside those of the baselines."""
     check_training(config)
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
@@ -61,34 +69,58 @@ def train(
     verb: str,
     with_encoder_baseline: bool = False,
 ) -> dict[str, Any]:
-    """Train and evaluate, unless that is done, and return what metrics.json holds.
+    """Train and evaluate, unless that is done, push if asked, and return what metrics.json holds.
+
+    Processes that were launched together train and evaluate together, and the main one writes.
 
     Raises:
+        ArtifactError: The adapter cannot be pushed.
         OutputExistsError: The folder holds other training, or unfinished training and nothing
             says whether to go on with it.
     """
     folder = config.folder
     inputs = _inputs(config, data, plan)
-    if not config.run.overwrite and _is_finished(config, inputs):
+    is_finished = not config.run.overwrite and _is_finished(config, inputs)
+    loading.wait_for_all_processes()  # before one writes what another has not looked at
+    if is_finished:
         logger.info("%s is complete and unchanged, so it is not trained again.", folder)
-        return read_json(folder / METRICS_FILE, kind="metrics")
+        payload = read_json(folder / METRICS_FILE, kind="metrics")
+    else:
+        payload = _train(
+            config,
+            data,
+            plan,
+            arguments=arguments,
+            verb=verb,
+            inputs=inputs,
+            with_encoder_baseline=with_encoder_baseline,
+        )
+    if arguments.push_to_hub and loading.is_main_process():
+        _push(config, arguments)
+    return payload
 
+
+def _train(
+    config: Config,
+    data: TaskData,
+    plan: RankPlan,
+    *,
+    arguments: TrainingArguments,
+    verb: str,
+    inputs: dict[str, Any],
+    with_encoder_baseline: bool,
+) -> dict[str, Any]:
+    folder = config.folder
     model, tokenizer = loading.load_with_head(config, data)
     check_fingerprint(model, plan.fingerprint)
-    if config.run.overwrite:
+    if config.run.overwrite and loading.is_main_process():
         _clear(folder)
     record.write(config, verb, stage="train", inputs=inputs, facts=loading.facts(model, data))
     cost = {"max_length": config.data.max_length, "batch_size": arguments.eval_batch_size}
     began = time.perf_counter()
-    baselines: dict[str, Metrics] = {}
-    if data.validation is not None:
-        is_labelled = data.problem in ("classification", "regression")
-        if with_encoder_baseline and is_labelled:
-            baselines["frozen_encoder"] = frozen_encoder_baseline(
-                model, data, tokenizer, seed=config.run.seed, **cost
-            )
-        if is_labelled:
-            baselines["majority"] = _majority(data)
+    baselines = before_training(
+        model, tokenizer, data, with_encoder=with_encoder_baseline, seed=config.run.seed, **cost
+    )
     seconds = {"baselines": time.perf_counter() - began}
 
     logger.info("Training %s parameters in %s.", f"{plan.trainable_parameters:,}", folder)
@@ -97,19 +129,27 @@ def train(
         tokenizer,
         data,
         plan,
-        arguments=arguments,
+        arguments=for_the_trainer(arguments, config, data),
         lora_kwargs=lora_arguments(config),
         max_length=config.data.max_length,
         resume_from_checkpoint=config.resume,
+        callbacks=callbacks_of(config, data, plan, arguments=arguments),
     )
     began = time.perf_counter()
     metrics = evaluate(result.model, tokenizer, data, **cost) if data.validation is not None else {}
+    seconds["evaluate"] = time.perf_counter() - began
+    began = time.perf_counter()
+    baselines |= after_training(result.model, tokenizer, data, **cost)
+    seconds["baselines"] += time.perf_counter() - began
     payload = _payload(config, data, plan, result)
     payload["metrics"] = _plain(metrics)
     payload["baselines"] = {name: _plain(values) for name, values in baselines.items()}
-    payload["seconds"] |= {**seconds, "evaluate": time.perf_counter() - began}
-    _keep_origins(folder, plan)
-    write_json(folder / METRICS_FILE, payload, kind="metrics")
+    payload["seconds"] |= seconds
+    if loading.is_main_process():
+        _keep_origins(config, plan)
+        write_json(folder / METRICS_FILE, payload, kind="metrics")
+        write_card(folder)
+    loading.wait_for_all_processes()
     return payload
 
 
@@ -154,34 +194,40 @@ def _plan_of(config: Config) -> RankPlan:
     return plan
 
 
-def _keep_origins(folder: Path, plan: RankPlan) -> None:
+def _keep_origins(config: Config, plan: RankPlan) -> None:
     """Copy the plan, and the profile it came from, into the adapter's folder."""
-    plan.save_pretrained(folder / ADAPTER_FOLDER)
-    if (folder / PROFILE_FILE).exists():
-        profile = DimensionProfile.from_pretrained(folder)
-        if profile.content_hash() == plan.profile_hash:
-            profile.save_pretrained(folder / ADAPTER_FOLDER)
+    plan.save_pretrained(config.folder / ADAPTER_FOLDER)
+    profile = profile_of(config, plan)
+    if profile is not None:
+        profile.save_pretrained(config.folder / ADAPTER_FOLDER)
 
 
-def _majority(data: TaskData) -> Metrics:
-    labels = np.asarray(data.train["label"])
-    validation = np.asarray(labelled_validation(data)["label"])
-    return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
+def _push(config: Config, arguments: TrainingArguments) -> None:
+    """Push the adapter's folder, with its card, plan and profile, to the Hub."""
+    repository = arguments.hub_model_id or config.folder.name
+    address = push_folder(
+        config.folder / ADAPTER_FOLDER,
+        repository,
+        private=arguments.hub_private_repo,
+        commit_message=f"Train {config.model_name} with gelora",
+    )
+    logger.info("The adapter is on the Hub: %s", address)
 
 
 def _inputs(config: Config, data: TaskData, plan: RankPlan) -> dict[str, Any]:
     training = asdict(config.training)
     del training["resume_from_checkpoint"]
-    splits = [loading.columns_of(split) for split in (data.train, data.validation)]
+    splits = [data.train, data.validation, *data.more_validation.values()]
     return {
         **asdict(config.model),
         **lora_arguments(config),
         **training,
-        **config.extra,
+        **{name: value for name, value in config.extra.items() if name not in PUSHING},
+        **(asdict(data.question_answering) if data.question_answering else {}),
         "model_name_or_path": config.model_name,
         "max_length": config.data.max_length,
         "seed": config.run.seed,
-        "data_sha256": record.sha256_of(splits),
+        "data_sha256": record.sha256_of([loading.columns_of(split) for split in splits]),
         "plan_sha256": plan.content_hash(),
     }
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data import TaskData, tokenize
 from gelora.evaluation.labelled import labelled_validation
+from gelora.evaluation.sharing import shared_map
 from gelora.metrics import Metric, Scores, compute_metrics
 from gelora.model.batches import longest_first, padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
@@ -50,16 +51,18 @@ def predict(
 ) -> Scores:
     """Return the model's scores (logits) of every text, in the dataset's order, as float32.
 
-    One column per label, or one number per text where the model has a single output.
+    One column per label, or one number per text where the model has a single output. Processes
+    that were launched together all call, and share the batches.
     """
     order, batches = length_sorted_batches(model, dataset, tokenizer, batch_size, max_length)
+
+    def logits(batch: dict[str, Int[Tensor, "batch tokens"]]) -> Float[np.ndarray, "batch _"]:
+        inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        return model(**inputs).logits.float().cpu().numpy()
+
     with evaluation_mode(model):
-        outputs = (
-            model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-            for batch in batches
-        )
-        logits = [output.logits.float().cpu().numpy() for output in outputs]
-    scores = np.concatenate(logits)[np.argsort(order)]
+        found = shared_map(logits, batches)
+    scores = np.concatenate(found)[np.argsort(order)]
     return scores[:, 0] if scores.shape[1] == 1 else scores
 
 

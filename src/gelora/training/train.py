@@ -9,7 +9,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -21,6 +21,7 @@ from peft import PeftModel, prepare_model_for_kbit_training
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
@@ -85,7 +86,7 @@ def train(
     lora_kwargs: Mapping[str, Any] | None = None,
     max_length: int | None = None,
     resume_from_checkpoint: bool | str | Path | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
+    callbacks: Sequence[TrainerCallback | Callable[[Trainer], TrainerCallback]] = (),
 ) -> TrainingResult:
     """Train an adapter with the planned ranks and save it to `output_dir/adapter`.
 
@@ -94,19 +95,20 @@ def train(
 
     The model's head must have been initialised under `transformers.set_seed`, before it came
     here; all randomness from here on follows `arguments.seed`. On a CPU, a run that was killed
-    and resumed ends with the same weights, bit for bit, as one left alone.
+    and resumed ends with the same weights, bit for bit, as one left alone. Under torch.distributed
+    every process calls with the same arguments, and the main one saves.
 
     Args:
-        model: With a head for sequence classification or regression, not yet wrapped.
+        model: With a head for the problem of the data, not yet wrapped.
         tokenizer: Of the model.
         data: Trained on its `train`; its `validation` is evaluated as `arguments` say.
         plan: The ranks, made for this model.
-        arguments: The Trainer's own.
+        arguments: The Trainer's own; for instruction tuning a `trl.SFTConfig`.
         lora_kwargs: More arguments of LoraConfig, as `lora_config` takes them.
         max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
         resume_from_checkpoint: A checkpoint's folder, or True for the last complete one in
             `output_dir`, and for none if there is none.
-        callbacks: More callbacks for the Trainer.
+        callbacks: More callbacks for the Trainer, or functions that make one for it.
 
     Raises:
         ModelMismatchError: The plan was made for another model.
@@ -140,8 +142,11 @@ def train(
         data,
         arguments=arguments,
         max_length=max_length,
-        callbacks=callbacks,
+        callbacks=[one for one in callbacks if isinstance(one, TrainerCallback)],
     )
+    for make in callbacks:
+        if not isinstance(make, TrainerCallback):
+            trainer.add_callback(make(trainer))
     device = arguments.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -154,6 +159,7 @@ def train(
         folder = Path(arguments.output_dir or ".") / ADAPTER_FOLDER
         wrapped.save_pretrained(str(folder))
         verify_saved_ranks(folder, plan)
+    trainer.accelerator.wait_for_everyone()
     return TrainingResult(
         model=wrapped,
         history=_history(trainer.state.log_history),
