@@ -1,9 +1,102 @@
-"""`gelora evaluate --task mt_bench`: questions in, two-turn answers in FastChat's format out."""
+"""`gelora evaluate --task mt_bench`: questions in, two-turn answers in FastChat's format out.
 
+The judge is run elsewhere, with FastChat, on the file that this writes.
+"""
+
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+from peft import PeftConfig, PeftModel
+from tqdm.auto import tqdm
+
+from gelora.artifacts import ADAPTER_FOLDER
+from gelora.cli import loading
 from gelora.cli.config import Config
-from gelora.cli.console import Output
+from gelora.cli.console import Output, shows_progress
+from gelora.errors import ArtifactError, ConfigError
+from gelora.instruction_tuning.answer_file import AnswerFile
+from gelora.instruction_tuning.mt_bench import Question, answer_question, read_questions
+from gelora.model.conversations import check_tokenizer
+
+logger = logging.getLogger(__name__)
+
+ANSWERS_FOLDER = "model_answer"
+_WEIGHTS = "adapter_model.safetensors"
 
 
 def main(config: Config) -> Output:
-    """Answer the questions of MT-Bench, those that have no answer yet."""
-    raise NotImplementedError
+    """Answer the questions of MT-Bench that have no answer yet, and say where the answers are.
+
+    Raises:
+        ArtifactError: There is no adapter in the folder.
+        ConfigError: No questions are named, or the tokenizer has no chat template.
+        OutputExistsError: The answers that are there are another adapter's.
+    """
+    questions = _questions(config)
+    source = config.adapter_source.adapter
+    folder = config.folder / ADAPTER_FOLDER if source is None else Path(source)
+    if not (folder / _WEIGHTS).is_file():
+        raise ArtifactError(f"{folder} holds no adapter: there is no {_WEIGHTS} in it.")
+    if config.model.model_name_or_path is None:
+        named = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+        config = replace(config, model=replace(config.model, model_name_or_path=named))
+    file = _answer_file(config, folder)
+    if config.run.overwrite:
+        file.path.unlink(missing_ok=True)
+    answered = file.answered()
+    ahead = [question for question in questions if question.question_id not in answered]
+    if answered:
+        logger.info("%s has %d answers, which stay.", file.path, len(answered))
+    if ahead:
+        _answer(config, folder, file, ahead)
+    said = f"{len(questions)} questions are answered in {file.path}, {len(ahead)} of them now."
+    payload = {"questions": len(questions), "answered_now": len(ahead)}
+    return Output(said, {"task": "mt_bench", "answer_file": str(file.path), **payload})
+
+
+def _questions(config: Config) -> list[Question]:
+    """Return the questions, or as many of them as were asked for, drawn as other rows are."""
+    path = config.data.validation_file
+    if path is None:
+        raise ConfigError("mt_bench needs its questions: --validation_file question.jsonl.")
+    if PartialState().num_processes > 1:
+        raise ConfigError(
+            f"mt_bench is answered by one process, and {PartialState().num_processes} were "
+            "launched: run it without accelerate."
+        )
+    questions = read_questions(path)
+    order = np.random.default_rng(config.run.seed).permutation(len(questions))
+    return [questions[row] for row in np.sort(order[: config.data.max_eval_samples])]
+
+
+def _answer_file(config: Config, folder: Path) -> AnswerFile:
+    with (folder / _WEIGHTS).open("rb") as weights:
+        adapter = hashlib.file_digest(weights, "sha256").hexdigest()
+    named = config.answers.answer_file
+    path = config.folder / ANSWERS_FOLDER / f"{config.folder.resolve().name}.jsonl"
+    made_by = {
+        "adapter_sha256": adapter,
+        "model": config.model_name,
+        "max_new_tokens": config.answers.max_new_tokens,
+        "seed": config.run.seed,
+    }
+    return AnswerFile(path if named is None else Path(named), made_by)
+
+
+def _answer(config: Config, folder: Path, file: AnswerFile, questions: list[Question]) -> None:
+    base, tokenizer = loading.load_causal(config)
+    check_tokenizer(tokenizer, chats=True)
+    model = PeftModel.from_pretrained(base, str(folder)).to(loading.device())
+    for question in tqdm(questions, desc="Answering", disable=not shows_progress(config.run)):
+        turns = answer_question(
+            model,
+            tokenizer,
+            question,
+            max_new_tokens=config.answers.max_new_tokens,
+            seed=config.run.seed,
+        )
+        file.append(question.question_id, turns)

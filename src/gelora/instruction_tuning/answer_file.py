@@ -1,0 +1,84 @@
+"""A file of answers to MT-Bench, one JSON object a line, as FastChat's judge reads it.
+
+Every answer is appended as soon as it is there, so that a run that was stopped goes on with the
+questions left. Beside FastChat's fields, a line says by what it was made.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gelora.artifacts import write_text
+from gelora.errors import ArtifactError, OutputExistsError
+
+MADE_BY = "gelora"
+
+
+@dataclass(frozen=True)
+class AnswerFile:
+    """Where the answers of one model go.
+
+    Attributes:
+        path: FastChat takes the name before `.jsonl` for the model's.
+        made_by: What the answers depend on: adapter, seed, length. JSON-able.
+    """
+
+    path: Path
+    made_by: Mapping[str, Any]
+
+    @property
+    def model_id(self) -> str:
+        """The model's name."""
+        return self.path.stem
+
+    def answered(self) -> set[int | str]:
+        """Return the ids of the questions that have an answer.
+
+        A line that was being written when the run stopped is dropped.
+
+        Raises:
+            ArtifactError: A line is no answer.
+            OutputExistsError: An answer is another model's, or was made by other settings.
+        """
+        if not self.path.exists():
+            return set()
+        *lines, last = self.path.read_text(encoding="utf-8").split("\n")
+        if last:
+            write_text(self.path, "".join(line + "\n" for line in lines))
+        return {self._question(line, number) for number, line in enumerate(lines, start=1)}
+
+    def append(self, question_id: int | str, turns: Sequence[str]) -> None:
+        """Write an answer behind the others, down to the disk."""
+        name = f"{self.model_id}/{question_id}/{json.dumps(dict(self.made_by), sort_keys=True)}"
+        line = {
+            "question_id": question_id,
+            "answer_id": uuid.uuid5(uuid.NAMESPACE_OID, name).hex,
+            "model_id": self.model_id,
+            "choices": [{"index": 0, "turns": list(turns)}],
+            "tstamp": time.time(),
+            MADE_BY: dict(self.made_by),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _question(self, line: str, number: int) -> int | str:
+        where = f"Line {number} of {self.path}"
+        try:
+            answer: Any = json.loads(line)
+            question_id, made_by = answer["question_id"], answer.get(MADE_BY)
+        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+            raise ArtifactError(f"{where} is no answer to a question: {line[:50]!r}.") from error
+        if made_by != dict(self.made_by):
+            raise OutputExistsError(
+                f"{where} was made by {made_by}, and these answers would be by "
+                f"{dict(self.made_by)}: name another --answer_file, or add --overwrite."
+            )
+        return question_id

@@ -1,0 +1,179 @@
+"""The questions of MT-Bench, answered by a model in the answer format of FastChat's judge.
+
+The judge itself, another model, is run elsewhere. Each question has two turns, and the answer to
+the first is part of the second's prompt. Temperatures are FastChat's, one for each category.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.data.tables import read_file
+from gelora.errors import DataError, SkippedRowsWarning
+from gelora.model.batches import token_limit
+from gelora.model.conversations import prompt_tokens
+from gelora.model.forward import evaluation_mode
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+TEMPERATURES: Mapping[str, float] = {
+    "writing": 0.7,
+    "roleplay": 0.7,
+    "extraction": 0.0,
+    "math": 0.0,
+    "coding": 0.0,
+    "reasoning": 0.0,
+    "stem": 0.1,
+    "humanities": 0.1,
+}
+"""By category, as FastChat's `llm_judge` has them; 0 takes the likeliest token."""
+
+OTHER_TEMPERATURE = 0.7
+"""Of questions of any other category."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and those that follow it in the same conversation.
+
+    Attributes:
+        question_id: As in the file.
+        category: Decides the temperature.
+        turns: What the user says, in order.
+    """
+
+    question_id: int | str
+    category: str
+    turns: tuple[str, ...]
+
+    @property
+    def temperature(self) -> float:
+        """At which its answers are drawn."""
+        return TEMPERATURES.get(self.category, OTHER_TEMPERATURE)
+
+
+def read_questions(path: str | Path) -> list[Question]:
+    """Read a file of questions: `question_id`, `turns` and, if they have one, `category`.
+
+    Raises:
+        DataError: The file cannot be read, a field is missing or of another kind, or two questions
+            have one id.
+    """
+    table = read_file(path)
+    missing = [name for name in ("question_id", "turns") if name not in table.columns]
+    if missing:
+        there = ", ".join(map(repr, table.columns))
+        raise DataError(f"{table.source} has no {missing[0]!r} of MT-Bench's questions: {there}.")
+    ids, turns = table.columns["question_id"], table.columns["turns"]
+    categories = table.columns.get("category", [None] * len(ids))
+    for row, (question_id, said) in enumerate(zip(ids, turns, strict=True), start=1):
+        if not isinstance(question_id, int | str):
+            raise DataError(f"Row {row} of {table.source} has {question_id!r} for a question_id.")
+        is_texts = isinstance(said, list) and all(isinstance(t, str) and t.strip() for t in said)
+        if not said or not is_texts:
+            raise DataError(
+                f"The turns of question {question_id} of {table.source} are no list of texts but "
+                f"{said!r:.50}."
+            )
+    if len(set(ids)) < len(ids):
+        twice = next(one for one in ids if list(ids).count(one) > 1)
+        raise DataError(f"{table.source} has two questions of id {twice!r}.")
+    return [
+        Question(question_id, category or "", tuple(said))
+        for question_id, category, said in zip(ids, categories, turns, strict=True)
+    ]
+
+
+def answer_question(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    question: Question,
+    *,
+    max_new_tokens: int = 1024,
+    seed: int = 0,
+) -> list[str]:
+    """Return the model's answer to every turn of a question.
+
+    Where the model's context is short, each turn gets an equal part of it, so that the first answer
+    leaves room for the second.
+
+    Args:
+        model: A causal model; its generation settings hold, but for the temperature.
+        tokenizer: Its own, with a chat template.
+        question: What to answer.
+        max_new_tokens: Of an answer at most.
+        seed: Of the draw; the same for every question, so that each can be answered alone.
+
+    Raises:
+        ConfigError: The tokenizer has no chat template.
+
+    Warns:
+        SkippedRowsWarning: A turn leaves no room for an answer, which then is empty.
+    """
+    limit = token_limit(tokenizer, model, None)
+    cuda = [model.device] if model.device.type == "cuda" else []
+    messages: list[dict[str, str]] = []
+    answers: list[str] = []
+    with evaluation_mode(model), torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        for turn, said in enumerate(question.turns, start=1):
+            messages.append({"role": "user", "content": said})
+            prompt = prompt_tokens(tokenizer, [messages])[0]
+            room = max_new_tokens
+            if limit is not None:
+                room = min(room, limit * turn // len(question.turns) - len(prompt))
+            if room < 1:
+                _warn_of_no_room(question, turn, len(prompt), limit)
+            answer = _generate(model, tokenizer, prompt, question.temperature, room)
+            answers.append(answer)
+            messages.append({"role": "assistant", "content": answer})
+    return answers
+
+
+def _generate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Sequence[int],
+    temperature: float,
+    room: int,
+) -> str:
+    if room < 1:
+        return ""
+    tokens = torch.tensor([prompt], device=model.device)
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature > 0:
+        sampling = {"do_sample": True, "temperature": temperature}
+    generate: Any = model.generate  # pyright sees a submodule in it
+    generated = generate(
+        input_ids=tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=room,
+        eos_token_id=_end_tokens(model, tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        **sampling,
+    )
+    return str(tokenizer.decode(generated[0, len(prompt) :], skip_special_tokens=True)).strip()
+
+
+def _end_tokens(
+    model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """Return the tokens that end an answer: the model's own and the tokenizer's."""
+    known = model.generation_config.eos_token_id if model.generation_config else None
+    ends = known if isinstance(known, list) else [known]
+    return sorted({token for token in (*ends, tokenizer.eos_token_id) if isinstance(token, int)})
+
+
+def _warn_of_no_room(question: Question, turn: int, length: int, limit: int | None) -> None:
+    warnings.warn(
+        f"Turn {turn} of question {question.question_id} is {length} tokens long, which leaves no "
+        f"room for an answer in its part of the model's {limit}: its answer is empty.",
+        SkippedRowsWarning,
+        stacklevel=3,
+    )
