@@ -204,7 +204,8 @@ READING = frozenset(name for name, group in FLAGS.items() if group == "measureme
 # What a run does is repeated by the others; these say only how this one call behaves.
 NOT_SAVED = frozenset(
     {"config", "overwrite", "json", "quiet", "verbose", "resume_from_checkpoint"}
-    | {"profile", "plan", "adapter", "predictions", "answer_file", "max_new_tokens"}
+    | {"profile", "plan", "adapter"}
+    | {"predictions", "na_prob_file", "answer_file", "max_new_tokens"}
     | {"uniform", "merged", "untrained", "axolotl", "peft", "export_dir"}
 )
 

@@ -207,8 +207,11 @@ class AnswerFlags:
 
     predictions: str | None = None
     """File of answers to score instead of a model's, as the official SQuAD evaluator takes it."""
+    na_prob_file: str | None = None
+    """File of how sure it is that each question has no answer, as that evaluator takes it."""
     answer_file: str | None = None
-    """Where the answers to mt_bench go; None is model_answer/MODEL.jsonl in the run's folder."""
+    """Where the answers to mt_bench go; None is model_answer/MODEL.jsonl in the run's folder. Or
+    where those to questions of SQuAD go, if anywhere."""
     max_new_tokens: int = 1024
     """Tokens of an answer to mt_bench at most."""
 

@@ -5,6 +5,7 @@ all windows of a context compete (Devlin et al., BERT, arXiv 1810.04805, 4.2 and
 seen here, and nothing is compared with gold answers (`scoring.py`).
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,8 @@ class Answer:
     Attributes:
         text: The answer given, empty for none.
         spans: The best spans of the context with their scores, the best first.
-        null_odds: How much the score of no answer exceeds that of the best span; infinite where
-            there is no span.
+        null_odds: How much the score of no answer exceeds that of the best span; the largest
+            number there is where there is no span.
     """
 
     text: str
@@ -116,6 +117,6 @@ def _answer(
     found.sort(key=lambda candidate: -candidate[0])
     texts = ((context[begin:end].strip(), score) for score, begin, end in found)
     spans = tuple((text, score) for text, score in texts if text)[: settings.n_best_size]
-    null_odds = null - spans[0][1] if spans else np.inf
+    null_odds = null - spans[0][1] if spans else sys.float_info.max
     is_null = settings.version_2_with_negative and null_odds > settings.null_score_diff_threshold
     return Answer("" if is_null or not spans else spans[0][0], spans, null_odds)
