@@ -3,10 +3,15 @@
 from pathlib import Path
 
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from gelora.artifacts import PLAN_FILE
 from gelora.errors import ModelMismatchError
 from gelora.exports.folders import new_folder
+from gelora.exports.saved import read_adapter
+from gelora.model.architectures import check_fingerprint
+from gelora.ranks import RankPlan
 
 
 def export_merged(
@@ -34,19 +39,31 @@ def export_merged(
         The destination.
 
     Raises:
-        ModelMismatchError: The adapter fits another model.
+        ModelMismatchError: The adapter, or the plan beside it, is another model's.
         OutputExistsError: The destination holds something.
     """
     with new_folder(
         destination, holds="config.json", overwrite=overwrite, source=adapter_folder
     ) as folder:
-        try:
-            wrapped = PeftModel.from_pretrained(model, str(adapter_folder))
-        except (RuntimeError, ValueError) as error:  # other shapes, or no such modules
-            raise ModelMismatchError(
-                f"The adapter in {adapter_folder} does not fit this {model.config.model_type} "
-                f"model: name the model it was trained on. PEFT says: {error}"
-            ) from error
-        wrapped.merge_and_unload().save_pretrained(folder)
+        _adapted(model, Path(adapter_folder)).merge_and_unload().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return Path(destination)
+
+
+def _adapted(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Load the adapter, and see that it is this model's: PEFT passes over layers it lacks."""
+    if (folder / PLAN_FILE).is_file():
+        check_fingerprint(model, RankPlan.from_pretrained(folder).fingerprint)
+    misfit = (
+        f"The adapter in {folder} does not fit this {model.config.model_type} model: name the "
+        "model it was trained on."
+    )
+    try:
+        wrapped = PeftModel.from_pretrained(model, str(folder))
+    except (RuntimeError, ValueError) as error:  # other shapes, or no such modules at all
+        raise ModelMismatchError(f"{misfit} PEFT says: {error}") from error
+    modules = dict(wrapped.get_base_model().named_modules())
+    for name in read_adapter(folder).factors():
+        if not isinstance(modules.get(name), LoraLayer):
+            raise ModelMismatchError(f"{misfit} It has no module {name}.")
+    return wrapped
