@@ -47,7 +47,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         ConfigError: A flag is unknown there too, or a value is not one that it takes.
         MissingExtraError: They are TRL's, which is not installed.
     """
-    arguments_class = arguments_type(config.problem)
+    arguments_class: Any = arguments_type(config.problem)
     flags = {name: v for name, v in asdict(config.training).items() if name not in OURS}
     given = {
         **flags,
@@ -57,6 +57,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         "output_dir": str(config.folder),
         "seed": config.run.seed,
         "disable_tqdm": not shows_progress(config.run),
+        "ddp_find_unused_parameters": False,  # all of an adapter is used; seeking costs time
         "use_cpu": not torch.accelerator.is_available(),  # or processes would not meet over gloo
         **config.extra,
     }

@@ -101,7 +101,7 @@ def arguments_type(problem: str | None) -> Any:
 
         return TrainingArguments
     try:
-        from trl import SFTConfig
+        from trl.trainer.sft_config import SFTConfig
     except ImportError as error:
         raise MissingExtraError(
             "Instruction tuning needs TRL, which is not installed: pip install 'gelora[sft]'."

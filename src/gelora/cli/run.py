@@ -1,5 +1,6 @@
 """`gelora run`: the whole flow, from model and texts to adapter and report."""
 
+from gelora.artifacts import REPORT_FILE
 from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
@@ -26,7 +27,9 @@ def main(config: Config) -> Output:
     metrics = train(
         config, data, planned, arguments=arguments, verb="run", with_encoder_baseline=True
     )
-    report = write_report(config.folder)
+    report = config.folder / REPORT_FILE
+    if loading.is_main_process():
+        write_report(config.folder)
     return Output(
         f"{plan_text(planned, profile)}\n\n{metrics_text(metrics)}\n\n{report}",
         {"plan": planned.to_dict(), "metrics": metrics, "report": str(report)},
