@@ -147,6 +147,8 @@ def _train(
     payload["seconds"] |= seconds
     if loading.is_main_process():
         _keep_origins(config, plan)
+        if config.model.chat_template_path is not None:  # which the model itself comes without
+            tokenizer.save_pretrained(str(folder / ADAPTER_FOLDER))
         write_json(folder / METRICS_FILE, payload, kind="metrics")
         write_card(folder)
     loading.wait_for_all_processes()

@@ -59,11 +59,14 @@ def loading_code(
         data: Where each split came from, and whether its rows are chats or texts.
     """
     kind, problem = _CLASSES[metrics["problem"]], metrics["problem"]
-    source = [_quoted(model)]
+    more: list[str] = []
     if config.get("model_revision"):
-        source.append(f"revision={_quoted(config['model_revision'])}")
+        more.append(f"revision={_quoted(config['model_revision'])}")
     if config.get("trust_remote_code"):
-        source.append("trust_remote_code=True")
+        more.append("trust_remote_code=True")
+    source = [_quoted(model), *more]
+    # A chat template that did not come with the model lies beside the adapter, with its tokenizer.
+    tokens = [_quoted(adapter)] if config.get("chat_template_path") else source
     task = TASKS.get(metrics["task"])
     columns = config.get("text_columns") or (task.text_columns if task else ())
     form = (data.get("train") or {}).get("form") or "text"
@@ -72,7 +75,7 @@ def loading_code(
         "from peft import PeftModel",
         f"from transformers import {kind}, AutoTokenizer",
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained({', '.join(source)})",
+        f"tokenizer = AutoTokenizer.from_pretrained({', '.join(tokens)})",
         _call(f"model = {kind}.from_pretrained", [*source, *_head_arguments(metrics)]),
         f"model = PeftModel.from_pretrained(model, {_quoted(adapter)})",
         "",
