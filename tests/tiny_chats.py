@@ -67,7 +67,7 @@ def tiny_instructions(
 
 
 def sft_arguments(output_dir: Path, **overrides: Any) -> Any:
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     defaults = {
         "max_steps": 6,
@@ -78,6 +78,7 @@ def sft_arguments(output_dir: Path, **overrides: Any) -> Any:
         "use_cpu": True,
         "bf16": False,
         "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "max_length": MAX_TOKENS,
         "disable_tqdm": True,
         "report_to": "none",
