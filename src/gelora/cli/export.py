@@ -1,6 +1,7 @@
 """`gelora export`: an adapter for servers, or a plan for other trainers, beside the run."""
 
 import logging
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,38 +44,49 @@ def main(config: Config) -> Output:
     Raises:
         ConfigError: None is asked for, or a flag cannot be read.
     """
-    asked = [
-        name for name, value in asdict(config.export).items() if value and name != "export_dir"
-    ]
+    asked = {name for name, value in asdict(config.export).items() if value} - {"export_dir"}
     if not asked:
         raise ConfigError(
             "Say what to export: --uniform [RANK], --merged, --untrained, --axolotl or --peft."
         )
-    rank = _uniform_rank(config.export.uniform)
     folder = Path(config.export.export_dir or config.folder / "export")
-    replace = {"overwrite": config.run.overwrite}
     written: dict[str, Path] = {}
-    if "uniform" in asked:
-        written["uniform"] = export_uniform(
-            _adapter_folder(config), folder / "uniform", rank=rank, **replace
-        )
-    if "merged" in asked:
-        adapter = _adapter_folder(config)
-        head = _trained_head(config, read_adapter(adapter))
-        model, tokenizer = _load(config, head, fallback=_base_model(adapter))
-        written["merged"] = export_merged(adapter, folder / "merged", model, tokenizer, **replace)
-    if {"untrained", "axolotl", "peft"} & set(asked):
-        plan = RankPlan.from_pretrained(locate(config.plan_source.plan or config.folder, PLAN_FILE))
-        wrapped = _planned(config, plan)
-        lora: Any = wrapped.peft_config["default"]
-        if "untrained" in asked:
-            written["untrained"] = export_untrained(wrapped, folder / "untrained", plan, **replace)
-        if "axolotl" in asked:
-            written["axolotl"] = export_axolotl(lora, folder / "axolotl.yaml", **replace)
-        if "peft" in asked:
-            written["peft"] = export_peft_config(lora, folder / "peft", **replace)
+    if asked & {"uniform", "merged"}:
+        written |= dict(_from_adapter(config, folder, asked))
+    if asked & {"untrained", "axolotl", "peft"}:
+        written |= dict(_from_plan(config, folder, asked))
     paths = {name: str(path) for name, path in written.items()}
     return Output("\n".join(f"{name:<10} {path}" for name, path in paths.items()), paths)
+
+
+def _from_adapter(config: Config, folder: Path, asked: Set[str]) -> Iterator[tuple[str, Path]]:
+    named = config.adapter_source.adapter
+    source = config.folder / ADAPTER_FOLDER if named is None else Path(named)
+    overwrite = config.run.overwrite
+    rank = _uniform_rank(config.export.uniform)
+    if "uniform" in asked:
+        out = export_uniform(source, folder / "uniform", rank=rank, overwrite=overwrite)
+        yield "uniform", out
+    if "merged" in asked:
+        adapter = read_adapter(source)
+        base = adapter.config.get("base_model_name_or_path")
+        model, tokenizer = _load(config, _trained_head(config, adapter), fallback=base)
+        out = export_merged(source, folder / "merged", model, tokenizer, overwrite=overwrite)
+        yield "merged", out
+
+
+def _from_plan(config: Config, folder: Path, asked: Set[str]) -> Iterator[tuple[str, Path]]:
+    plan = RankPlan.from_pretrained(locate(config.plan_source.plan or config.folder, PLAN_FILE))
+    overwrite = config.run.overwrite
+    model = _planned(config, plan)
+    settings: Any = model.peft_config["default"]
+    if "untrained" in asked:
+        out = export_untrained(model, folder / "untrained", plan, overwrite=overwrite)
+        yield "untrained", out
+    if "axolotl" in asked:
+        yield "axolotl", export_axolotl(settings, folder / "axolotl.yaml", overwrite=overwrite)
+    if "peft" in asked:
+        yield "peft", export_peft_config(settings, folder / "peft", overwrite=overwrite)
 
 
 def _uniform_rank(text: str | None) -> int | None:
@@ -83,15 +95,6 @@ def _uniform_rank(text: str | None) -> int | None:
     if not text.isdecimal():
         raise ConfigError(f"--uniform takes a rank, or no value for the smallest. Got {text!r}.")
     return int(text)
-
-
-def _adapter_folder(config: Config) -> Path:
-    named = config.adapter_source.adapter
-    return config.folder / ADAPTER_FOLDER if named is None else Path(named)
-
-
-def _base_model(adapter: Path) -> str | None:
-    return read_adapter(adapter).config.get("base_model_name_or_path")
 
 
 def _planned(config: Config, plan: RankPlan) -> PeftModel:

@@ -1,0 +1,171 @@
+"""`gelora export`: from the folder of a run, or an adapter alone, to what other programs read."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from peft import LoraConfig, PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    LlamaForCausalLM,
+)
+
+from gelora.adapters import verify_ranks
+from gelora.artifacts import PLAN_FILE
+from gelora.cli import main
+from gelora.exports import verify_same_update
+from gelora.ranks import RankPlan
+from tiny_adapters import logits, save_tiny_adapter, tiny_plan
+from tiny_models import save_tiny, tiny_llama, tiny_tokenizer
+
+QUICK = ["--max_steps", "2", "--eval_strategy", "no", "--use_cpu", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def run(model_folder, data_files, tmp_path_factory):
+    """Train a tiny classifier, and return the folder of its run."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    train_file, validation_file = map(str, data_files)
+    flags = [
+        *("--model_name_or_path", str(model_folder), "--output_dir", str(out)),
+        *("--train_file", train_file, "--validation_file", validation_file),
+        *("--text_columns", "sentence", "--label_column", "kind", "--max_length", "32"),
+    ]
+    assert main(["run", *flags, *QUICK]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def causal_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    return save_tiny(tiny_llama(LlamaForCausalLM), tiny_tokenizer(), folder)
+
+
+@pytest.fixture
+def export(run, tmp_path):
+    """Return a function that exports from the run to a new folder."""
+    return lambda *flags: main(
+        ["export", "--output_dir", str(run), "--export_dir", str(tmp_path / "new"), *flags]
+    )
+
+
+@pytest.fixture
+def new(tmp_path):
+    return tmp_path / "new"
+
+
+def classifier(folder):
+    return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+
+
+@pytest.mark.filterwarnings("ignore::gelora.errors.ServingWarning")  # of the head
+def test_servers_and_whoever_reads_no_adapters(export, run, new, model_folder, capsys):
+    assert export("--uniform", "32", "--merged", "--json") == 0
+    paths = json.loads(capsys.readouterr().out)
+    assert paths == {name: str(new / name) for name in ("uniform", "merged")}
+    verify_same_update(run / "adapter", new / "uniform")
+    assert LoraConfig.from_pretrained(str(new / "uniform")).r == 32
+    base = AutoModelForSequenceClassification.from_pretrained(model_folder)
+    adapted = PeftModel.from_pretrained(base, str(run / "adapter")).eval()
+    torch.testing.assert_close(logits(classifier(new / "merged")), logits(adapted))
+    AutoTokenizer.from_pretrained(new / "merged")
+
+
+def test_a_head_is_warned_of_in_one_line(export, capsys):
+    assert export("--uniform") == 0
+    output = capsys.readouterr()
+    assert output.out == f"uniform    {output.out.split()[-1]}\n"
+    assert output.err == (
+        "Warning: llama.cpp's converter takes no adapter that saves modules whole, as classifier: "
+        "convert the --merged model.\n"
+    )
+
+
+def test_other_trainers(export, run, new, model_folder, capsys):
+    assert export("--untrained", "--axolotl", "--peft") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        *("untrained", "axolotl", "peft")
+    ]
+    plan = RankPlan.from_pretrained(run)
+    base = AutoModelForSequenceClassification.from_pretrained(model_folder)
+    untrained = PeftModel.from_pretrained(base, str(new / "untrained"), is_trainable=True)
+    verify_ranks(untrained, plan)
+    settings = yaml.safe_load((new / "axolotl.yaml").read_text())
+    assert settings["lora_modules_to_save"] == ["classifier", "score"]
+    alone = json.loads((new / "peft" / "adapter_config.json").read_text())
+    assert alone["rank_pattern"] == settings.get("lora_rank_pattern", {})
+    assert alone["base_model_name_or_path"] == settings["base_model"] == str(model_folder)
+
+
+def test_the_run_itself_is_left_as_it_was_and_nothing_is_overwritten(export, run, error_of, new):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert export("--axolotl") == 0
+    again = ["export", "--output_dir", str(run), "--export_dir", str(new), "--axolotl"]
+    assert error_of(again) == (
+        f"gelora: {new / 'axolotl.yaml'} exists: give another --export_dir, or --overwrite to "
+        "replace it."
+    )
+    assert main([*again, "--overwrite"]) == 0
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_the_exports_lie_in_the_runs_folder_by_default(run):
+    assert main(["export", "--output_dir", str(run), "--peft"]) == 0
+    assert (run / "export" / "peft" / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_an_adapter_alone_says_enough_to_be_merged(labels, model_folder, tmp_path, capsys):
+    base = AutoModelForSequenceClassification.from_pretrained(model_folder, num_labels=labels)
+    adapted = save_tiny_adapter(tmp_path / "alone" / "adapter", base, task_type="SEQ_CLS")
+    assert main(["export", "--adapter", str(tmp_path / "alone" / "adapter"), "--merged"]) == 0
+    merged = classifier(tmp_path / "alone" / "export" / "merged")
+    torch.testing.assert_close(logits(merged), logits(adapted))
+
+
+def test_a_language_model(causal_folder, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(causal_folder)
+    tiny_plan(model).save_pretrained(tmp_path)
+    adapted = save_tiny_adapter(tmp_path / "adapter", model, task_type="CAUSAL_LM")
+    flags = ["--model_name_or_path", str(causal_folder), "--plan", str(tmp_path / PLAN_FILE)]
+    folder = ["--output_dir", str(tmp_path)]
+    assert main(["export", *folder, *flags, "--merged", "--untrained", "--uniform"]) == 0
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "export" / "merged").eval()
+    torch.testing.assert_close(logits(merged), logits(adapted), rtol=0, atol=1e-4)
+    untrained = LoraConfig.from_pretrained(str(tmp_path / "export" / "untrained"))
+    assert (untrained.task_type, untrained.modules_to_save) == ("CAUSAL_LM", None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "Say what to export: --uniform [RANK], --merged, --untrained, --axolotl or --peft."),
+        (
+            ["--uniform", "small"],
+            "--uniform takes a rank, or no value for the smallest. Got 'small'.",
+        ),
+    ],
+)
+def test_flags_that_ask_for_nothing(flags, message, run, error_of):
+    assert error_of(["export", "--output_dir", str(run), *flags]) == f"gelora: {message}"
+
+
+def test_an_adapter_that_does_not_name_its_task(model_folder, tmp_path, error_of):
+    base = AutoModelForSequenceClassification.from_pretrained(model_folder)
+    save_tiny_adapter(tmp_path / "adapter", base)
+    assert "names the task_type None, by which its model's head is unknown" in error_of(
+        ["export", "--adapter", str(tmp_path / "adapter"), "--merged"]
+    )
+
+
+def test_a_head_whose_size_nobody_knows_yet(run, tmp_path, error_of):
+    (tmp_path / PLAN_FILE).write_bytes((run / PLAN_FILE).read_bytes())
+    config = (run / "config.yaml").read_text().splitlines()
+    kept = [line for line in config if not line.startswith("task_name")]
+    (tmp_path / "config.yaml").write_text("\n".join([*kept, "problem_type: classification"]))
+    assert error_of(["export", "--output_dir", str(tmp_path), "--untrained"]) == (
+        f"gelora: {tmp_path} does not say yet how many labels there are: train first."
+    )
