@@ -5,7 +5,12 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
-from transformers import BertForSequenceClassification, GPT2ForSequenceClassification, GPT2Model
+from transformers import (
+    BertForSequenceClassification,
+    GPT2ForSequenceClassification,
+    GPT2Model,
+    LlamaForCausalLM,
+)
 
 from gelora.errors import ConfigError
 from gelora.model import loading as models
@@ -17,7 +22,7 @@ from gelora.model.loading import (
     resolve_model,
     set_pad_token,
 )
-from tiny_models import save_tiny, tiny_bert, tiny_gpt2, tiny_tokenizer
+from tiny_models import save_tiny, tiny_bert, tiny_gpt2, tiny_llama, tiny_tokenizer
 
 
 @pytest.fixture
@@ -181,3 +186,34 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path, monkeypatch)
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with pytest.raises(ConfigError, match=r"'no/such' cannot be loaded: [^\n]*$"):
         load_tokenizer("no/such")
+
+
+def test_each_problem_has_its_head(tmp_path):
+    bert = str(save_tiny(tiny_bert(), tiny_tokenizer(), tmp_path / "bert"))
+    with_three = load_model(bert, task="classification", num_labels=3)
+    three = str(save_tiny(with_three, tiny_tokenizer(), tmp_path / "three"))
+    assert load_model(three, task="question_answering").qa_outputs.out_features == 2
+    llama = tiny_llama(LlamaForCausalLM)
+    folder = str(save_tiny(llama, tiny_tokenizer(), tmp_path / "llama"))
+    loaded = load_model(folder, task="instruction_tuning")
+    assert torch.equal(loaded.lm_head.weight, llama.lm_head.weight)
+
+
+def test_a_model_without_a_language_head_is_none_to_tune(tmp_path):
+    folder = str(save_tiny(tiny_llama(), tiny_tokenizer(), tmp_path))
+    with pytest.raises(ConfigError, match=r"no trained language model: it comes without lm_head"):
+        load_model(folder, task="instruction_tuning")
+
+
+def test_a_chat_template_comes_from_a_file_or_another_tokenizer(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "plain")
+    (tmp_path / "chat.jinja").write_text("{{ messages }}")
+    named = {"chat_template_path": str(tmp_path / "chat.jinja")}
+    loaded = load_tokenizer(str(tmp_path / "plain"), **named)
+    assert loaded.chat_template == "{{ messages }}"
+    loaded.save_pretrained(tmp_path / "chat")
+    again = load_tokenizer(str(tmp_path / "plain"), chat_template_path=str(tmp_path / "chat"))
+    assert again.chat_template == "{{ messages }}"
+    with pytest.raises(ConfigError, match=r"tokenizer of .*plain, named as .*, has no template"):
+        load_tokenizer(str(tmp_path / "chat"), chat_template_path=str(tmp_path / "plain"))

@@ -29,7 +29,7 @@ from transformers import (
 
 from gelora.errors import ConfigError
 from gelora.model.overrides import override
-from gelora.model.quantization import Bits, quantization_config
+from gelora.model.quantization import Bits, keep_gradients, quantization_config
 from gelora.tasks import Problem
 
 logger = logging.getLogger(__name__)
@@ -146,10 +146,10 @@ def load_model(
             compute_dtype=(config.dtype or torch.float32) if dtype == "auto" else _TORCH[dtype],
             skip_modules=[] if task is None else _head_names(loader, config, trust_remote_code),
         )
-    if task is None:
-        return _load(loader, name_or_path, options)
-    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+    options |= {"ignore_mismatched_sizes": task is not None, "output_loading_info": True}
     model, info = _load(loader, name_or_path, options)
+    if bits == 4:
+        keep_gradients(model)
     _check_mismatches(model, [name for name, *_ in info["mismatched_keys"]], name_or_path)
     if task == "instruction_tuning" and info["missing_keys"]:
         raise ConfigError(

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 import torch
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from gelora.errors import MissingExtraError
 
@@ -43,3 +43,16 @@ def quantization_config(
         bnb_4bit_compute_dtype=compute_dtype,
         llm_int8_skip_modules=skipped,
     )
+
+
+def keep_gradients(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking weights of 4 bits where a CPU knows AVX-512 BF16.
+
+    It does so at the first evaluation, for good, and no gradient passes what it makes of them:
+    adapters trained after it would learn nothing. (As of bitsandbytes 0.50.)
+    """
+    from bitsandbytes.nn import Linear4bit  # noqa: PLC0415 - an extra, which is there by now
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
