@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gelora
+from example_profiles import make_profile
+from fake_hub import install
+from gelora import RankPlan
 from gelora.cli.config import FLAGS, VERBS
+from gelora.cli.parsing import training_fields
+from gelora.ranks import plan_ranks
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -14,8 +20,8 @@ README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.mark.filterwarnings("ignore::gelora.errors.GeloraWarning")
@@ -32,16 +38,29 @@ def test_python_blocks_run():
     assert 3 < names["estimate"].dimension < 6
 
 
+def test_what_goes_to_the_hub_comes_back(tmp_path, monkeypatch):
+    install(monkeypatch, tmp_path)
+    profile = make_profile([5, 8, 6])
+    plan = plan_ranks(profile)
+    names = {"gelora": gelora, "profile": profile, "plan": plan}
+    (block,) = blocks("python", (ROOT / "docs/sharing.md").read_text())
+    exec(block, names)
+    assert isinstance(names["plan"], RankPlan)
+    assert names["plan"] == plan
+
+
 def test_flags_exist():
     text = re.sub(r".*pip install.*", "", "".join(page.read_text() for page in PAGES))
     said = set(re.findall(r"--(\w+)", text))
     scripts = "".join(script.read_text() for script in (ROOT / "benchmarks").glob("*.py"))
     assert len(said) > 8
-    assert said - {"help"} <= FLAGS.keys() | set(re.findall(r'"--(\w+)"', scripts))
+    ours = FLAGS.keys() | set(re.findall(r'"--(\w+)"', scripts))
+    assert said - {"help"} <= ours | training_fields("instruction_tuning")
 
 
 def test_verbs_exist():
-    assert set(re.findall(r"gelora ([a-z]+)", "".join(blocks("console")))) - {"cd"} <= VERBS.keys()
+    commands = "".join(block for page in PAGES for block in blocks("console", page.read_text()))
+    assert set(re.findall(r"gelora ([a-z]+)", commands)) - {"cd"} <= VERBS.keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

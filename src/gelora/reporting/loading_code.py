@@ -59,12 +59,11 @@ def loading_code(
         data: Where each split came from, and whether its rows are chats or texts.
     """
     kind, problem = _CLASSES[metrics["problem"]], metrics["problem"]
-    more: list[str] = []
+    source = [_quoted(model)]
     if config.get("model_revision"):
-        more.append(f"revision={_quoted(config['model_revision'])}")
+        source.append(f"revision={_quoted(config['model_revision'])}")
     if config.get("trust_remote_code"):
-        more.append("trust_remote_code=True")
-    source = [_quoted(model), *more]
+        source.append("trust_remote_code=True")
     # A chat template that did not come with the model lies beside the adapter, with its tokenizer.
     tokens = [_quoted(adapter)] if config.get("chat_template_path") else source
     task = TASKS.get(metrics["task"])
