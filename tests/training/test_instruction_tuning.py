@@ -146,10 +146,8 @@ def test_packed_texts_do_not_see_each_other(tmp_path):
         "optim": "sgd",
         "lr_scheduler_type": "constant",
     }
-    padded = trained(data, tmp_path / "padded", per_device_train_batch_size=8, **settings)
-    packed = trained(
-        data, tmp_path / "packed", packing=True, per_device_train_batch_size=8, **settings
-    )
+    trained(data, tmp_path / "padded", per_device_train_batch_size=8, **settings)
+    trained(data, tmp_path / "packed", packing=True, per_device_train_batch_size=8, **settings)
     weights, others = (
         load_file(folder / "adapter" / "adapter_model.safetensors")
         for folder in (tmp_path / "padded", tmp_path / "packed")

@@ -5,11 +5,11 @@ The judge is run elsewhere, with FastChat, on the file that this writes.
 
 import hashlib
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from accelerate import PartialState
 from peft import PeftConfig, PeftModel
 from tqdm.auto import tqdm
 
@@ -63,10 +63,11 @@ def _questions(config: Config) -> list[Question]:
     path = config.data.validation_file
     if path is None:
         raise ConfigError("mt_bench needs its questions: --validation_file question.jsonl.")
-    if PartialState().num_processes > 1:
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
         raise ConfigError(
-            f"mt_bench is answered by one process, and {PartialState().num_processes} were "
-            "launched: run it without accelerate."
+            f"mt_bench is answered by one process, and {processes} were launched: run it without "
+            "accelerate."
         )
     questions = read_questions(path)
     order = np.random.default_rng(config.run.seed).permutation(len(questions))

@@ -123,6 +123,11 @@ class _Trainer(SFTTrainer):
         self._tokens += tokens
         return outputs
 
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        for metrics in self._metrics.values():
+            metrics.pop("num_tokens", None)  # TRL counts from 0 again where training is resumed
+        super().log(*args, **kwargs)
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         pass
 

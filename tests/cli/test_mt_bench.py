@@ -1,0 +1,91 @@
+"""`gelora evaluate --task mt_bench`: answers are written once, and go on where they stopped."""
+
+import json
+
+import pytest
+
+from example_profiles import profile_of
+from gelora.artifacts import ADAPTER_FOLDER
+from gelora.cli import main
+from gelora.ranks import plan_ranks
+from gelora.training import wrap
+from tiny_chats import causal_llama, chat_tokenizer
+from tiny_models import save_tiny
+from tiny_tasks import write_lines
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Write a model, an adapter for it and three questions, and return the command's words."""
+    model = causal_llama()
+    folder = save_tiny(model, chat_tokenizer(), tmp_path / "model")
+    model.name_or_path = str(folder)
+    wrapped = wrap(model, plan_ranks(profile_of(model)), "instruction_tuning")
+    wrapped.save_pretrained(str(tmp_path / "run" / ADAPTER_FOLDER), save_embedding_layers=False)
+    file = write_lines(
+        tmp_path / "question.jsonl",
+        question_id=[81, 82, 83],
+        category=["math", "writing", "stem"],
+        turns=[["w2 w3", "w4"]] * 3,
+    )
+    flags = ["--output_dir", str(tmp_path / "run"), "--validation_file", str(file)]
+    return ["evaluate", "--task", "mt_bench", *flags, "--max_new_tokens", "5"]
+
+
+@pytest.fixture
+def answers(tmp_path):
+    return tmp_path / "run" / "model_answer" / "run.jsonl"
+
+
+def test_every_question_is_answered_in_two_turns(run, answers, capsys):
+    assert main(run) == 0
+    said = capsys.readouterr().out
+    assert said.rstrip() == f"3 questions are answered in {answers}, 3 of them now."
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert [line["question_id"] for line in lines] == [81, 82, 83]
+    assert {line["model_id"] for line in lines} == {"run"}
+    assert all(len(line["choices"][0]["turns"]) == 2 for line in lines)
+
+
+def test_a_stopped_run_goes_on_to_the_same_answers(run, answers, capsys):
+    assert main(run) == 0
+    lines = answers.read_text().splitlines(keepends=True)
+    answers.write_text(lines[0] + lines[1][:40])
+    capsys.readouterr()
+    assert main([*run, "--json"]) == 0
+    payload = json.loads(capsys.readouterr().out)
+    assert payload["answered_now"] == 2
+
+    def said(line):
+        return {name: value for name, value in json.loads(line).items() if name != "tstamp"}
+
+    assert list(map(said, answers.read_text().splitlines())) == list(map(said, lines))
+
+
+def test_a_few_questions_can_be_answered_in_a_file_of_one_s_own(run, tmp_path):
+    path = tmp_path / "other.jsonl"
+    assert main([*run, "--max_eval_samples", "1", "--answer_file", str(path)]) == 0
+    assert len(path.read_text().splitlines()) == 1
+    assert json.loads(path.read_text())["model_id"] == "other"
+
+
+def test_answers_by_another_seed_are_not_mixed_in(run, answers, error_of):
+    assert main(run) == 0
+    before = answers.read_text()
+    assert f"Line 1 of {answers} was made by" in error_of([*run, "--seed", "5"])
+    assert answers.read_text() == before
+    assert main([*run, "--seed", "5", "--overwrite"]) == 0
+    assert answers.read_text() != before
+
+
+def test_what_is_missing_is_named(run, tmp_path, error_of):
+    place = run.index("--validation_file")
+    without = run[:place] + run[place + 2 :]
+    assert "mt_bench needs its questions: --validation_file question.jsonl." in error_of(without)
+    (tmp_path / "run" / ADAPTER_FOLDER / "adapter_model.safetensors").unlink()
+    assert f"{tmp_path / 'run' / ADAPTER_FOLDER} holds no adapter" in error_of(run)
+
+
+def test_several_processes_are_refused(run, monkeypatch, error_of):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "mt_bench is answered by one process, and 2 were launched" in error_of(run)
