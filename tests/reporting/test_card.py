@@ -1,6 +1,8 @@
 """The model card: what it says, that its code runs, and that PEFT leaves it standing."""
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,7 +14,7 @@ from gelora.artifacts import METRICS_FILE, PROFILE_FILE, write_json, write_text
 from gelora.errors import ArtifactError
 from gelora.reporting.card import FIGURE_FILE, write_card
 from reporting.example_run import CONFIG, example_metrics, example_profile, write_example_run
-from tiny_models import tiny_bert, tiny_tokenizer
+from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 
 
 @pytest.fixture
@@ -162,26 +164,52 @@ def test_before_training_there_is_no_card(run, missing):
         write_card(run)
 
 
-def test_its_code_runs_and_peft_leaves_it_standing(tmp_path, capsys):
-    """The whole circle: PEFT saves, the card is written, its code loads, PEFT saves again."""
-    model = tiny_bert(BertForSequenceClassification)
-    base = tmp_path / "base"
-    model.save_pretrained(base)
-    tiny_tokenizer().save_pretrained(base)
+@pytest.fixture
+def trained(tmp_path):
+    """A run with an adapter that PEFT saved, of a tiny model in a folder."""
+    base = save_tiny(tiny_bert(BertForSequenceClassification), tiny_tokenizer(), tmp_path / "base")
     run = tmp_path / "run"
     change_metrics(run, model=str(base))
-    adapted = get_peft_model(model, LoraConfig(task_type="SEQ_CLS"))
-    adapted.save_pretrained(str(run / "adapter"))
-    text = write_card(run).read_text()
-    code = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1]
+    model = tiny_bert(BertForSequenceClassification)
+    get_peft_model(model, LoraConfig(task_type="SEQ_CLS")).save_pretrained(str(run / "adapter"))
+    return run
+
+
+def load_by(card, run):
+    code = re.search(r"```python\n(.*?)```", card.read_text(), flags=re.DOTALL)[1]
     code = code.replace("FOLDER OR HUB ID OF THIS ADAPTER", str(run / "adapter"))
     names = {}
-    exec(code.replace("FOLDER OF base", str(base)), names)
-    assert capsys.readouterr().out.strip() in {"unacceptable", "acceptable"}
-    assert isinstance(names["model"], PeftModel)
+    exec(code.replace("FOLDER OF base", str(run.parent / "base")), names)
+    return names["model"]
 
-    before = ModelCard.load(run / "adapter/README.md")
-    names["model"].save_pretrained(str(run / "adapter"))
-    after = ModelCard.load(run / "adapter/README.md")
+
+def test_its_code_runs_and_peft_leaves_it_standing(trained, capsys):
+    path = write_card(trained)
+    model = load_by(path, trained)
+    assert capsys.readouterr().out.strip() in {"unacceptable", "acceptable"}
+    assert isinstance(model, PeftModel)
+    before = ModelCard.load(path)
+    model.save_pretrained(str(trained / "adapter"))
+    after = ModelCard.load(path)
     assert after.text.strip() == before.text.strip()
     assert after.data.to_dict()["model-index"] == before.data.to_dict()["model-index"]
+
+
+def test_pushing_by_peft_leaves_the_card_of_the_repository_whole(trained, monkeypatch, capsys):
+    path = write_card(trained)
+    there, pushed = ModelCard.load(path), {}
+
+    def create_commit(*, operations, **asked):
+        for one in operations:
+            pushed[one.path_in_repo] = Path(one.path_or_fileobj).read_bytes()
+
+    api = SimpleNamespace(
+        create_repo=lambda repo_id, **asked: SimpleNamespace(repo_id=repo_id),
+        create_commit=create_commit,
+    )
+    monkeypatch.setattr("transformers.utils.hub.hf_api", lambda: api)
+    model = load_by(path, trained)
+    monkeypatch.setattr("transformers.utils.hub.ModelCard.load", lambda repo_id, token: there)
+    model.push_to_hub("me/mine")
+    assert pushed["README.md"] == path.read_bytes()
+    assert "adapter_model.safetensors" in pushed
