@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data import TaskData
 from gelora.evaluation.labelled import labelled_validation
+from gelora.evaluation.sharing import shared_map
 from gelora.metrics import Metric
 from gelora.model.batches import longest_first, padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
@@ -53,6 +55,8 @@ def answer_questions(
 ) -> list[Answer]:
     """Return the model's answer to every validation question, in their order.
 
+    Processes that were launched together all call, and share the batches.
+
     Args:
         model: With a head for question answering.
         tokenizer: The model's own.
@@ -65,17 +69,25 @@ def answer_questions(
     windows = split_contexts(split, tokenizer, settings, max_length=limit)
     rows = windows.features.remove_columns(_LABELS).to_list()
     order = longest_first(rows)
-    starts: list[np.ndarray] = [np.empty(0)] * len(rows)
-    ends = list(starts)
+
+    def scores(chunk: list[int]) -> list[Float[np.ndarray, "batch tokens"]]:
+        batch = padded_batch([rows[row] for row in chunk], tokenizer)
+        output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+        found = (output.start_logits, output.end_logits)
+        return [logits.float().cpu().numpy() for logits in found]
+
     with evaluation_mode(model):
-        for first in range(0, len(order), batch_size):
-            chunk = order[first : first + batch_size]
-            batch = padded_batch([rows[row] for row in chunk], tokenizer)
-            output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-            for scores, of_token in ((starts, output.start_logits), (ends, output.end_logits)):
-                for row, values in zip(chunk, of_token.float().cpu().numpy(), strict=True):
-                    scores[row] = values
-    return choose_answers(windows, split["text_pair"], starts, ends, settings=settings)
+        chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        found = shared_map(scores, chunks)
+    back = np.argsort(order).tolist()
+    starts, ends = ([row for part in side for row in part] for side in zip(*found, strict=True))
+    return choose_answers(
+        windows,
+        split["text_pair"],
+        [starts[row] for row in back],
+        [ends[row] for row in back],
+        settings=settings,
+    )
 
 
 def metrics_of(
