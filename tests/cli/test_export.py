@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -25,16 +26,20 @@ QUICK = ["--max_steps", "2", "--eval_strategy", "no", "--use_cpu", "--quiet"]
 
 
 @pytest.fixture(scope="module")
-def run(model_folder, data_files, tmp_path_factory):
-    """Train a tiny classifier, and return the folder of its run."""
-    out = tmp_path_factory.mktemp("runs") / "one"
+def data_flags(model_folder, data_files):
     train_file, validation_file = map(str, data_files)
-    flags = [
-        *("--model_name_or_path", str(model_folder), "--output_dir", str(out)),
+    return [
+        *("--model_name_or_path", str(model_folder)),
         *("--train_file", train_file, "--validation_file", validation_file),
         *("--text_columns", "sentence", "--label_column", "kind", "--max_length", "32"),
     ]
-    assert main(["run", *flags, *QUICK]) == 0
+
+
+@pytest.fixture(scope="module")
+def run(data_flags, tmp_path_factory):
+    """Train a tiny classifier, and return the folder of its run."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert main(["run", "--output_dir", str(out), *data_flags, *QUICK]) == 0
     return out
 
 
@@ -98,6 +103,18 @@ def test_other_trainers(export, run, new, model_folder, capsys):
     alone = json.loads((new / "peft" / "adapter_config.json").read_text())
     assert alone["rank_pattern"] == settings.get("lora_rank_pattern", {})
     assert alone["base_model_name_or_path"] == settings["base_model"] == str(model_folder)
+
+
+def test_the_untrained_adapter_is_what_training_starts_from(export, run, new, data_flags, tmp_path):
+    out = tmp_path / "unmoved"
+    still = ["--learning_rate", "0", "--plan", str(run), "--output_dir", str(out)]
+    assert main(["train", *still, *data_flags, *QUICK]) == 0
+    assert export("--untrained") == 0
+    start, exported = (
+        load_file(one / "adapter_model.safetensors") for one in (out / "adapter", new / "untrained")
+    )
+    assert start.keys() == exported.keys()
+    assert all(torch.equal(start[name], exported[name]) for name in start)
 
 
 def test_the_run_itself_is_left_as_it_was_and_nothing_is_overwritten(export, run, error_of, new):

@@ -12,7 +12,7 @@ MARK = "adapter_config.json"
 
 def write(path, text="new", **options):
     with new_folder(path, holds=MARK, **{"overwrite": False, **options}) as folder:
-        (folder / MARK).touch()
+        (folder / MARK).touch(mode=0o600)
         if isinstance(text, BaseException):
             raise text
         (folder / MARK).write_text(text)
@@ -34,6 +34,7 @@ def test_a_new_folder_or_an_empty_one(tmp_path, is_there):
     assert (path / MARK).read_text() == "new"
     assert [one.name for one in path.parent.iterdir()] == ["export"]
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(path.parent.stat().st_mode)
+    assert stat.S_IMODE((path / MARK).stat().st_mode) == 0o644
 
 
 def test_an_error_leaves_nothing(tmp_path):

@@ -32,6 +32,8 @@ def new_folder(
         written = Path(beside) / "new"
         written.mkdir()  # not mkdtemp's own folder, whose mode would hide it from the team
         yield written
+        for file in filter(Path.is_file, written.rglob("*")):
+            file.chmod(0o644)  # safetensors' own 0600 would hide the weights from a server
         if path.exists():
             path.rename(Path(beside) / "old")
         written.rename(path)
