@@ -11,7 +11,7 @@ from example_profiles import make_profile
 from fake_hub import install
 from gelora import RankPlan
 from gelora.cli.config import FLAGS, VERBS
-from gelora.cli.parsing import training_fields
+from gelora.cli.parsing import ALIASES, training_fields
 from gelora.ranks import plan_ranks
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 
@@ -55,7 +55,7 @@ def test_flags_exist():
     scripts = "".join(script.read_text() for script in (ROOT / "benchmarks").glob("*.py"))
     assert len(said) > 8
     ours = FLAGS.keys() | set(re.findall(r'"--(\w+)"', scripts))
-    assert said - {"help"} <= ours | training_fields("instruction_tuning")
+    assert said - {"help"} <= ours | ALIASES.keys() | training_fields("instruction_tuning")
 
 
 def test_verbs_exist():
@@ -67,3 +67,8 @@ def test_verbs_exist():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_page_is_found_from_the_readme():
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert pages <= set(re.findall(r"\]\(([^)#]+)\)", README))
