@@ -74,10 +74,10 @@ def test_metrics_of_another_plan_are_refused(run):
 
 def test_metrics_that_lack_keys_list_them(run):
     def drop(metrics):
-        del metrics["seconds"], metrics["history"]
+        del metrics["num_labels"], metrics["history"]
 
     edit(run / METRICS_FILE, drop)
-    with pytest.raises(ArtifactError, match="lacks seconds, history: train again"):
+    with pytest.raises(ArtifactError, match="lacks num_labels, history: train again"):
         read_run(run)
 
 

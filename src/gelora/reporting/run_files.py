@@ -24,8 +24,8 @@ from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
 
 _METRICS_KEYS = (
-    "task", "model", "problem", "headline_metric", "metrics", "baselines", "trainable_parameters",
-    "seconds", "seed", "history", "plan_hash",
+    "task", "model", "problem", "num_labels", "label_names", "headline_metric", "metrics",
+    "baselines", "trainable_parameters", "seconds", "seed", "history", "plan_hash",
 )  # fmt: skip
 
 
