@@ -89,6 +89,9 @@ def test_mnli_has_two_sets_to_evaluate_on(tmp_path):
     assert (len(data.validation), list(data.more_validation)) == (15, ["mismatched"])
     assert data.more_validation["mismatched"]["label"][:] == [2, 0]
     assert data.provenance["mismatched"]["file"] == "mm.jsonl"
+    with pytest.warns(UserWarning, match="1 of 3 rows"):
+        data = load_task_data(task_name="mnli", **files, max_eval_samples=1)
+    assert (len(data.validation), len(data.more_validation["mismatched"])) == (1, 1)
     with pytest.raises(ConfigError, match=r"\(.*mm.jsonl\) needs a validation_file beside it"):
         load_task_data(task_name="mnli", train_file=path, validation_mismatched_file=other)
     with pytest.raises(ConfigError, match=r"\(.*mm.jsonl\) is for the task mnli, which alone"):
@@ -148,11 +151,34 @@ def test_rows_of_another_problem_are_recognised(tmp_path, columns, problem, labe
     message = rf"a.jsonl has no labels but '{columns[0]}'.*: set problem_type to {problem}, or name"
     with pytest.raises(ConfigError, match=message):
         load_task_data(train_file=path, labels_required=labels_required)
-    labelled = write_lines(
-        tmp_path / "b.jsonl", label=[0, 1], **{name: ["w1", "w2"] for name in columns}
-    )
-    data = load_task_data(train_file=labelled, validation_file=labelled, text_columns=[columns[0]])
-    assert data.problem == "classification"
+
+
+def test_named_columns_and_labels_are_taken_whatever_else_there_is(tmp_path):
+    columns = {"prompt": ["w1", "w2"], "completion": ["w3", "w4"]}
+    path = write_lines(tmp_path / "a.jsonl", **columns)
+    data = load_task_data(train_file=path, text_columns=["prompt"], labels_required=False)
+    assert sorted([*data.train["text"], *data.validation["text"]]) == ["w1", "w2"]
+    path = write_lines(tmp_path / "b.jsonl", **columns, label=[0, 1])
+    with pytest.raises(DataError, match="Which columns of b.jsonl hold the texts cannot be told"):
+        load_task_data(train_file=path)
+    data = load_task_data(train_file=path, validation_file=path, text_columns=["prompt"])
+    assert (data.problem, data.num_labels) == ("classification", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mnli", "3 classes (entailment, neutral, contradiction)"),
+        ("stsb", "numbers to predict"),
+        ("squad", "answers to find"),
+        ("alpaca", "completions to learn"),
+    ],
+)
+def test_what_was_read_is_said_for_every_problem(tmp_path, caplog, name, said):
+    path = task_file(tmp_path, name)
+    caplog.set_level("INFO", logger="gelora")
+    load_task_data(task_name=name, train_file=path, validation_file=path)
+    assert caplog.messages == [f"{name}.jsonl: 20 texts, {said}; 20 to validate on"]
 
 
 def test_what_has_no_answers_or_no_such_columns_is_refused(tmp_path):

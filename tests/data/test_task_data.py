@@ -220,6 +220,9 @@ def test_what_was_read_is_said_in_one_line(train_file, caplog):
     caplog.set_level("INFO", logger="gelora")
     load_task_data(train_file=train_file, validation_file=train_file, max_eval_samples=5)
     assert caplog.messages == ["train.jsonl: 40 texts, 2 classes (0, 1); 5 to validate on"]
+    caplog.clear()
+    load_task_data(train_file=train_file, label_column="gold", labels_required=False)
+    assert caplog.messages == ["train.jsonl: 36 texts, without labels; 4 held out to validate on"]
 
 
 def test_whole_numbers_are_predicted_where_it_is_said(tmp_path):
