@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 
 from example_profiles import profile_of
@@ -18,11 +18,17 @@ def tiny_plan(model: Any, *, budget: str | None = "r=8") -> RankPlan:
     return plan_ranks(profile_of(model), budget=budget)
 
 
+def tiny_lora(model: Any, *, budget: str | None = "r=8", **lora: Any) -> LoraConfig:
+    """Return that plan's LoraConfig; for a language model unless `task_type` says otherwise."""
+    plan = tiny_plan(model, budget=budget)
+    return lora_config(plan, model, **{"task_type": "CAUSAL_LM", **lora})
+
+
 def save_tiny_adapter(
     folder: Path, model: Any, *, budget: str | None = "r=8", **lora: Any
 ) -> PeftModel:
     """Wrap a model by its plan, move all that is trainable, save it, and return it wrapped."""
-    config = lora_config(tiny_plan(model, budget=budget), model, **lora)
+    config = tiny_lora(model, budget=budget, **lora)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         wrapped = get_peft_model(model, config)

@@ -146,7 +146,7 @@ def test_an_adapter_alone_says_enough_to_be_merged(labels, model_folder, tmp_pat
 def test_a_language_model(causal_folder, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(causal_folder)
     tiny_plan(model).save_pretrained(tmp_path)
-    adapted = save_tiny_adapter(tmp_path / "adapter", model, task_type="CAUSAL_LM")
+    adapted = save_tiny_adapter(tmp_path / "adapter", model)
     flags = ["--model_name_or_path", str(causal_folder), "--plan", str(tmp_path / PLAN_FILE)]
     folder = ["--output_dir", str(tmp_path)]
     assert main(["export", *folder, *flags, "--merged", "--untrained", "--uniform"]) == 0
@@ -172,7 +172,7 @@ def test_flags_that_ask_for_nothing(flags, message, run, error_of):
 
 def test_an_adapter_that_does_not_name_its_task(model_folder, tmp_path, error_of):
     base = AutoModelForSequenceClassification.from_pretrained(model_folder)
-    save_tiny_adapter(tmp_path / "adapter", base)
+    save_tiny_adapter(tmp_path / "adapter", base, task_type=None)
     assert "names the task_type None, by which its model's head is unknown" in error_of(
         ["export", "--adapter", str(tmp_path / "adapter"), "--merged"]
     )

@@ -62,7 +62,7 @@ def files(tmp_path_factory):
     options = ["--outtype", "f32", "--outfile", base]
     done = call("-c", CONVERT_BASE, SOURCE, folder / "base", *options)
     assert done.returncode == 0, done.stderr
-    adapted = save_tiny_adapter(folder / "native", model, task_type="CAUSAL_LM")
+    adapted = save_tiny_adapter(folder / "native", model)
     export_uniform(folder / "native", folder / "uniform")
     for name in ("native", "uniform"):
         done = convert(folder / name, folder / "base")[1]

@@ -36,7 +36,7 @@ def folders(request, tmp_path_factory):
     """Save an adapter of ranks 14, 3 and 7, export it, and return both folders and PEFT's view."""
     folder = tmp_path_factory.mktemp("adapters")
     lora = LORA[request.param]
-    model = save_tiny_adapter(folder / "native", causal_model(), task_type="CAUSAL_LM", **lora)
+    model = save_tiny_adapter(folder / "native", causal_model(), **lora)
     export_uniform(folder / "native", folder / "uniform")
     return folder / "native", folder / "uniform", model
 
@@ -102,7 +102,7 @@ def test_lorax_is_silently_wrong_where_small_ranks_happen_to_stack(tmp_path):
 def two(tmp_path):
     """Save two adapters of other ranks, natively and with rank 16: four folders."""
     for name, budget in (("first", "r=8"), ("second", None)):
-        save_tiny_adapter(tmp_path / name, causal_model(), budget=budget, task_type="CAUSAL_LM")
+        save_tiny_adapter(tmp_path / name, causal_model(), budget=budget)
         export_uniform(tmp_path / name, tmp_path / f"{name} uniform", rank=16)
     return tmp_path
 
@@ -143,7 +143,7 @@ def test_peft_adds_uniform_adapters_only(two):
         ),
         (
             partial(tiny_deberta, hf.DebertaV2ForSequenceClassification),
-            {"modules_to_save": ["classifier", "pooler"]},
+            {"task_type": "SEQ_CLS", "modules_to_save": ["classifier", "pooler"]},
             [readers.old_vllm, readers.new_vllm, readers.llama_cpp],
             ["vLLM takes no adapter that saves pooler", "llama.cpp's converter takes no .*classif"],
         ),

@@ -19,19 +19,18 @@ from gelora.exports.saved import SavedAdapter, read_adapter, write_adapter
 from tiny_adapters import logits, peft_updates, save_tiny_adapter
 from tiny_models import tiny_bert, tiny_deberta, tiny_gpt2, tiny_llama, tiny_qwen3
 
-CAUSAL = {"task_type": "CAUSAL_LM"}
 LABELS = {"task_type": "SEQ_CLS"}
 KINDS = {
-    "llama": (lambda: tiny_llama(hf.LlamaForCausalLM), CAUSAL),
-    "qwen3": (lambda: tiny_qwen3(hf.Qwen3ForCausalLM), CAUSAL),
-    "gpt2, which is transposed": (lambda: tiny_gpt2(hf.GPT2LMHeadModel), CAUSAL),
+    "llama": (lambda: tiny_llama(hf.LlamaForCausalLM), {}),
+    "qwen3": (lambda: tiny_qwen3(hf.Qwen3ForCausalLM), {}),
+    "gpt2, which is transposed": (lambda: tiny_gpt2(hf.GPT2LMHeadModel), {}),
     "bert with a head": (lambda: tiny_bert(hf.BertForSequenceClassification), LABELS),
-    "rsLoRA": (lambda: tiny_llama(hf.LlamaForCausalLM), {**CAUSAL, "use_rslora": True}),
+    "rsLoRA": (lambda: tiny_llama(hf.LlamaForCausalLM), {"use_rslora": True}),
     "gaussian": (lambda: tiny_llama(hf.LlamaForCausalLM), {"init_lora_weights": "gaussian"}),
 }
 # Forms that some servers refuse; the padded adapter is the same function nevertheless.
 REFUSED = {
-    "DoRA": (lambda: tiny_llama(hf.LlamaForCausalLM), {**CAUSAL, "use_dora": True}),
+    "DoRA": (lambda: tiny_llama(hf.LlamaForCausalLM), {"use_dora": True}),
     "LoRA with biases": (
         lambda: tiny_bert(hf.BertForSequenceClassification),
         {**LABELS, "lora_bias": True},
@@ -46,7 +45,7 @@ REFUSED = {
 @pytest.fixture
 def adapter(tmp_path):
     folder = tmp_path / "adapter"
-    save_tiny_adapter(folder, tiny_llama(hf.LlamaForCausalLM), **CAUSAL)
+    save_tiny_adapter(folder, tiny_llama(hf.LlamaForCausalLM))
     return folder
 
 
@@ -91,7 +90,7 @@ def test_no_weight_changes_and_the_rest_is_zero(adapter, tmp_path, rank):
 @pytest.mark.parametrize(("budget", "smallest"), [(None, 8), ("r=8", 16)])
 def test_the_smallest_rank_that_fits(tmp_path, budget, smallest):
     model = tiny_llama(hf.LlamaForCausalLM)
-    save_tiny_adapter(tmp_path / "adapter", model, budget=budget, **CAUSAL)
+    save_tiny_adapter(tmp_path / "adapter", model, budget=budget)
     assert config(export_uniform(tmp_path / "adapter", tmp_path / "uniform"))["r"] == smallest
 
 
@@ -104,11 +103,12 @@ def test_only_what_ranks_and_scales_need_changes_in_the_config(adapter, tmp_path
     assert isinstance(after["lora_alpha"], int)
 
 
-def test_no_rank_stabilised_scaling_is_left_to_misread(tmp_path):
-    model = tiny_llama(hf.LlamaForCausalLM)
-    save_tiny_adapter(tmp_path / "adapter", model, use_rslora=True, **CAUSAL)
+def test_no_scaling_or_initialisation_is_left_to_misread(tmp_path):
+    lora = {"use_rslora": True, "init_lora_weights": "gaussian"}
+    save_tiny_adapter(tmp_path / "adapter", tiny_llama(hf.LlamaForCausalLM), **lora)
     found = config(export_uniform(tmp_path / "adapter", tmp_path / "uniform"))
     assert (found["use_rslora"], found["lora_alpha"], found["r"]) == (False, 32, 16)
+    assert found["init_lora_weights"] is True
 
 
 def test_what_lies_beside_the_adapter_comes_along_but_for_the_optimiser(adapter, tmp_path):
@@ -162,7 +162,7 @@ def test_scales_that_differ_cannot_be_one(adapter, tmp_path):
 
 def test_padding_would_change_what_pissa_does_to_the_base(tmp_path):
     native = save_tiny_adapter(
-        tmp_path / "adapter", tiny_llama(hf.LlamaForCausalLM), init_lora_weights="pissa", **CAUSAL
+        tmp_path / "adapter", tiny_llama(hf.LlamaForCausalLM), init_lora_weights="pissa"
     )
     with pytest.raises(RankError, match="init_lora_weights='pissa', by which PEFT changes"):
         export_uniform(tmp_path / "adapter", tmp_path / "uniform")

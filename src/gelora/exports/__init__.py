@@ -2,8 +2,8 @@
 
 from gelora.exports.axolotl import axolotl_settings, export_axolotl
 from gelora.exports.merged import export_merged
+from gelora.exports.planned import export_peft_config, export_untrained
 from gelora.exports.saved import verify_same_update
-from gelora.exports.seeds import export_peft_config, export_untrained
 from gelora.exports.uniform import UNIFORM_RANKS, export_uniform
 
 __all__ = [
