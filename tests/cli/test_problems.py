@@ -1,0 +1,98 @@
+"""Every problem through the command line: what is measured, trained, compared with and resumed."""
+
+import json
+import shutil
+
+import pytest
+
+from gelora.artifacts import METRICS_FILE, read_json
+from gelora.cli import main
+from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
+from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
+from tiny_questions import tiny_questions
+from tiny_tasks import write_lines
+
+STEPS = ["--max_steps", "4", "--logging_steps", "1", "--eval_strategy", "steps", "--eval_steps"]
+STEPS += ["2", "--save_strategy", "steps", "--save_steps", "2", "--save_total_limit", "9"]
+STEPS += ["--max_length", "48", "--use_cpu"]
+
+
+def flags_for(folder, data, model, tokenizer):
+    """Write the model and the data, and name them, the problem and the run's folder."""
+    save_tiny(model, tokenizer, folder / "model")
+    names = {"text": "question", "text_pair": "context"}
+    files = []
+    for split in ("train", "validation"):
+        rows = getattr(data, split)
+        columns = {names.get(name, name): list(rows[name]) for name in rows.column_names}
+        files += [f"--{split}_file", str(write_lines(folder / f"{split}.jsonl", **columns))]
+    return [
+        *("--model_name_or_path", str(folder / "model"), "--problem_type", data.problem),
+        *("--output_dir", str(folder / "out"), *files, *STEPS),
+    ]
+
+
+@pytest.fixture
+def questions(tmp_path):
+    flags = flags_for(tmp_path, tiny_questions(), tiny_bert(), tiny_tokenizer())
+    return [*flags, "--doc_stride", "16"]
+
+
+@pytest.fixture
+def chats(tmp_path):
+    return flags_for(tmp_path, tiny_instructions(num_train=96), causal_llama(), chat_tokenizer())
+
+
+def metrics_in(tmp_path):
+    return read_json(tmp_path / "out" / METRICS_FILE, kind="metrics")
+
+
+def kill_after_two(folder):
+    """Leave what a kill -9 leaves after the checkpoint of step 2."""
+    for path in (folder / "adapter", folder / "checkpoint-4"):
+        shutil.rmtree(path)
+    (folder / METRICS_FILE).unlink()
+
+
+@pytest.mark.parametrize("name", ["questions", "chats"])
+def test_a_run_leaves_its_metrics_and_is_resumed_exactly(name, request, tmp_path, capsys):
+    flags = request.getfixturevalue(name)
+    assert main(["run", *flags]) == 0
+    before = metrics_in(tmp_path)
+    weights = tmp_path / "out/adapter/adapter_model.safetensors"
+    trained = weights.read_bytes()
+    headline = before["headline_metric"]
+    assert before["metrics"][headline]["num_samples"] > 10
+    assert [entry["step"] for entry in before["history"] if "eval_loss" in entry] == [2, 4]
+    assert set(before["baselines"]) == ({"base_model"} if name == "chats" else set())
+    kill_after_two(tmp_path / "out")
+    assert main(["run", *flags, "--resume_from_checkpoint", "true"]) == 0
+    assert weights.read_bytes() == trained
+    after = metrics_in(tmp_path)
+    for part in ("metrics", "baselines", "history"):
+        assert after[part] == before[part]
+    capsys.readouterr()
+    assert main(["evaluate", "--output_dir", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] == before["metrics"]
+
+
+def entries(metrics, prefix):
+    return {e["step"]: e for e in metrics["history"] if any(n.startswith(prefix) for n in e)}
+
+
+def test_chats_are_packed_on_weights_of_4_bits_and_measured_in_training(chats, tmp_path):
+    more = ["--load_in_4bit", "--packing", "--dimension_steps", "2", "--precision", "0"]
+    assert main(["run", *chats, *more]) == 0
+    metrics = metrics_in(tmp_path)
+    assert sorted(entries(metrics, "gelora/dimension/")) == [0, 2, 4]
+    assert sorted(entries(metrics, "gelora/rank/")) == [0]
+    found = entries(metrics, "gelora/dimension/")
+    assert found[4] != found[0]
+    assert len({e["gelora/dimension/embeddings"] for e in found.values()}) == 1  # not adapted
+
+
+def test_half_precision_recomputing_and_accumulating_train_questions(questions, tmp_path):
+    more = ["--bf16", "--activation_checkpointing", "--gradient_accumulation_steps", "2"]
+    assert main(["run", *questions, *more]) == 0
+    losses = [e["loss"] for e in metrics_in(tmp_path)["history"] if "loss" in e]
+    assert len(losses) == 4
