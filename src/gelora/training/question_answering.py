@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import Sampler
 from transformers import (
     EvalPrediction,
@@ -29,10 +30,34 @@ _POSITIONS = ("start_positions", "end_positions")
 
 
 class _Trainer(Trainer):
-    """Reads the windows to evaluate in their order, by which their questions are known."""
+    """A Trainer whose loss does not depend on padding, nor its metrics on the order of batches."""
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the loss over real tokens, and if asked the model's outputs.
+
+        A head's own loss counts padding among the tokens that an answer could begin with, so that
+        it would change with the length of the other windows of a batch.
+        """
+        del num_items_in_batch
+        outputs = model(**{k: value for k, value in inputs.items() if k not in _POSITIONS})
+        is_padding = inputs["attention_mask"] == 0
+        losses = [
+            cross_entropy(logits.float().masked_fill(is_padding, -torch.inf), inputs[name])
+            for logits, name in zip(
+                (outputs.start_logits, outputs.end_logits), _POSITIONS, strict=True
+            )
+        ]
+        loss = (losses[0] + losses[1]) / 2
+        return (loss, outputs) if return_outputs else loss
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
-        """Return no sampler, whatever the strategy of training."""
+        """Return none: the windows' order is what tells whose they are, however trained."""
         del eval_dataset
 
 
@@ -71,7 +96,7 @@ def make_trainer(
         callbacks=list(callbacks),
         **evaluation,
     )
-    # As for classification: the loss is the mean of its own part, so the Trainer must divide it.
+    # The loss is the mean of its own part of a batch, so the Trainer must divide it.
     trainer.model_accepts_loss_kwargs = False
     return trainer
 
