@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from gelora.reporting import write_card, write_report
+from gelora.reporting.result_wording import in_order, result_note, result_sentence
 from gelora.reporting.run_files import read_run
-from gelora.reporting.wording import in_order, result_note, result_sentence
 from reporting.example_problems import PROBLEMS, write_example_of
 
 SENTENCES = {
@@ -78,6 +78,8 @@ def test_what_the_figures_mean_is_said():
     assert "the same model on the same texts, as it came" in note
     assert "Perplexity is that of the completions' tokens." in note
     assert "chosen by the same texts, so that the result flatters it" in note
+    typed = {"load_best_model_at_end": "false"}
+    assert "flatters" not in result_note(PROBLEMS["instruction_tuning"], typed)
 
 
 def test_the_head_is_counted_only_where_there_is_one(run, problem):

@@ -1,7 +1,7 @@
 import pytest
 
 from gelora.ranks import plan_ranks
-from gelora.reporting import wording
+from gelora.reporting import result_wording, wording
 from gelora.reporting.run_files import read_run
 from reporting.example_run import example_profile, write_example_run
 
@@ -37,15 +37,15 @@ def test_duration(seconds, text):
 
 
 def test_names_unknown_to_us_are_readable():
-    assert wording.metric_name("matthews_correlation") == "Matthews correlation"
-    assert wording.metric_name("top_5_accuracy") == "top 5 accuracy"
-    assert wording.baseline_name("nearest_text", "classification") == "nearest text"
-    assert wording.metric_value(None, "classification") == "–"
+    assert result_wording.metric_name("matthews_correlation") == "Matthews correlation"
+    assert result_wording.metric_name("top_5_accuracy") == "top 5 accuracy"
+    assert result_wording.baseline_name("nearest_text", "classification") == "nearest text"
+    assert result_wording.metric_value(None, "classification") == "–"
 
 
 def test_headline_of_a_trained_run(tmp_path):
     write_example_run(tmp_path)
-    result, ranks, dimension, time = wording.headline(read_run(tmp_path))
+    result, ranks, dimension, time = result_wording.headline(read_run(tmp_path))
     assert result == (
         "The adapter reaches Matthews correlation 0.493 ± 0.029 on 1,043 validation texts, against "
         "0.221 ± 0.031 for the frozen encoder and 0.000 for the majority class."
@@ -63,20 +63,23 @@ def test_headline_of_a_trained_run(tmp_path):
 
 def test_the_time_is_that_of_the_stages_it_names():
     seconds = {"evaluate": 2.0, "train": 30.0, "baselines": 5.5}
-    assert wording._time_sentence(seconds) == "The baselines, training and evaluating took 37.5 s."
-    assert wording._time_sentence({"train": 30.0}) == "Training took 30.0 s."
+    assert (
+        result_wording._time_sentence(seconds)
+        == "The baselines, training and evaluating took 37.5 s."
+    )
+    assert result_wording._time_sentence({"train": 30.0}) == "Training took 30.0 s."
 
 
 def test_the_commonest_answer_to_a_regression_is_the_mean():
-    assert wording.baseline_name("majority", "classification") == "majority class"
-    assert wording.baseline_name("majority", "regression") == "mean label"
-    assert wording.baseline_name("frozen_encoder", "regression") == "frozen encoder"
+    assert result_wording.baseline_name("majority", "classification") == "majority class"
+    assert result_wording.baseline_name("majority", "regression") == "mean label"
+    assert result_wording.baseline_name("frozen_encoder", "regression") == "frozen encoder"
 
 
 def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):
     stacks = (("encoder.0", "encoder.1"), ("decoder.0", "decoder.1"))
     write_example_run(tmp_path, profile=example_profile(stacks), trained=False, budget="r=4")
-    ranks, dimension = wording.headline(read_run(tmp_path))
+    ranks, dimension = result_wording.headline(read_run(tmp_path))
     assert ranks.startswith("With a budget of 98,304 parameters the 4 adapted blocks get rank")
     assert "at the encoder embeddings" in dimension
     assert "after encoder block 2; from" in dimension

@@ -19,7 +19,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS
-from gelora.reporting import tables, trust_wording, wording
+from gelora.reporting import result_wording, tables, trust_wording, wording
 from gelora.reporting.card_metadata import card_metadata, is_on_hub
 from gelora.reporting.card_settings import framework_versions, settings
 from gelora.reporting.figures import dimension_figure
@@ -124,7 +124,7 @@ def plain(text: str) -> str:
 
 def _headline(plan: RankPlan, profile: DimensionProfile | None, metrics: Mapping[str, Any]) -> str:
     ranks = wording.rank_sentence(plan, profile)
-    return f"{wording.result_sentence(metrics)} {ranks}" if metrics["metrics"] else ranks
+    return f"{result_wording.result_sentence(metrics)} {ranks}" if metrics["metrics"] else ranks
 
 
 def _results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -132,17 +132,17 @@ def _results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         return "There were no validation texts to evaluate on."
     problem, baselines = metrics["problem"], metrics["baselines"]
     columns = [metrics["metrics"], *baselines.values()]
-    names = [wording.baseline_name(name, problem) for name in baselines]
+    names = [result_wording.baseline_name(name, problem) for name in baselines]
     rows = [
         [
-            wording.metric_name(name),
-            *(wording.metric_value(values.get(name), problem) for values in columns),
+            result_wording.metric_name(name),
+            *(result_wording.metric_value(values.get(name), problem) for values in columns),
             f"{metrics['metrics'][name]['num_samples']:,}",
         ]
-        for name in wording.in_order(metrics)
+        for name in result_wording.in_order(metrics)
     ]
-    headings = ["metric", "this adapter", *names, wording.samples_word(problem)]
-    return f"{_table(headings, rows)}\n\n{wording.result_note(metrics, config)}"
+    headings = ["metric", "this adapter", *names, result_wording.samples_word(problem)]
+    return f"{_table(headings, rows)}\n\n{result_wording.result_note(metrics, config)}"
 
 
 def _loading(
@@ -189,7 +189,7 @@ def _cost(metrics: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
 
 
 def _limits(metrics: Mapping[str, Any], profile: DimensionProfile | None) -> list[str]:
-    samples = wording.samples_word(metrics["problem"])
+    samples = result_wording.samples_word(metrics["problem"])
     chance = (
         f"One run, with seed {metrics['seed']}: the standard errors are over the validation "
         f"{samples} and do not say how much another seed would change."

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from gelora.reporting.wording import metric_name, second_set
+from gelora.reporting.result_wording import metric_name, second_set
 from gelora.tasks import TASKS
 
 _PIPELINES = {

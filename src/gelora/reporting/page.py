@@ -1,7 +1,7 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
-Gathers what the template shows: figures come from `figures` and `trust_figures`, sentences from
-`wording` and `trust_wording`, rows from `tables`. Nothing on the page is loaded from a network,
+Gathers what the template shows: figures come from `figures`, `trust_figures` and `course`,
+sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`. Nothing on the page is loaded from a network,
 and the same files give the same bytes.
 """
 
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
-from gelora.reporting import figures, tables, trust_figures, trust_wording, wording
+from gelora.reporting import figures, result_wording, tables, trust_figures, trust_wording, wording
 from gelora.reporting.course import Course, course_figure, course_sentence, dimension_course
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.loading_code import loading_code
@@ -58,7 +58,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         run=run,
         profile=profile,
         plan=plan,
-        headline=[*wording.headline(run), trust_wording.verdict_sentence(profile)],
+        headline=[*result_wording.headline(run), trust_wording.verdict_sentence(profile)],
         step_rows=tables.step_rows(profile, plan),
         modules_note=tables.modules_note(run),
         advice=plan_advice(plan, profile),
@@ -70,9 +70,9 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         figures=_figures(run),
         course=course_sentence(profile, moved) if (moved := _course(run)) else "",
         shown_note=_shown_note(panel_step(profile)),
-        baseline_name=wording.baseline_name,
-        metric_name=wording.metric_name,
-        metric_value=wording.metric_value,
+        baseline_name=result_wording.baseline_name,
+        metric_name=result_wording.metric_name,
+        metric_value=result_wording.metric_value,
         facts=tables.facts(run),
         command=shlex.join(run.environment.get("command", [])),
         result=None if run.metrics is None else _result(run, run.metrics, folder_name),
@@ -90,9 +90,9 @@ def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict
     """Return the order of the metrics, what to know of them, and how to load the adapter."""
     adapter = f"{folder_name}/{ADAPTER_FOLDER}"
     return {
-        "samples": wording.samples_word(metrics["problem"]),
-        "names": wording.in_order(metrics),
-        "note": wording.result_note(metrics, run.config),
+        "samples": result_wording.samples_word(metrics["problem"]),
+        "names": result_wording.in_order(metrics),
+        "note": result_wording.result_note(metrics, run.config),
         "loading": loading_code(
             metrics,
             model=run.model,
@@ -168,16 +168,16 @@ def _course(run: RunFiles) -> Course:
 def _training_figure(metrics: Mapping[str, Any]) -> str:
     headline, history = metrics["headline_metric"], metrics["history"]
     references = {
-        wording.baseline_name(name, metrics["problem"]): values[headline]["value"]
+        result_wording.baseline_name(name, metrics["problem"]): values[headline]["value"]
         for name, values in sorted(metrics["baselines"].items())
         if headline in values
     }
     losses = [entry["loss"] for entry in history if "loss" in entry]
-    name = wording.metric_name(headline)
+    name = result_wording.metric_name(headline)
     figure = figures.training_figure(
         history,
         metric=headline,
-        metric_label=f"{name} on the validation {wording.samples_word(metrics['problem'])}",
+        metric_label=f"{name} on the validation {result_wording.samples_word(metrics['problem'])}",
         references=references,
     )
     return to_svg(
