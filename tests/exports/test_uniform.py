@@ -87,11 +87,10 @@ def test_no_weight_changes_and_the_rest_is_zero(adapter, tmp_path, rank):
         assert not zeros.any()
 
 
-@pytest.mark.parametrize(("budget", "smallest"), [(None, 8), ("r=8", 16)])
-def test_the_smallest_rank_that_fits(tmp_path, budget, smallest):
-    model = tiny_llama(hf.LlamaForCausalLM)
-    save_tiny_adapter(tmp_path / "adapter", model, budget=budget)
-    assert config(export_uniform(tmp_path / "adapter", tmp_path / "uniform"))["r"] == smallest
+@pytest.mark.parametrize(("largest", "smallest"), [(1, 8), (8, 8), (9, 16), (512, 512)])
+def test_the_smallest_rank_that_fits(tmp_path, largest, smallest):
+    folder = one_layer(tmp_path / "adapter", rank=largest)
+    assert config(export_uniform(folder, tmp_path / "uniform"))["r"] == smallest
 
 
 def test_only_what_ranks_and_scales_need_changes_in_the_config(adapter, tmp_path):
@@ -149,10 +148,8 @@ def test_a_rank_that_servers_or_the_adapter_do_not_take(adapter, tmp_path, rank,
 
 
 def test_a_rank_above_all_of_them(tmp_path):
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    get_peft_model(model, LoraConfig(r=513, target_modules=["0"])).save_pretrained(str(tmp_path))
     with pytest.raises(RankError, match="largest, 513. Got None"):
-        export_uniform(tmp_path, tmp_path / "uniform")
+        export_uniform(one_layer(tmp_path / "adapter", rank=513), tmp_path / "uniform")
 
 
 def test_scales_that_differ_cannot_be_one(adapter, tmp_path):
@@ -199,6 +196,10 @@ def test_one_adapter_can_be_told_from_another(adapter, tmp_path):
     other = shutil.copytree(adapter, tmp_path / "other")
     verify_same_update(adapter, other)
     before = read_adapter(adapter)
+    broken = {name: tensor / 0 for name, tensor in before.tensors.items()}
+    write_adapter(SavedAdapter(before.config, broken), other)
+    with pytest.raises(RankError, match="differ by nan"):
+        verify_same_update(adapter, other)
     name = "base_model.model.score.weight"
     write_adapter(SavedAdapter(before.config, {**before.tensors, name: torch.ones(2)}), other)
     with pytest.raises(RankError, match=f"{name} is not the same in"):
@@ -216,3 +217,9 @@ def config(folder):
 def factors(folder, letter):
     tensors = load_file(folder / "adapter_model.safetensors")
     return [tensor for name, tensor in tensors.items() if f".lora_{letter}.weight" in name]
+
+
+def one_layer(folder, *, rank):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    get_peft_model(model, LoraConfig(r=rank, target_modules=["0"])).save_pretrained(str(folder))
+    return folder
