@@ -1,8 +1,8 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
 Gathers what the template shows: figures come from `figures`, `trust_figures` and `course`,
-sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`. Nothing on the page is loaded from a network,
-and the same files give the same bytes.
+sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`. Nothing on the
+page is loaded from a network, and the same files give the same bytes.
 """
 
 import shlex
