@@ -61,7 +61,8 @@ def test_a_validation_file_alone_is_enough_to_evaluate_a_task(tmp_path, name):
     path = task_file(tmp_path, name)
     with pytest.raises(ConfigError, match=rf"validation_file \({path}\) needs a train_file"):
         load_task_data(task_name=name, validation_file=path)
-    data = load_task_data(task_name=name, validation_file=path, train_required=False)
+    files = {"train_file": tmp_path / "gone.jsonl", "validation_file": path}
+    data = load_task_data(task_name=name, **files, train_required=False)
     both = load_task_data(task_name=name, train_file=path, validation_file=path)
     assert (len(data.train), data.name) == (0, name)
     assert data.validation.to_list() == both.validation.to_list()

@@ -67,7 +67,8 @@ def open_tables(
         task: A known task: where to find it, if nothing else says so, and its validation splits.
         dataset: Name, configuration, and the splits to train and to validate on.
         files: To train on, to validate on, and MNLI's mismatched one.
-        train_required: Whether a validation file alone is too little.
+        train_required: Whether a validation file alone is too little; where it is enough, a
+            training file is not read.
 
     Raises:
         ConfigError: No source is named, or two, or only half of one.
@@ -101,6 +102,8 @@ def _open_files(
         raise ConfigError(
             f"validation_mismatched_file ({mismatched}) needs a validation_file beside it."
         )
+    if task is not None and validation is not None and not train_required:
+        train = None  # the task says all that its rows could
     if train is None and train_required:
         raise ConfigError(f"validation_file ({validation}) needs a train_file beside it.")
     return Tables(

@@ -123,8 +123,8 @@ def load_task_data(
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
         labels_required: False for measuring alone. Labels that there are still decide which rows
             are left out, as in training; where none can be told or used, every row is kept.
-        train_required: False for evaluating alone, where a validation file is enough; of classes it
-            is if the task says which there are.
+        train_required: False for evaluating alone: a validation file is enough, unless the training
+            rows tell which classes there are. Of a known task, no training file is read then.
         question_answering: How contexts are split and answers chosen; None for the defaults.
 
     Returns:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data import TaskData
-from gelora.evaluation.labelled import labelled_validation
 from gelora.metrics import Metric
 from gelora.tasks import Problem
 
@@ -42,8 +41,12 @@ def evaluate(
     module: Any = import_module(f"gelora.evaluation.{EVALUATORS[data.problem]}")
     metrics: dict[str, Metric] = {}
     for ending, split in {"": data.validation, **data.more_validation}.items():
-        one = replace(data, validation=split)
-        labelled_validation(one)
-        found = module.evaluate(model, tokenizer, one, batch_size=batch_size, max_length=max_length)
+        found = module.evaluate(
+            model,
+            tokenizer,
+            replace(data, validation=split),
+            batch_size=batch_size,
+            max_length=max_length,
+        )
         metrics |= {f"{name}_{ending}" if ending else name: m for name, m in found.items()}
     return metrics
