@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_profiles import profile_of
@@ -87,6 +87,7 @@ def test_what_the_limit_leaves_is_counted():
     assert base_model_metrics(wrapped, tokenizer, data, max_length=limit) == {"perplexity": found}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 50), st.integers(1, 30)), min_size=2, max_size=20),
     st.integers(2, 5),
@@ -99,7 +100,7 @@ def test_perplexity_is_of_tokens_and_its_error_of_texts(texts, copies):
     n = len(texts)
     shrink = ((n - 1) / (copies * n - 1)) ** 0.5  # of an error that falls as 1/sqrt(texts)
     assert many.value == pytest.approx(one.value)
-    assert many.standard_error == pytest.approx(one.standard_error * shrink)
+    assert many.standard_error == pytest.approx(one.standard_error * shrink, abs=1e-9 * one.value)
 
 
 def test_the_error_is_the_spread_over_samples(seed):

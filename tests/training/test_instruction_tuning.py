@@ -127,7 +127,9 @@ def test_the_adapter_is_trained_and_nothing_else(tmp_path):
     assert evaluations[0]["eval_perplexity"] != pytest.approx(exact, rel=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"loss_type": "dft"}, {"packing": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"loss_type": "dft"}, {"packing": True, "packing_strategy": "wrapped"}]
+)
 def test_perplexity_counts_tokens_whatever_training_minimises(settings, tmp_path):
     data = tiny_instructions(num_validation=11, turns=2)  # batches of other sizes
     settings |= {"max_length": 64, "per_device_eval_batch_size": 4}
