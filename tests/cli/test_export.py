@@ -156,6 +156,12 @@ def test_a_language_model(causal_folder, tmp_path):
     assert (untrained.task_type, untrained.modules_to_save) == ("CAUSAL_LM", None)
 
 
+def test_an_adapter_of_quantised_weights_is_merged_into_those_stored(export, new, run, capsys):
+    assert export("--merged", "--load_in_4bit") == 0
+    assert "made with the weights of" in capsys.readouterr().err
+    assert not hasattr(classifier(new / "merged").config, "quantization_config")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
