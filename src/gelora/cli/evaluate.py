@@ -68,27 +68,34 @@ def main(config: Config) -> Output:
     return _output(data, metrics_of(answers, labelled_validation(data), settings_of(data)))
 
 
-def _output(data: TaskData, metrics: Mapping[str, Metric]) -> Output:
+def _output(data: TaskData, metrics: Mapping[str, Metric], *, of: str = "adapter") -> Output:
     payload = {name: asdict(metric) for name, metric in metrics.items()}
-    return Output(metrics_table(payload, {}), {"task": data.name, "metrics": payload})
+    return Output(metrics_table(payload, {}, of=of), {"task": data.name, "metrics": payload})
 
 
 def _check_flags(config: Config) -> None:
-    """Refuse flags that are about answers where none are asked for."""
-    flags, problem = config.answers, config.problem
-    for name in ("predictions", "answer_file"):
-        if getattr(flags, name) is not None and problem != "question_answering":
+    """Refuse flags that are about answers where there are none, or that contradict each other."""
+    flags, problem = config.answers, config.problem or "classification"
+    named = config.task_name or "the data"
+    given = {"predictions": flags.predictions, "answer_file": flags.answer_file}
+    for name, file in given.items():
+        if file is not None and problem != "question_answering":
             raise ConfigError(
-                f"--{name} is for answers to questions, and {config.task_name or 'the data'} is a "
-                f"{problem or 'classification'}: add --task squad or --task squad_v2."
+                f"--{name} {file} is for answers to questions, and {named} is a {problem}: add "
+                "--task squad or --task squad_v2."
             )
     if flags.predictions is None and flags.na_prob_file is not None:
-        raise ConfigError("--na_prob_file belongs to a file of answers: name it as --predictions.")
-    if flags.predictions is not None and flags.answer_file is not None:
         raise ConfigError(
-            f"--predictions {flags.predictions} holds the answers, so none are written to "
-            f"--answer_file {flags.answer_file}: leave out one of the two."
+            f"--na_prob_file {flags.na_prob_file} belongs to a file of answers: name that as "
+            "--predictions."
         )
+    model = {"answer_file": flags.answer_file, "adapter": config.adapter_source.adapter}
+    for name, value in model.items():
+        if flags.predictions is not None and value is not None:
+            raise ConfigError(
+                f"--predictions {flags.predictions} holds the answers, so --{name} {value} is not "
+                "used: leave out one of the two."
+            )
 
 
 def _score_file(config: Config, file: str) -> Output:
@@ -107,7 +114,7 @@ def _score_file(config: Config, file: str) -> Output:
         version_2=version_2,
         null_odds=None if odds_file is None else read_null_odds(odds_file, questions["id"]),
     )
-    return _output(data, metrics)
+    return _output(data, metrics, of="answers")
 
 
 def _check_labels(folder: Path, adapter: PeftConfig, data: TaskData) -> None:

@@ -79,14 +79,17 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
     return table(headings, [*rows, total])
 
 
-def metrics_table(metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
+def metrics_table(
+    metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], *, of: str = "adapter"
+) -> str:
     """Return a row for every metric: the adapter's value, and each baseline's beside it.
 
     Args:
         metrics: By metric, a mapping of value, standard_error and num_samples.
         baselines: By baseline, the same.
+        of: What the metrics are of.
     """
-    headings = ["metric", "adapter", *(name.replace("_", " ") for name in baselines), "texts"]
+    headings = ["metric", of, *(name.replace("_", " ") for name in baselines), "texts"]
     rows = [
         [
             name,
