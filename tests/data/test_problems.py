@@ -1,5 +1,6 @@
 """Every problem of the table through one door: files, splits, limits, and what is refused."""
 
+import datasets
 import pytest
 
 from gelora.data import LABEL_COLUMNS, load_task_data, sources
@@ -117,6 +118,17 @@ def test_a_task_is_asked_of_the_hub_where_the_table_says(monkeypatch):
     data = load_task_data(task_name="mnli", dataset_test_split="validation_mismatched")
     assert calls[3:] == [(*mnli, "train"), (*mnli, "validation_mismatched")]
     assert data.more_validation == {}
+
+
+@pytest.mark.parametrize("name", ["squad", "alpaca", "stsb"])
+def test_a_data_set_gives_what_the_same_file_gives(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "mine").mkdir()
+    path = task_file(tmp_path, name).rename(tmp_path / "mine" / "train.jsonl")
+    of_file = load_task_data(task_name=name, train_file=path)
+    of_data_set = load_task_data(task_name=name, dataset_name=str(tmp_path / "mine"))
+    assert of_data_set.train.to_list() == of_file.train.to_list()
+    assert of_data_set.validation.to_list() == of_file.validation.to_list()
 
 
 def test_no_table_at_all_is_refused():
