@@ -66,7 +66,7 @@ def test_patience_survives_an_interruption(flags, planned):
         (["--load_best_model_at_end"], tiny_task(), ("matthews_correlation", True)),
         (PATIENT, tiny_task(problem="regression"), ("pearson", True)),
         (["--save_strategy", "best"], tiny_task(), ("matthews_correlation", True)),
-        (PATIENT, tiny_instructions(), ("loss", False)),
+        (PATIENT, tiny_instructions(), ("perplexity", False)),
         (["--load_best_model_at_end", "--metric_for_best_model", "f1"], tiny_task(), ("f1", True)),
         ([], tiny_task(), (None, None)),
     ],

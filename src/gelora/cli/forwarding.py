@@ -104,17 +104,16 @@ def for_the_trainer(
 ) -> TrainingArguments:
     """Return the arguments with what depends on the data: by which metric a model is the best.
 
-    It is the task's headline metric; of a language model, whose perplexity no Trainer computes,
-    the loss on the validation texts. What is pushed to the Hub is pushed when all is done.
+    It is the task's headline metric, and the lower the better if that is a perplexity. What is
+    pushed to the Hub is pushed when all is done.
     """
     arguments = copy.copy(arguments)
     arguments.push_to_hub = False
     wants_best = arguments.load_best_model_at_end or arguments.save_strategy == SaveStrategy.BEST
     if wants_best and "metric_for_best_model" not in config.extra:
-        by_loss = data.problem == "instruction_tuning"
-        arguments.metric_for_best_model = "loss" if by_loss else data.headline_metric
+        arguments.metric_for_best_model = data.headline_metric
         if "greater_is_better" not in config.extra:
-            arguments.greater_is_better = not by_loss
+            arguments.greater_is_better = data.headline_metric != "perplexity"
     return arguments
 
 
