@@ -75,7 +75,8 @@ def measure_dimensions(
     Args:
         model: With or without a head, adapters, quantised weights; wherever it is placed.
         tokenizer: The model's own.
-        texts: Single texts or pairs.
+        texts: Single texts or pairs; or rows as TRL's SFTTrainer takes them, with `messages`, or a
+            `prompt` and a `completion`, or the lists of messages alone.
         num_samples: Texts drawn at most, without replacement. The estimate is compressed at any
             number and a little less so at more: compare profiles of the same number only.
         precision: Measure in growing parts, and stop early when every increment's standard error
