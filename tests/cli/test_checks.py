@@ -52,6 +52,17 @@ def trackio_alone(monkeypatch):
         (["--precision", "nan"], "precision must be 0 or more dimensions. Got nan."),
         (["--hidden_states", "x"], "--hidden_states x is for gelora measure: measure, and then"),
         (["--max_length", "0"], "max_length must be at least 1. Got 0."),
+        (["--load_in_4bit", "--load_in_8bit"], "--load_in_4bit and --load_in_8bit are both given"),
+        (["--early_stopping_patience", "0"], "early_stopping_patience must be at least 1. Got 0."),
+        (
+            ["--early_stopping_patience", "2", "--eval_strategy", "no"],
+            "must be the same, epoch or steps. Got no and epoch.",
+        ),
+        (
+            ["--early_stopping_patience", "2", "--save_strategy", "steps"],
+            "early_stopping_patience 2 keeps the best of the checkpoints that were evaluated",
+        ),
+        (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),
         (["--seed", "-1"], "seed must lie between 0 and 4294967295. Got -1."),
         (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),
         (

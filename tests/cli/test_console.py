@@ -9,7 +9,12 @@ import warnings
 import pytest
 
 from gelora.cli import main
-from gelora.cli.console import Output, only_results_on_stdout, shows_progress
+from gelora.cli.console import (
+    Output,
+    hush_libraries,
+    only_results_on_stdout,
+    shows_progress,
+)
 from gelora.cli.flags import RunFlags
 from gelora.errors import ConfigError, DuplicateSamplesWarning
 
@@ -104,3 +109,11 @@ def test_nothing_stays_set_up_afterwards():
 def test_bars_are_for_terminals(monkeypatch, terminal, quiet, expected):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     assert shows_progress(RunFlags(quiet=quiet)) is expected
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(False, logging.ERROR), (True, logging.NOTSET)])
+def test_bitsandbytes_says_nothing_of_what_it_could_be_faster_with(monkeypatch, verbose, level):
+    logger = logging.getLogger("bitsandbytes")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    hush_libraries(RunFlags(verbose=verbose))
+    assert logger.level == level

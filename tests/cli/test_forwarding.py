@@ -1,14 +1,16 @@
 """Flags that are not ours reach TrainingArguments, and what is unknown there too is refused."""
 
 import re
+import sys
 import warnings
 
 import pytest
 from transformers import TrainingArguments
+from trl.trainer.sft_config import SFTConfig
 
 from gelora.cli.forwarding import lora_arguments, training_arguments
 from gelora.cli.parsing import parse
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, MissingExtraError
 
 
 def arguments_of(*flags):
@@ -71,3 +73,51 @@ def test_flags_on_their_way_out_are_named_to_the_user(monkeypatch, caplog):
 def test_initial_weights_as_peft_takes_them(given, expected):
     config = parse("train", ["--init_lora_weights", given])
     assert lora_arguments(config)["init_lora_weights"] == expected
+
+
+TUNING = ["--train_file", "x.jsonl", "--problem_type", "instruction_tuning"]
+
+
+def test_instruction_tuning_takes_trl_s_flags_and_trains_like_the_others():
+    arguments = arguments_of(*TUNING, "--max_length", "99")
+    assert isinstance(arguments, SFTConfig)
+    plain = arguments_of()
+    for name in ("bf16", "activation_checkpointing", "learning_rate", "logging_steps", "optim"):
+        assert getattr(arguments, name) == getattr(plain, name), name
+    assert arguments.max_length == 99
+    asked = arguments_of(*TUNING, "--packing", "--bf16", "--activation_checkpointing")
+    assert asked.packing
+    assert asked.bf16
+    assert asked.activation_checkpointing
+    assert arguments_of("--task", "alpaca", "--assistant_only_loss").assistant_only_loss
+
+
+@pytest.mark.parametrize(("given", "expected"), [([], True), (["true"], True), (["no"], False)])
+def test_the_old_name_of_checkpointing_is_taken(given, expected):
+    arguments = arguments_of(*TUNING, "--gradient_checkpointing", *given)
+    assert arguments.activation_checkpointing is expected
+
+
+def test_trl_s_flags_are_of_instruction_tuning_alone():
+    with pytest.raises(ConfigError, match="There is no flag --packing"):
+        arguments_of("--task", "cola", "--packing")
+    with pytest.raises(ConfigError, match="no flag --pakcing; did you mean 'packing'?"):
+        arguments_of(*TUNING, "--pakcing")
+    with pytest.raises(ConfigError, match="SFTConfig does not take these flags: .*--packing"):
+        arguments_of(*TUNING, "--packing", "perhaps")
+
+
+def test_trl_s_keys_are_known_in_a_file(tmp_path):
+    path = tmp_path / "tuning.yaml"
+    path.write_text("problem_type: instruction_tuning\ntrain_file: x.jsonl\npacking: true\n")
+    assert training_arguments(parse("run", ["--config", str(path)])).packing
+    path.write_text("task: cola\npacking: true\n")
+    with pytest.raises(ConfigError, match="no flag for the key 'packing' in"):
+        parse("run", ["--config", str(path)])
+
+
+def test_without_trl_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trl.trainer.sft_config", None)
+    with pytest.raises(MissingExtraError, match=r"TRL, .*: pip install 'gelora\[sft\]'"):
+        arguments_of(*TUNING)
+    assert arguments_of().output_dir

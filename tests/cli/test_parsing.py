@@ -179,3 +179,10 @@ def test_committed_configs_are_valid(path):
 
 def test_committed_configs_are_all_tested():
     assert [path.name for path in CONFIGS] == ["quickstart.yaml"]
+
+
+def test_a_short_name_is_a_key_too(tmp_path):
+    path = tmp_path / "short.yaml"
+    path.write_text("task: cola\n")
+    assert parse("run", ["--config", str(path)]).task_name == "cola"
+    assert parse("run", ["--config", str(path), "--task", "sst2"]).task_name == "sst2"

@@ -55,7 +55,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     """
     arguments = _spelled_out(arguments)
     path = _config_path(arguments)
-    keys = read_yaml(path) if path is not None else {}
+    written = read_yaml(path) if path is not None else {}
+    keys = {ALIASES.get(name, name): value for name, value in written.items()}
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
     tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
     config = _read(verb, tokens)
