@@ -177,57 +177,39 @@ def _as_list(given: Texts) -> list[Any]:
     """Return the texts as a list, whatever holds them (a column of a table, say), checked."""
     if isinstance(given, str):
         raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
-    texts = [{"messages": text} if _is_conversation(text) else text for text in given]
+    texts = [{"messages": text} if _kind(text) == "chat" else text for text in given]
     if not texts:
         raise DataError("There are no texts to measure.")
-    kind, is_kind = next(
-        (one for one in _KINDS.items() if one[1](texts[0])), ("pair of strings", _is_pair)
-    )
-    wrong = [i for i, text in enumerate(texts) if not is_kind(text)]
+    kinds = [_kind(text) for text in texts]
+    wanted = kinds[0] or "pair of strings"
+    wrong = [i for i, kind in enumerate(kinds) if kind != wanted]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(texts)} texts are no {kind}, the first at index {wrong[0]}: "
+            f"{len(wrong)} of {len(texts)} texts are no {wanted}, the first at index {wrong[0]}: "
             f"{texts[wrong[0]]!r}. Give texts that are all strings, all pairs of strings, all "
             "lists of messages, or all prompts with completions."
         )
     return texts
 
 
-def _is_text(text: object) -> bool:
-    return isinstance(text, str)
-
-
-def _is_pair(text: object) -> bool:
-    return isinstance(text, tuple | list) and len(text) == 2 and all(map(_is_text, text))
-
-
-def _is_conversation(text: object) -> bool:
-    return (
-        isinstance(text, list | tuple) and bool(text) and all(isinstance(m, Mapping) for m in text)
-    )
-
-
-def _is_chat(text: object) -> bool:
-    if not isinstance(text, Mapping):
-        return False
-    parts = (
-        [text["messages"]] if "messages" in text else [text.get("prompt"), text.get("completion")]
-    )
-    return all(map(_is_conversation, parts))
-
-
-def _is_prompt(text: object) -> bool:
-    return isinstance(text, Mapping) and all(
-        isinstance(text.get(part), str) for part in ("prompt", "completion")
-    )
-
-
-_KINDS = {
-    "string": _is_text,
-    "pair of strings": _is_pair,
-    "list of messages": _is_chat,
-    "prompt with a completion": _is_prompt,
-}
+def _kind(text: object) -> str | None:
+    """Say what one text is, if it is any that can be measured."""
+    match text:
+        case str():
+            return "string"
+        case [str(), str()]:
+            return "pair of strings"
+        case [Mapping(), *_]:
+            return "chat"
+        case {"messages": [Mapping(), *_]} | {
+            "prompt": [Mapping(), *_],
+            "completion": [Mapping(), *_],
+        }:
+            return "list of messages"
+        case {"prompt": str(), "completion": str()}:
+            return "prompt with a completion"
+        case _:
+            return None
 
 
 def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:
