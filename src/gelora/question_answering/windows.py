@@ -73,25 +73,16 @@ def split_contexts(
             "which answers are found by: question answering needs a fast tokenizer."
         )
     fitting = _fitting(split, tokenizer, settings.doc_stride, max_length)
-    parts: list[dict[str, list[Any]]] = []
-    questions: list[int] = []
-    spans: list[Spans] = []
-    nulls: list[int] = []
-    for rows in _chunks(fitting):
-        part, question, span = _encode(split, rows, tokenizer, settings.doc_stride, max_length)
-        null = [_null_position(ids, tokenizer.cls_token_id) for ids in part["input_ids"]]
-        answers = _answer_spans(split, rows)
-        positions = [
-            answer_tokens(*each)
-            for each in zip(span, null, [answers[row] for row in question], strict=True)
-        ]
-        part["start_positions"], part["end_positions"] = map(list, zip(*positions, strict=True))
-        parts.append(part)
-        questions += question
-        spans += span
-        nulls += null
-    features = concatenate_datasets([Dataset.from_dict(part) for part in parts])
-    return Windows(features, np.array(questions), spans, np.array(nulls))
+    parts = [
+        _split(split.select(rows), rows, tokenizer, settings.doc_stride, max_length)
+        for rows in _chunks(fitting)
+    ]
+    return Windows(
+        features=concatenate_datasets([part.features for part in parts]),
+        questions=np.concatenate([part.questions for part in parts]),
+        spans=[spans for part in parts for spans in part.spans],
+        nulls=np.concatenate([part.nulls for part in parts]),
+    )
 
 
 def answer_tokens(spans: Spans, null: int, answer: tuple[int, int] | None) -> tuple[int, int]:
@@ -127,9 +118,9 @@ def warn_of_cut_answers(split: Dataset, windows: Windows) -> None:
         SkippedRowsWarning: There are some; the message counts them.
     """
     starts = np.array(windows.features["start_positions"])
-    rows = sorted(set(windows.questions.tolist()))
     held = set(windows.questions[starts != windows.nulls].tolist())
-    answered = [row for row, span in _answer_spans(split, rows).items() if span is not None]
+    spans, read = _answer_spans(split), set(windows.questions.tolist())
+    answered = [row for row in read if spans[row] is not None]
     cut = len(answered) - len(held)
     if cut:
         warnings.warn(
@@ -187,21 +178,20 @@ def _chunks(rows: list[int]) -> Iterator[list[int]]:
     return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
 
 
-def _encode(
-    split: Dataset,
+def _split(
+    part: Dataset,
     rows: list[int],
     tokenizer: PreTrainedTokenizerBase,
     doc_stride: int,
     max_length: int | None,
-) -> tuple[dict[str, list[Any]], list[int], list[Spans]]:
-    """Return the windows' columns for the model, the row of each, and the spans of its tokens."""
-    chosen = split.select(rows)
+) -> Windows:
+    """Return the windows of a part of a split, whose rows there are given."""
     cut: dict[str, Any] = {}
     if max_length is not None:
         cut = {"truncation": "only_second", "max_length": max_length, "stride": doc_stride}
     encoded = tokenizer(
-        list(chosen["text"]),
-        list(chosen["text_pair"]),
+        list(part["text"]),
+        list(part["text_pair"]),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         **cut,
@@ -209,16 +199,28 @@ def _encode(
     of_window: list[int] = encoded.pop("overflow_to_sample_mapping")
     spans: list[Spans] = []
     for window, offsets in enumerate(encoded.pop("offset_mapping")):
-        is_context = np.array([part == 1 for part in encoded.sequence_ids(window)])
+        is_context = np.array([side == 1 for side in encoded.sequence_ids(window)])
         spans.append(np.where(is_context[:, None], np.array(offsets, dtype=np.int32), -1))
-    return dict(encoded), [rows[i] for i in of_window], spans
+    nulls = [_null_position(ids, tokenizer.cls_token_id) for ids in encoded["input_ids"]]
+    answers = _answer_spans(part)
+    positions = np.array(
+        [
+            answer_tokens(*each)
+            for each in zip(spans, nulls, [answers[i] for i in of_window], strict=True)
+        ]
+    )
+    labels = {"start_positions": positions[:, 0], "end_positions": positions[:, 1]}
+    return Windows(
+        features=Dataset.from_dict({**encoded, **labels}),
+        questions=np.array(rows)[of_window],
+        spans=spans,
+        nulls=np.array(nulls),
+    )
 
 
 def _null_position(ids: list[int], cls_token: object) -> int:
     return ids.index(cls_token) if isinstance(cls_token, int) and cls_token in ids else 0
 
 
-def _answer_spans(split: Dataset, rows: list[int]) -> dict[int, tuple[int, int] | None]:
-    chosen = split.select(rows)
-    contexts, answers = chosen["text_pair"], chosen["answers"]
-    return {row: answer_span(*pair) for row, *pair in zip(rows, contexts, answers, strict=True)}
+def _answer_spans(split: Dataset) -> list[tuple[int, int] | None]:
+    return [answer_span(*pair) for pair in zip(split["text_pair"], split["answers"], strict=True)]
