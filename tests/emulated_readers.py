@@ -50,10 +50,9 @@ def new_vllm(folder, *, max_lora_rank=None):
     """As before, with PEFT's patterns: the first key that matches the end of a path wins."""
     config, pairs, _ = read(folder)
     _vllm_features(config)
-    if isinstance(config["init_lora_weights"], str) and (
-        config["init_lora_weights"].lower() not in VLLM_INITS
-    ):
-        raise ServerError("init_lora_weights")
+    init = config["init_lora_weights"]
+    if config["lora_bias"] or (isinstance(init, str) and init.lower() not in VLLM_INITS):
+        raise ServerError("lora_bias or init_lora_weights")
     largest = max([config["r"], *config["rank_pattern"].values()])
     limit = _vllm_limit(largest, max_lora_rank)
 

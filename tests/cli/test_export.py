@@ -12,15 +12,17 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     LlamaForCausalLM,
+    RobertaForSequenceClassification,
 )
 
 from gelora.adapters import verify_ranks
 from gelora.artifacts import PLAN_FILE
 from gelora.cli import main
 from gelora.exports import verify_same_update
+from gelora.model import loading as models
 from gelora.ranks import RankPlan
 from tiny_adapters import logits, save_tiny_adapter, tiny_plan
-from tiny_models import save_tiny, tiny_llama, tiny_tokenizer
+from tiny_models import save_tiny, tiny_llama, tiny_roberta, tiny_tokenizer
 
 QUICK = ["--max_steps", "2", "--eval_strategy", "no", "--use_cpu", "--quiet"]
 
@@ -117,6 +119,17 @@ def test_the_untrained_adapter_is_what_training_starts_from(export, run, new, da
     assert all(torch.equal(start[name], exported[name]) for name in start)
 
 
+def test_no_file_names_the_folder_of_the_embedded_models_package(
+    export, new, model_folder, monkeypatch
+):
+    monkeypatch.setattr(models, "_embedded_folder", lambda: model_folder)
+    assert export("--merged", "--untrained", "--axolotl", "--peft") == 0
+    files = [path for path in new.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if str(model_folder).encode() in path.read_bytes()]
+    assert f"base_model: {models.EMBEDDED_MODEL}\n" in (new / "axolotl.yaml").read_text()
+
+
 def test_the_run_itself_is_left_as_it_was_and_nothing_is_overwritten(export, run, error_of, new):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert export("--axolotl") == 0
@@ -135,8 +148,10 @@ def test_the_exports_lie_in_the_runs_folder_by_default(run):
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-def test_an_adapter_alone_says_enough_to_be_merged(labels, model_folder, tmp_path, capsys):
-    base = AutoModelForSequenceClassification.from_pretrained(model_folder, num_labels=labels)
+def test_an_adapter_alone_says_enough_to_be_merged(labels, tmp_path):
+    base = tiny_roberta(RobertaForSequenceClassification, num_labels=labels)  # a head of two layers
+    base.name_or_path = base.config.name_or_path = str(tmp_path / "base")
+    save_tiny(base, tiny_tokenizer(), tmp_path / "base")
     adapted = save_tiny_adapter(tmp_path / "alone" / "adapter", base, task_type="SEQ_CLS")
     assert main(["export", "--adapter", str(tmp_path / "alone" / "adapter"), "--merged"]) == 0
     merged = classifier(tmp_path / "alone" / "export" / "merged")

@@ -16,7 +16,7 @@ from gelora.exports import export_uniform
 from gelora.exports.readers import reader_notes
 from gelora.exports.saved import read_adapter
 from tiny_adapters import logits, peft_updates, save_tiny_adapter
-from tiny_models import tiny_bert, tiny_deberta, tiny_llama
+from tiny_models import tiny_bert, tiny_deberta, tiny_gpt2, tiny_llama
 
 SERVERS = {
     "old vLLM": readers.old_vllm,
@@ -153,8 +153,15 @@ def test_peft_adds_uniform_adapters_only(two):
             [readers.llama_cpp],
             ["llama.cpp's converter takes no adapter that saves modules whole, as classifier"],
         ),
+        (
+            partial(tiny_gpt2, hf.GPT2LMHeadModel),
+            {"lora_bias": True},
+            [readers.new_vllm, readers.llama_cpp],
+            ["vLLM and llama.cpp take no adapter with lora_bias"],
+        ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Adapter 'default'. . LoRA")  # PEFT's, of biases it saves well
 def test_notes_and_servers_agree(make, lora, refuse, said, tmp_path):
     save_tiny_adapter(tmp_path / "native", make(), **lora)
     with pytest.warns(ServingWarning) as warned:
