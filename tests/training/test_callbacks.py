@@ -98,6 +98,21 @@ def test_it_logs_the_plan_once_and_the_dimensions_of_the_model_in_training(tmp_p
     assert seen[3] != seen[6]
 
 
+def test_whatever_the_trainer_reports_to_gets_the_names(tmp_path):
+    reported = []
+
+    class Reporter(TrainerCallback):
+        """Stand before it, as those of --report_to do."""
+
+        def on_log(self, args, state, control, logs, **kwargs):
+            reported.append((state.global_step, set(logs)))
+
+    trained(tmp_path, Reporter(), callback(every=4))
+    assert {f"gelora/rank/{name}" for name in BLOCKS} < reported[0][1]
+    steps = [step for step, names in reported if "gelora/dimension/block_03" in names]
+    assert steps == [0, 4]
+
+
 def test_it_is_measured_as_the_profile_was():
     profile = make_profile([5, 8, 8, 8, 10], granularity="sublayer")
     found = module._settings_of(profile)
