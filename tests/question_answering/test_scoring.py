@@ -121,6 +121,8 @@ def test_a_question_without_a_prediction_is_wrong_in_1_1_and_left_out_in_2_0():
     wrong = answer_metrics(["cat", None, "cow"], golds, version_2=False)
     assert wrong["exact_match"].value == wrong["f1"].value == pytest.approx(200 / 3)
     assert wrong["f1"].num_samples == 3
+    unlike_the_empty_answer = answer_metrics([None, ""], [["the"], ["the"]], version_2=False)
+    assert unlike_the_empty_answer["exact_match"].value == 50
     left_out = answer_metrics(["cat", None, "cow"], golds, version_2=True)
     assert left_out["exact_match"] == left_out["f1"] == Metric(100.0, 0.0, 2)
 
