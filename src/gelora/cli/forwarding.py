@@ -47,12 +47,12 @@ def training_arguments(config: Config) -> TrainingArguments:
         ConfigError: A flag is unknown there too, or a value is not one that it takes.
         MissingExtraError: They are TRL's, which is not installed.
     """
-    arguments_class: Any = arguments_type(config.problem)
+    arguments_class = arguments_type(config.problem)
     flags = {name: v for name, v in asdict(config.training).items() if name not in OURS}
     given = {
         **flags,
         **_early_stopping(config),
-        **(_like_other_problems(config) if arguments_class is not TrainingArguments else {}),
+        **_like_other_problems(config),
         "per_device_eval_batch_size": config.evaluation.per_device_eval_batch_size,
         "output_dir": str(config.folder),
         "seed": config.run.seed,
@@ -83,6 +83,8 @@ def training_arguments(config: Config) -> TrainingArguments:
 
 def _like_other_problems(config: Config) -> dict[str, Any]:
     """Return what SFTConfig says otherwise by itself: half precision, checkpointing, length."""
+    if config.problem != "instruction_tuning":
+        return {}
     recompute = config.extra.get("gradient_checkpointing", False)  # the name until transformers 6
     return {
         "bf16": False,

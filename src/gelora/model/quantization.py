@@ -51,7 +51,7 @@ def keep_gradients(model: PreTrainedModel) -> None:
     It does so at the first evaluation, for good, and no gradient passes what it makes of them:
     adapters trained after it would learn nothing. (As of bitsandbytes 0.50.)
     """
-    from bitsandbytes.nn import Linear4bit  # noqa: PLC0415 - an extra, which is there by now
+    from bitsandbytes.nn.modules import Linear4bit  # noqa: PLC0415 - an extra, which is there by now
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
