@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import RobertaForCausalLM
 
 import gelora.training.instruction_tuning as tuning
 from example_profiles import profile_of
@@ -20,6 +21,7 @@ from gelora.model.batches import encode_texts
 from gelora.ranks import plan_ranks
 from gelora.training import train, wrap
 from tiny_chats import TEMPLATE, causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
+from tiny_models import tiny_roberta
 from tiny_tasks import quick_arguments
 
 pytestmark = pytest.mark.filterwarnings(
@@ -192,6 +194,15 @@ def test_other_arguments_are_refused(tmp_path):
             plan_ranks(profile_of(model)),
             arguments=quick_arguments(tmp_path),
         )
+
+
+@pytest.mark.filterwarnings("ignore:If you want to use")  # of transformers, which says the same
+def test_a_model_that_sees_what_follows_is_refused(tmp_path):
+    model = tiny_roberta(RobertaForCausalLM)
+    plan = plan_ranks(profile_of(model))
+    message = "Instruction tuning needs a causal model.* is a roberta: name another."
+    with pytest.raises(ConfigError, match=message):
+        train(model, chat_tokenizer(), tiny_instructions(), plan, arguments=sft_arguments(tmp_path))
 
 
 def test_a_tokenizer_without_a_template_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from gelora.data import TaskData
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
 from gelora.instruction_tuning.examples import count_lengths, tokenize_examples
+from gelora.model.architectures import find_architecture
 from gelora.model.batches import token_limit
 from gelora.model.conversations import is_chat
 from gelora.training.wrapping import train_in_float32
@@ -61,8 +62,8 @@ def make_trainer(
     `eval_packing` says so.
 
     Raises:
-        ConfigError: The arguments are no SFTConfig, or TRL does not take them, or the tokenizer
-            has no chat template for messages or no end-of-text token.
+        ConfigError: The arguments are no SFTConfig, or TRL does not take them, the model is not
+            causal, or the tokenizer has no chat template for messages or no end-of-text token.
         DataError: No completion is left within the limit.
 
     Warns:
@@ -72,6 +73,11 @@ def make_trainer(
         raise ConfigError(
             f"Instruction tuning takes its arguments as trl.SFTConfig. Got "
             f"{type(arguments).__name__}."
+        )
+    if not find_architecture(model).is_causal:
+        raise ConfigError(
+            f"Instruction tuning needs a causal model, which writes from left to right, and "
+            f"{model.name_or_path} is a {model.config.model_type}: name another."
         )
     _check_decided(arguments)
     settings = copy.copy(arguments)
