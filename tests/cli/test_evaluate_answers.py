@@ -1,6 +1,7 @@
 """`gelora evaluate` and questions: a model's answers, or those in a file, scored the same way."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -133,12 +134,23 @@ def test_answers_that_are_written_score_as_the_model_that_gave_them(answering, t
     assert "best_f1" in shown([*flags[2:6], "--predictions", str(file), *odds], capsys)
 
 
-def test_an_adapter_of_another_problem_is_refused(answering, data_files, error_of):
+@pytest.mark.parametrize("task_type", [None, "QUESTION_ANS", "CAUSAL_LM"])
+def test_an_adapter_of_another_problem_is_refused(
+    task_type, answering, data_files, tmp_path, error_of
+):
     flags, run = answering
-    texts = ["--text_columns", "sentence", "--label_column", "kind"]
-    adapter = ["--adapter", str(run / "adapter"), *flags[6:8]]
-    files = ["--train_file", str(data_files[0]), "--validation_file", str(data_files[1])]
-    error = error_of(["evaluate", *adapter, *files, *texts])
-    assert f"The adapter in {run / 'adapter'} is of task type QUESTION_ANS, and train, a class" in (
-        error
-    )
+    alone = tmp_path / "alone"
+    shutil.copytree(run / "adapter", alone)
+    config = json.loads((alone / "adapter_config.json").read_text())
+    trained = task_type or config["auto_mapping"]["base_model_class"]
+    assert trained in (task_type, "BertForQuestionAnswering")
+    (alone / "adapter_config.json").write_text(json.dumps({**config, "task_type": task_type}))
+    columns = ["--text_columns", "sentence", "--label_column", "kind"]
+    texts = ["--train_file", str(data_files[0]), "--validation_file", str(data_files[1]), *columns]
+    said = f"The adapter in {alone} was trained for {trained}, and "
+    adapter = ["--adapter", str(alone), *flags[6:8]]
+    error = error_of(["evaluate", *adapter, *texts])
+    assert f"{said}train, a classification, needs BertForSequenceClassification: " in error
+    if task_type == "CAUSAL_LM":
+        error = error_of(["evaluate", *adapter, *flags[:6]])
+        assert f"{said}squad_v2, a question_answering, needs BertForQuestionAnswering: " in error

@@ -75,7 +75,6 @@ def test_without_padding_training_is_peft_and_the_trainer_by_hand(tmp_path):
     set_seed(7)
     largest = max(plan.ranks)
     config = LoraConfig(
-        task_type="QUESTION_ANS",
         r=largest,
         lora_alpha=2 * largest,
         target_modules=[f"bert.{name}" for name in plan.modules],

@@ -104,10 +104,28 @@ def test_plain_peft_gives_the_same_answers(make, tmp_path):
     result = trained(data, tmp_path, model=model)
     saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert not torch.equal(saved["base_model.model.qa_outputs.weight"], before)
-    assert result.model.peft_config["default"].task_type == "QUESTION_ANS"
     loaded = PeftModel.from_pretrained(make(), tmp_path / "adapter").eval()
     ours, theirs = (answer_questions(m, tiny_tokenizer(), data) for m in (result.model, loaded))
     assert ours == theirs
+
+
+def test_question_and_context_are_told_apart_adapted_and_merged(tmp_path):
+    data, tokenizer = tiny_questions(), tiny_tokenizer()
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    batch = tokenizer(data.train["text"][0], data.train["text_pair"][0], return_tensors="pt")
+    assert batch["token_type_ids"].any()
+    alike = {**batch, "token_type_ids": torch.zeros_like(batch["token_type_ids"])}
+    plan = plan_for(bert())
+    model = train(
+        bert(), tokenizer, data, plan, arguments=quick_arguments(tmp_path), max_length=20
+    ).model.eval()
+    loaded = PeftModel.from_pretrained(bert(), tmp_path / "adapter").eval()
+    with torch.no_grad():
+        scores = model(**batch).start_logits
+        assert not torch.allclose(scores, model(**alike).start_logits, atol=1e-2)
+        assert torch.equal(loaded(**batch).start_logits, scores)
+        merged = loaded.merge_and_unload()
+        torch.testing.assert_close(merged(**batch).start_logits, scores, rtol=1e-4, atol=1e-5)
 
 
 def test_a_causal_model_is_trained(tmp_path):

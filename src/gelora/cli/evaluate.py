@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, TaskType
 from transformers import PreTrainedModel
 
 from gelora.artifacts import ADAPTER_FOLDER, ENVIRONMENT_FILE, METRICS_FILE, read_json
@@ -52,8 +52,9 @@ def main(config: Config) -> Output:
         named = adapter.base_model_name_or_path
         config = replace(config, model=replace(config.model, model_name_or_path=named))
     data = loading.load_data(config, labels_required=True, train_required=False)
-    _check_labels(folder, adapter, data)
+    _check_labels(folder, data)
     model, tokenizer = loading.load_with_head(config, data)
+    _check_problem(folder, adapter, model, data)
     adapted = _adapted(model, folder, data)
     cost = {
         "batch_size": config.evaluation.per_device_eval_batch_size,
@@ -117,17 +118,11 @@ def _score_file(config: Config, file: str) -> Output:
     return _output(data, metrics, of="answers")
 
 
-def _check_labels(folder: Path, adapter: PeftConfig, data: TaskData) -> None:
-    """Compare the data's problem with the adapter's, and their labels with those of its run.
+def _check_labels(folder: Path, data: TaskData) -> None:
+    """Compare the data's labels with those of the run that the adapter lies in, if it lies in one.
 
     The labels' numbers are those of the training texts, so other texts may number them otherwise.
     """
-    wanted = TASK_TYPES[data.problem]
-    if adapter.task_type not in (None, wanted):
-        raise ConfigError(
-            f"The adapter in {folder} is of task type {adapter.task_type}, and {data.name}, a "
-            f"{data.problem}, needs one of {wanted.value}: evaluate on data like it was trained on."
-        )
     path = folder.parent / METRICS_FILE
     is_ours = path.is_file() and (folder.parent / ENVIRONMENT_FILE).is_file()
     trained = read_json(path, kind="metrics") if is_ours else {}
@@ -138,6 +133,19 @@ def _check_labels(folder: Path, adapter: PeftConfig, data: TaskData) -> None:
                 f"The adapter in {folder} was trained with {name} {trained[name]}, and {data.name} "
                 f"has {value}: evaluate on the labels it was trained for."
             )
+
+
+def _check_problem(
+    folder: Path, adapter: PeftConfig, model: PreTrainedModel, data: TaskData
+) -> None:
+    """Compare the head that the adapter was trained under with that which the data need."""
+    trained = adapter.task_type or (adapter.auto_mapping or {}).get("base_model_class")
+    head, kind = type(model).__name__, TASK_TYPES[data.problem] or TaskType.QUESTION_ANS
+    if trained not in (None, head, kind):
+        raise ConfigError(
+            f"The adapter in {folder} was trained for {trained}, and {data.name}, a "
+            f"{data.problem}, needs {head}: evaluate on data like it was trained on."
+        )
 
 
 def _adapted(model: PreTrainedModel, folder: Path, data: TaskData) -> PeftModel:

@@ -141,8 +141,11 @@ def _trained_head(config: Config, adapter: SavedAdapter) -> dict[str, Any]:
     if known is not None:
         return known
     named = adapter.config.get("task_type")
+    base_class = (adapter.config.get("auto_mapping") or {}).get("base_model_class", "")
+    if base_class.endswith("ForQuestionAnswering"):  # PEFT names it where there is no task type
+        return {"task": "question_answering"}
     problem = next((name for name, kind in TASK_TYPES.items() if kind == named), None)
-    if problem is None:
+    if named is None or problem is None:
         raise ArtifactError(
             f"The adapter names the task_type {named}, by which its model's head is unknown: merge "
             "it with peft's merge_and_unload."

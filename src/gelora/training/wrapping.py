@@ -3,6 +3,7 @@
 What is trained is float32. It trains nothing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from gelora.model.architectures import find_architecture
 from gelora.ranks import RankPlan
 from gelora.tasks import Problem
 
-TASK_TYPES = {
+TASK_TYPES: Mapping[Problem, TaskType | None] = {
     "classification": TaskType.SEQ_CLS,
     "regression": TaskType.SEQ_CLS,
-    "question_answering": TaskType.QUESTION_ANS,
+    # None takes PEFT's general class: that of questions (0.21) drops token types, so that BERT
+    # could not tell question from context, and would find them again once merged.
+    "question_answering": None,
     "instruction_tuning": TaskType.CAUSAL_LM,
 }
 
