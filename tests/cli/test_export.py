@@ -9,8 +9,10 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertForQuestionAnswering,
     LlamaForCausalLM,
     RobertaForSequenceClassification,
 )
@@ -21,8 +23,16 @@ from gelora.cli import main
 from gelora.exports import verify_same_update
 from gelora.model import loading as models
 from gelora.ranks import RankPlan
+from gelora.training.wrapping import wrap
 from tiny_adapters import logits, save_tiny_adapter, tiny_plan
-from tiny_models import save_tiny, tiny_llama, tiny_roberta, tiny_tokenizer
+from tiny_models import (
+    save_tiny,
+    tiny_batch,
+    tiny_bert,
+    tiny_llama,
+    tiny_roberta,
+    tiny_tokenizer,
+)
 
 QUICK = ["--max_steps", "2", "--eval_strategy", "no", "--use_cpu", "--quiet"]
 
@@ -156,6 +166,20 @@ def test_an_adapter_alone_says_enough_to_be_merged(labels, tmp_path):
     assert main(["export", "--adapter", str(tmp_path / "alone" / "adapter"), "--merged"]) == 0
     merged = classifier(tmp_path / "alone" / "export" / "merged")
     torch.testing.assert_close(logits(merged), logits(adapted))
+
+
+def test_an_adapter_for_questions_alone(tmp_path):
+    base = tiny_bert(BertForQuestionAnswering)
+    base.name_or_path = base.config.name_or_path = str(tmp_path / "base")
+    save_tiny(base, tiny_tokenizer(), tmp_path / "base")
+    adapted = wrap(base, tiny_plan(base), "question_answering")
+    adapted.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
+    assert main(["export", "--adapter", str(tmp_path / "adapter"), "--merged"]) == 0
+    merged = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "export" / "merged").eval()
+    batch = {**tiny_batch("bert"), "token_type_ids": torch.ones(4, 9, dtype=torch.long)}
+    with torch.no_grad():
+        found, expected = merged(**batch), adapted.eval()(**batch)
+    torch.testing.assert_close(found.start_logits, expected.start_logits)
 
 
 def test_a_language_model(causal_folder, tmp_path):
