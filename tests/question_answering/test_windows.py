@@ -128,7 +128,7 @@ def test_a_long_question_has_no_window_and_is_counted():
 
 def test_a_long_question_is_no_matter_beside_a_short_context():
     split = questions([f"{WORDS[1]} {WORDS[2]}"], [[]], question=" ".join(WORDS[:12]))
-    windows = windows_of(split, tiny_tokenizer(), stride=10)
+    windows = windows_of(split, tiny_tokenizer(), stride=10, max_length=17)  # all that there are
     assert len(windows.features) == 1
     assert inside(windows.spans[0]).tolist() == [[0, 2], [3, 5]]
 
