@@ -62,6 +62,17 @@ def test_a_stopped_run_goes_on_to_the_same_answers(run, answers, capsys):
     assert list(map(said, answers.read_text().splitlines())) == list(map(said, lines))
 
 
+def test_nothing_is_loaded_where_all_is_answered(run, answers, tmp_path, capsys):
+    model = str(tmp_path / "model")
+    assert main([*run, "--model_name_or_path", model]) == 0
+    before = answers.read_text()
+    (tmp_path / "model").rename(tmp_path / "gone")
+    capsys.readouterr()
+    assert main([*run, "--model_name_or_path", model]) == 0
+    assert "0 of them now" in capsys.readouterr().out
+    assert answers.read_text() == before
+
+
 def test_a_few_questions_can_be_answered_in_a_file_of_one_s_own(run, tmp_path):
     path = tmp_path / "other.jsonl"
     assert main([*run, "--max_eval_samples", "1", "--answer_file", str(path)]) == 0
