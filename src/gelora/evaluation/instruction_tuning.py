@@ -96,8 +96,9 @@ def perplexity(
     Raises:
         DataError: There are fewer than two texts, or a loss is not finite or beyond all bounds.
 
-    >>> perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
-    Metric(value=4.0, standard_error=2.772588722239781, num_samples=2)
+    >>> found = perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
+    >>> round(found.value, 6), round(found.standard_error, 6), found.num_samples
+    (4.0, 2.772589, 2)
     """
     num_samples = len(losses)
     if num_samples < 2:
