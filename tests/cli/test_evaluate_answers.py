@@ -75,6 +75,14 @@ def test_flags_that_do_not_go_with_a_file_of_answers(asked, more, message, error
     assert message.format(file=asked[-1]) in error_of(["evaluate", *asked, *more])
 
 
+def test_what_the_messages_advise_is_taken(asked, error_of, capsys):
+    error = error_of(["evaluate", *asked, "--task", "squad"])
+    assert "add --version_2_with_negative true" in error
+    capsys.readouterr()
+    assert main(["evaluate", *asked, "--task", "squad", "--version_2_with_negative", "true"]) == 0
+    assert "NoAns_f1" in capsys.readouterr().out
+
+
 def test_odds_need_answers_and_questions_without_one(asked, tmp_path, error_of):
     odds = ["--na_prob_file", "odds.json"]
     error = error_of(["evaluate", *asked[:2], "--task", "squad_v2", *odds])

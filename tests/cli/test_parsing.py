@@ -9,7 +9,7 @@ import yaml
 
 from gelora.cli.config import FLAGS, GROUPS, VERBS, Config, resolved
 from gelora.cli.flags import RunFlags
-from gelora.cli.parsing import SWITCHES, parse
+from gelora.cli.parsing import SWITCHES, TRUTHS, parse
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
 from gelora.errors import ConfigError
 
@@ -67,7 +67,26 @@ def test_switches_as_hugging_face_takes_them(arguments, expected):
     assert parse("train", arguments).lora.use_dora is expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], None),
+        (["--version_2_with_negative"], True),
+        (["--version_2_with_negative", "--seed", "1"], True),
+        (["--version_2_with_negative", "true"], True),
+        (["--version-2-with-negative=True"], True),
+        (["--version_2_with_negative", "false", "--seed", "1"], False),
+        (["--version_2_with_negative=FALSE"], False),
+        (["--version_2_with_negative", "none"], None),
+    ],
+)
+def test_switches_that_may_be_left_open_are_written_alike(arguments, expected):
+    found = parse("evaluate", arguments).question_answering.version_2_with_negative
+    assert found is expected
+
+
 def test_switches_are_all_found():
+    assert {"version_2_with_negative"} == TRUTHS
     assert {"use_dora", "use_rslora", "trust_remote_code", "json", "overwrite"} <= SWITCHES
 
 

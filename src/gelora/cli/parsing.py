@@ -39,11 +39,15 @@ DATA = (
     frozenset(name for name, group in FLAGS.items() if group == "data" and name != "max_length"),
 )
 ALIASES = {"task": "task_name"}
-OPTIONAL_VALUES = {"uniform": "auto"}
-"""Flags that may stand without a value, and what they are then."""
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
 )
+TRUTHS = frozenset(
+    flag.name for group in GROUPS.values() for flag in fields(group) if flag.type == bool | None
+)
+"""Switches that may be left open."""
+OPTIONAL_VALUES = {"uniform": "auto", **dict.fromkeys(TRUTHS, "True")}
+"""Flags that may stand without a value, and what they are then."""
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Config:
@@ -134,7 +138,7 @@ def _read(verb: str, tokens: Sequence[str]) -> Config:
             _flags_type(verb),
             prog=f"gelora {verb}",
             description=_description(verb),
-            args=_plain_switches(tokens),
+            args=_plain_truths(_plain_switches(tokens)),
             return_unknown_args=True,
             use_underscores=True,
             config=(tyro.conf.OmitArgPrefixes,),
@@ -249,4 +253,20 @@ def _plain_switches(tokens: Sequence[str]) -> list[str]:
         else:
             plain.append(token)
             switch = None
+    return plain
+
+
+def _plain_truths(tokens: Sequence[str]) -> list[str]:
+    """Write the values of switches that may be left open as Python does.
+
+    >>> _plain_truths(["--version_2_with_negative", "true", "--seed=1"])
+    ['--version_2_with_negative', 'True', '--seed=1']
+    """
+    plain: list[str] = []
+    for before, token in pairwise(["", *tokens]):
+        flag, equals, value = token.partition("=")
+        if equals and _name(token) in TRUTHS:
+            plain.append(f"{flag}={value.capitalize()}")
+        else:
+            plain.append(token.capitalize() if _name(before) in TRUTHS else token)
     return plain
