@@ -19,6 +19,7 @@ STEPS = ["--max_steps", "40", "--learning_rate", "0.05", "--use_cpu", "--lora_dr
 STEPS += ["--eval_strategy", "steps", "--eval_steps", "2"]
 STEPS += ["--save_strategy", "steps", "--save_steps", "2", "--save_total_limit", "30"]
 PATIENT = ["--early_stopping_patience", "3"]
+BEST_BY = ["--load_best_model_at_end", "--metric_for_best_model"]
 
 
 @pytest.fixture
@@ -67,7 +68,15 @@ def test_patience_survives_an_interruption(flags, planned):
         (PATIENT, tiny_task(problem="regression"), ("pearson", True)),
         (["--save_strategy", "best"], tiny_task(), ("matthews_correlation", True)),
         (PATIENT, tiny_instructions(), ("perplexity", False)),
-        (["--load_best_model_at_end", "--metric_for_best_model", "f1"], tiny_task(), ("f1", True)),
+        ([*BEST_BY, "f1"], tiny_task(), ("f1", True)),
+        ([*BEST_BY, "eval_loss"], tiny_task(), ("eval_loss", False)),
+        ([*BEST_BY, "perplexity"], tiny_instructions(), ("perplexity", False)),
+        ([*BEST_BY, "eval_perplexity"], tiny_instructions(), ("eval_perplexity", False)),
+        (
+            [*BEST_BY, "perplexity", "--greater_is_better", "true"],
+            tiny_instructions(),
+            ("perplexity", True),
+        ),
         ([], tiny_task(), (None, None)),
     ],
 )
@@ -79,4 +88,5 @@ def test_best_is_by_the_headline_metric_unless_another_is_named(more, data, expe
     arguments = for_the_trainer(given, config, data)
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == expected
     assert arguments.load_best_model_at_end == bool(more and more != ["--save_strategy", "best"])
-    assert given.metric_for_best_model in {None, "loss", "f1"}  # it was left as it came
+    named = config.extra.get("metric_for_best_model")
+    assert given.metric_for_best_model in {None, named or "loss"}  # it was left as it came

@@ -96,3 +96,12 @@ def test_half_precision_recomputing_and_accumulating_train_questions(questions, 
     assert main(["run", *questions, *more]) == 0
     losses = [e["loss"] for e in metrics_in(tmp_path)["history"] if "loss" in e]
     assert len(losses) == 4
+
+
+def test_the_checkpoint_of_the_least_perplexity_is_kept_where_it_is_named(chats, tmp_path):
+    best = ["--load_best_model_at_end", "--metric_for_best_model", "perplexity"]
+    assert main(["run", *chats, "--learning_rate", "0.05", *best]) == 0
+    metrics = metrics_in(tmp_path)
+    found = [e["eval_perplexity"] for e in metrics["history"] if "eval_perplexity" in e]
+    assert found[0] != found[1]
+    assert metrics["metrics"]["perplexity"]["value"] == pytest.approx(min(found), rel=1e-4)

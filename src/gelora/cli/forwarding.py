@@ -106,16 +106,18 @@ def for_the_trainer(
 ) -> TrainingArguments:
     """Return the arguments with what depends on the data: by which metric a model is the best.
 
-    It is the task's headline metric, and the lower the better if that is a perplexity. What is
-    pushed to the Hub is pushed when all is done.
+    It is the task's headline metric unless another is named; of a perplexity or a loss, the lower
+    the better. What is pushed to the Hub is pushed when all is done.
     """
     arguments = copy.copy(arguments)
     arguments.push_to_hub = False
     wants_best = arguments.load_best_model_at_end or arguments.save_strategy == SaveStrategy.BEST
     if wants_best and "metric_for_best_model" not in config.extra:
         arguments.metric_for_best_model = data.headline_metric
-        if "greater_is_better" not in config.extra:
-            arguments.greater_is_better = data.headline_metric != "perplexity"
+    metric = arguments.metric_for_best_model
+    if metric is not None and "greater_is_better" not in config.extra:
+        # Where a metric is named, transformers itself knows of losses alone that less is better.
+        arguments.greater_is_better = not metric.endswith(("loss", "perplexity"))
     return arguments
 
 
