@@ -105,3 +105,13 @@ def test_the_checkpoint_of_the_least_perplexity_is_kept_where_it_is_named(chats,
     found = [e["eval_perplexity"] for e in metrics["history"] if "eval_perplexity" in e]
     assert found[0] != found[1]
     assert metrics["metrics"]["perplexity"]["value"] == pytest.approx(min(found), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["questions", "chats"])
+def test_scores_after_mixed_precision_are_those_of_evaluating_again(name, request, out, capsys):
+    flags = request.getfixturevalue(name)
+    assert main(["run", *flags, "--bf16", "--learning_rate", "0.05"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--output_dir", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found == read_json(out / METRICS_FILE, kind="metrics")["metrics"]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import BertForSequenceClassification, DebertaV2ForSequenceClassification
 
@@ -57,3 +58,16 @@ def test_a_quantised_model_is_trained_without_autocast_too(tmp_path):
     model.hf_quantizer = SimpleNamespace(is_trainable=True)
     wrapped = trained(model, tmp_path)
     assert {p.dtype for p in wrapped.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_what_was_trained_in_mixed_precision_computes_in_float32_afterwards(tmp_path):
+    wrapped = trained(bert(torch.float32), tmp_path, bf16=True)
+    inputs = {"input_ids": torch.tensor([[1, 5, 6, 2]])}
+    logits = wrapped.eval()(**inputs).logits
+    plain = bert(torch.float32)
+    again = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
+    assert torch.equal(logits, again(**inputs).logits)
+    with wrapped.disable_adapter():
+        plain_logits = wrapped(**inputs).logits
+    assert torch.isfinite(plain_logits).all()
+    assert not torch.equal(plain_logits, logits)

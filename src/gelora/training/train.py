@@ -59,7 +59,8 @@ class TrainingResult:
 
     Attributes:
         model: The model with its adapter, as after the last step, or as at the best one with
-            `load_best_model_at_end`.
+            `load_best_model_at_end`. If its weights are float32 it computes in float32, as one that
+            is loaded again does; what is left in half precision needs the autocast of training.
         history: The Trainer's log entries: numbers by name, those that are finite.
         seconds: Wall time of this process's training, evaluations and checkpoints included.
         peak_memory_bytes: Of the CUDA device; on a CPU of the whole process since it started, or
@@ -160,6 +161,8 @@ def train(
         wrapped.save_pretrained(str(folder))
         verify_saved_ranks(folder, plan)
     trainer.accelerator.wait_for_everyone()
+    if all(p.dtype == torch.float32 for p in wrapped.parameters() if p.is_floating_point()):
+        trainer.accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
     return TrainingResult(
         model=wrapped,
         history=_history(trainer.state.log_history),
