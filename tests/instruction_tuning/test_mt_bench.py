@@ -11,6 +11,7 @@ from gelora.errors import (
     ArtifactError,
     ConfigError,
     DataError,
+    GeloraWarning,
     OutputExistsError,
     SkippedRowsWarning,
 )
@@ -20,9 +21,10 @@ from gelora.instruction_tuning.mt_bench import (
     Question,
     answer_question,
     read_questions,
+    warn_of_no_end,
 )
 from gelora.model.conversations import prompt_tokens
-from tiny_chats import causal_llama, chat, chat_tokenizer
+from tiny_chats import TEMPLATE, causal_llama, chat, chat_tokenizer
 from tiny_tasks import write_lines
 
 
@@ -67,13 +69,38 @@ def test_an_answer_ends_at_the_model_s_end_and_at_the_tokenizer_s(known):
     model.generation_config.eos_token_id = known
     whole = answer(model=model, turns=["w2"])[0].split()
     assert len(whole) == 4
-    first = tokenizer.convert_tokens_to_ids(whole[0])
-    model.generation_config.eos_token_id = [first]
+    assert whole[1] != whole[0]
+    second = tokenizer.convert_tokens_to_ids(whole[1])
+    model.generation_config.eos_token_id = [second]
     assert answer(model=model, turns=["w2"]) == whole[:1]
-    tokenizer.eos_token_id = first
+    tokenizer.eos_token_id = second
     model.generation_config.eos_token_id = known
     question = Question(81, "math", ("w2",))
     assert answer_question(model, tokenizer, question, max_new_tokens=4) == whole[:1]
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_an_answer_ends_where_the_template_ends_a_reply(special):
+    whole = answer(turns=["w2"])[0].split()
+    assert whole[2] not in whole[:2]
+    tokenizer = chat_tokenizer(template=TEMPLATE.replace("[SEP]", f"{whole[2]} w3"))
+    question = Question(81, "math", ("w2",))
+    with pytest.warns(GeloraWarning, match=re.escape(f"by '{whole[2]} w3', which is no special")):
+        warn_of_no_end(tokenizer)
+    assert answer_question(causal_llama(), tokenizer, question, max_new_tokens=4) == [
+        " ".join(whole)
+    ]
+    tokenizer.add_tokens([whole[2]], special_tokens=special)
+    warn_of_no_end(tokenizer)
+    assert answer_question(causal_llama(), tokenizer, question, max_new_tokens=4) == [
+        " ".join(whole[:2])
+    ]
+
+
+def test_a_template_that_ends_replies_by_nothing_is_warned_of():
+    with pytest.warns(GeloraWarning, match=re.escape("ends a reply by '', which is no special")):
+        warn_of_no_end(chat_tokenizer(template=TEMPLATE.replace("[SEP]", "")))
+    warn_of_no_end(chat_tokenizer())
 
 
 def test_each_turn_has_its_part_of_a_short_context():

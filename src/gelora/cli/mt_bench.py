@@ -19,7 +19,12 @@ from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
 from gelora.errors import ArtifactError, ConfigError
 from gelora.instruction_tuning.answer_file import AnswerFile
-from gelora.instruction_tuning.mt_bench import Question, answer_question, read_questions
+from gelora.instruction_tuning.mt_bench import (
+    Question,
+    answer_question,
+    read_questions,
+    warn_of_no_end,
+)
 from gelora.model.conversations import check_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -91,6 +96,7 @@ def _answer_file(config: Config, folder: Path) -> AnswerFile:
 def _answer(config: Config, folder: Path, file: AnswerFile, questions: list[Question]) -> None:
     base, tokenizer = loading.load_causal(config)
     check_tokenizer(tokenizer, chats=True)
+    warn_of_no_end(tokenizer)
     model = PeftModel.from_pretrained(base, str(folder)).to(loading.device())
     for question in tqdm(questions, desc="Answering", disable=not shows_progress(config.run)):
         turns = answer_question(

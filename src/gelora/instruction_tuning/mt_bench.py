@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data.tables import read_file
-from gelora.errors import DataError, SkippedRowsWarning
+from gelora.errors import DataError, GeloraWarning, SkippedRowsWarning
 from gelora.model.batches import token_limit
 from gelora.model.conversations import prompt_tokens
 from gelora.model.forward import evaluation_mode
@@ -149,25 +149,66 @@ def _generate(
     sampling: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         sampling = {"do_sample": True, "temperature": temperature}
+    ends = end_tokens(model, tokenizer)
     generate: Any = model.generate  # pyright sees a submodule in it
     generated = generate(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         max_new_tokens=room,
-        eos_token_id=_end_tokens(model, tokenizer),
+        eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
         **sampling,
     )
-    return str(tokenizer.decode(generated[0, len(prompt) :], skip_special_tokens=True)).strip()
+    answer: list[int] = generated[0, len(prompt) :].tolist()
+    if answer[-1] in ends:  # which may be no special token, and then would be shown
+        answer.pop()
+    return str(tokenizer.decode(answer, skip_special_tokens=True)).strip()
 
 
-def _end_tokens(
+def end_tokens(
     model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase
 ) -> list[int]:
-    """Return the tokens that end an answer: the model's own and the tokenizer's."""
+    """Return the tokens that end an answer: the model's, the tokenizer's, and the template's.
+
+    A model that was tuned with a template has learnt to end its replies as that does, which need
+    not be by the end-of-text token: ChatML's `<|im_end|>` on a base model.
+    """
     known = model.generation_config.eos_token_id if model.generation_config else None
     ends = known if isinstance(known, list) else [known]
-    return sorted({token for token in (*ends, tokenizer.eos_token_id) if isinstance(token, int)})
+    turn_end = _token_of(_reply_end(tokenizer), tokenizer)
+    return sorted(
+        {token for token in (*ends, tokenizer.eos_token_id, turn_end) if isinstance(token, int)}
+    )
+
+
+def warn_of_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn where the template ends a reply in nothing that an answer can be told to stop at.
+
+    Warns:
+        GeloraWarning: What follows a reply is nothing, or ordinary words.
+    """
+    text = _reply_end(tokenizer)
+    if _token_of(text, tokenizer) is None:
+        warnings.warn(
+            f"The chat template ends a reply by {text!r:.50}, which is no special token, so a "
+            "model tuned with it may write on to --max_new_tokens: let the template end replies "
+            f"by {tokenizer.eos_token!r}.",
+            GeloraWarning,
+            stacklevel=2,
+        )
+
+
+def _reply_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return what the template writes behind an assistant's reply, without white space."""
+    reply = "reply"
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": reply}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False)).rpartition(reply)[2].strip()
+
+
+def _token_of(text: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the first token of a text if it is a special one, or added to the vocabulary."""
+    first: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"][:1]
+    return first[0] if first and first[0] in tokenizer.added_tokens_decoder else None
 
 
 def _warn_of_no_room(question: Question, turn: int, length: int, limit: int | None) -> None:
