@@ -27,3 +27,10 @@ def test_texts_are_pairs_where_there_are_two():
     rows = datasets.Dataset.from_dict({"text": ["a", "b"], "text_pair": ["c", "d"]})
     assert texts_of(rows) == [("a", "c"), ("b", "d")]
     assert texts_of(rows.select_columns("text")) == ["a", "b"]
+
+
+def test_the_mask_is_there_whatever_the_tokenizer_gives_by_itself():
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_input_names = ["input_ids"]
+    tokens = tokenize(datasets.Dataset.from_dict({"text": ["w0"]}), tokenizer, max_length=None)
+    assert tokens["attention_mask"][:] == [[1, 1, 1]]

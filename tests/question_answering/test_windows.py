@@ -172,3 +172,13 @@ def test_the_order_is_that_of_the_questions_however_many_there_are(monkeypatch):
     apart = windows_of(split, tiny_tokenizer(), max_length=16)
     assert together.features.to_dict() == apart.features.to_dict()
     assert together.questions.tolist() == apart.questions.tolist() == sorted(apart.questions)
+
+
+def test_the_mask_is_there_whatever_the_tokenizer_gives_by_itself():
+    tokenizer, data = tiny_tokenizer(), tiny_questions()
+    tokenizer.model_input_names = ["input_ids"]
+    features = split_contexts(
+        data.train, tokenizer, data.question_answering, max_length=20
+    ).features
+    for row in features:
+        assert row["attention_mask"] == [1] * len(row["input_ids"])

@@ -40,7 +40,7 @@ def tokenize(
         rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
         pairs = rows.get("text_pair")
         cut = {"truncation": max_length is not None, "max_length": max_length}
-        encoded = tokenizer(rows["text"], pairs, **cut)
+        encoded = tokenizer(rows["text"], pairs, **cut, return_attention_mask=True)
         labels = {"labels": rows["label"]} if "label" in rows else {}
         parts.append(Dataset.from_dict({**encoded, **labels}))
     return concatenate_datasets(parts)

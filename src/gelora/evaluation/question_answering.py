@@ -19,13 +19,11 @@ from gelora.model.forward import evaluation_mode
 from gelora.question_answering.answers import Answer, choose_answers
 from gelora.question_answering.scoring import answer_metrics
 from gelora.question_answering.settings import QuestionAnsweringSettings
-from gelora.question_answering.windows import split_contexts
+from gelora.question_answering.windows import POSITIONS, split_contexts
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from peft import PeftModel
-
-_LABELS = ["start_positions", "end_positions"]
 
 
 def evaluate(
@@ -67,7 +65,7 @@ def answer_questions(
     split, settings = labelled_validation(data), settings_of(data)
     limit = token_limit(tokenizer, model, max_length)
     windows = split_contexts(split, tokenizer, settings, max_length=limit)
-    rows = windows.features.remove_columns(_LABELS).to_list()
+    rows = windows.features.remove_columns(list(POSITIONS)).to_list()
     order = longest_first(rows)
 
     def scores(chunk: list[int]) -> list[Float[np.ndarray, "batch tokens"]]:

@@ -22,6 +22,9 @@ from gelora.question_answering.settings import QuestionAnsweringSettings
 Spans = Int[np.ndarray, "tokens 2"]
 """Where each token begins and ends in the context, in characters; -1 for any other token."""
 
+POSITIONS = ("start_positions", "end_positions")
+"""The columns that say where an answer is: its first and its last token."""
+
 _ROWS_AT_ONCE = 1000
 
 
@@ -194,6 +197,7 @@ def _split(
         list(part["text_pair"]),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
+        return_attention_mask=True,  # whatever the tokenizer does by itself
         **cut,
     )
     of_window: list[int] = encoded.pop("overflow_to_sample_mapping")
@@ -209,7 +213,7 @@ def _split(
             for each in zip(spans, nulls, [answers[i] for i in of_window], strict=True)
         ]
     )
-    labels = {"start_positions": positions[:, 0], "end_positions": positions[:, 1]}
+    labels = dict(zip(POSITIONS, positions.T, strict=True))
     return Windows(
         features=Dataset.from_dict({**encoded, **labels}),
         questions=np.array(rows)[of_window],

@@ -6,7 +6,6 @@ import numpy as np
 from peft import PeftModel
 from torch import Tensor
 from transformers import (
-    DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedTokenizerBase,
     Trainer,
@@ -17,6 +16,7 @@ from transformers import (
 from gelora.data import TaskData, tokenize
 from gelora.metrics import metric_values
 from gelora.model.batches import token_limit
+from gelora.training.collating import collator
 
 
 def make_trainer(
@@ -37,7 +37,7 @@ def make_trainer(
         train_dataset=tokenize(data.train, tokenizer, max_length=limit),
         eval_dataset=validation and tokenize(validation, tokenizer, max_length=limit),
         processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
+        data_collator=collator(tokenizer, ["labels"]),
         compute_metrics=_metrics_function(data.metrics),
         preprocess_logits_for_metrics=_logits_alone,
         callbacks=list(callbacks),

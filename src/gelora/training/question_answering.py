@@ -18,15 +18,19 @@ from transformers import (
 
 from gelora.data import TaskData
 from gelora.evaluation.question_answering import metrics_of, settings_of
-from gelora.model.batches import padded_batch, token_limit
+from gelora.model.batches import token_limit
 from gelora.question_answering.answers import choose_answers
 from gelora.question_answering.settings import QuestionAnsweringSettings
-from gelora.question_answering.windows import Windows, split_contexts, warn_of_cut_answers
+from gelora.question_answering.windows import (
+    POSITIONS,
+    Windows,
+    split_contexts,
+    warn_of_cut_answers,
+)
+from gelora.training.collating import collator
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-_POSITIONS = ("start_positions", "end_positions")
 
 
 class _Trainer(Trainer):
@@ -45,12 +49,12 @@ class _Trainer(Trainer):
         it would change with the length of the other windows of a batch.
         """
         del num_items_in_batch
-        outputs = model(**{k: value for k, value in inputs.items() if k not in _POSITIONS})
+        outputs = model(**{k: value for k, value in inputs.items() if k not in POSITIONS})
         is_padding = inputs["attention_mask"] == 0
         losses = [
             cross_entropy(logits.float().masked_fill(is_padding, -torch.inf), inputs[name])
             for logits, name in zip(
-                (outputs.start_logits, outputs.end_logits), _POSITIONS, strict=True
+                (outputs.start_logits, outputs.end_logits), POSITIONS, strict=True
             )
         ]
         loss = (losses[0] + losses[1]) / 2
@@ -92,23 +96,13 @@ def make_trainer(
         args=arguments,
         train_dataset=train.features,
         processing_class=tokenizer,
-        data_collator=_collator(tokenizer),
+        data_collator=collator(tokenizer, POSITIONS),
         callbacks=list(callbacks),
         **evaluation,
     )
     # The loss is the mean of its own part of a batch, so the Trainer must divide it.
     trainer.model_accepts_loss_kwargs = False
     return trainer
-
-
-def _collator(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[Any]], dict[str, Tensor]]:
-    """Return what makes a batch: padded on the right, so that positions stay where they are."""
-
-    def collate(rows: list[Any]) -> dict[str, Tensor]:
-        positions = {name: torch.tensor([row[name] for row in rows]) for name in _POSITIONS}
-        return {**padded_batch(rows, tokenizer), **positions}
-
-    return collate
 
 
 def _metrics(
