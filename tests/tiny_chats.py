@@ -21,6 +21,14 @@ TEMPLATE = (
     "{% if add_generation_prompt %}w1 {% endif %}"
 )
 
+# Leaves out the replies to what begins with w2 to w6.
+FORGETFUL = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}w0 {{ message['content'] }} w1 "
+    "{% elif messages[0]['content'][1] not in '23456' %}{{ message['content'] }} [SEP] "
+    "{% endif %}{% endfor %}"
+)
+
 
 def chat_tokenizer(*, template: str | None = TEMPLATE) -> hf.PreTrainedTokenizerFast:
     tokenizer = tiny_tokenizer()

@@ -18,7 +18,7 @@ from gelora.evaluation.instruction_tuning import base_model_metrics, completion_
 from gelora.instruction_tuning.examples import TokenizedExample, tokenize_examples
 from gelora.ranks import plan_ranks
 from gelora.training import wrap
-from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
+from tiny_chats import FORGETFUL, causal_llama, chat_tokenizer, tiny_instructions
 
 
 def by_hand(model, example):
@@ -85,6 +85,17 @@ def test_what_the_limit_leaves_is_counted():
     assert found == perplexity(losses, np.array([example.num_predicted for example in cut]))
     wrapped = wrap(causal_llama(), plan_ranks(profile_of(causal_llama())), "instruction_tuning")
     assert base_model_metrics(wrapped, tokenizer, data, max_length=limit) == {"perplexity": found}
+
+
+def test_what_the_template_leaves_out_is_counted():
+    data, tokenizer = tiny_instructions(), chat_tokenizer(template=FORGETFUL)
+    said = [e for e in tokenize_examples(data.validation, tokenizer) if e.num_predicted]
+    empty = 12 - len(said)
+    assert 0 < empty < 11
+    message = f"tiny, validation: {empty} of 12 examples have no completion once they are written"
+    with pytest.warns(SkippedRowsWarning, match=message):
+        found = evaluate(causal_llama(), tokenizer, data)["perplexity"]
+    assert found.num_samples == len(said)
 
 
 @settings(deadline=None)

@@ -20,8 +20,12 @@ def test_every_row_is_whole_cut_or_lost(examples, limit):
     counts = count_lengths(examples, limit)
     kept = [example.cut(limit) for example in examples]
     assert counts.rows == len(examples)
-    assert counts.cut == sum(a != b for a, b in zip(examples, kept, strict=True))
+    whole = [example.num_predicted > 0 for example in examples]
+    pairs = zip(examples, kept, whole, strict=True)
+    assert counts.cut == sum(a != b for a, b, has_completion in pairs if has_completion)
     assert counts.lost <= counts.cut
+    assert counts.empty == whole.count(False)
+    assert counts.left == sum(example.num_predicted > 0 for example in kept)
     assert all(len(example.tokens) <= (limit or 12) for example in kept)
 
 

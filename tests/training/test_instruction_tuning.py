@@ -20,7 +20,14 @@ from gelora.instruction_tuning.examples import tokenize_examples
 from gelora.model.batches import encode_texts
 from gelora.ranks import plan_ranks
 from gelora.training import train, wrap
-from tiny_chats import TEMPLATE, causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
+from tiny_chats import (
+    FORGETFUL,
+    TEMPLATE,
+    causal_llama,
+    chat_tokenizer,
+    sft_arguments,
+    tiny_instructions,
+)
 from tiny_models import tiny_roberta
 from tiny_tasks import quick_arguments
 
@@ -211,8 +218,31 @@ def test_a_tokenizer_without_a_template_is_refused(tmp_path):
 
 
 def test_a_limit_that_leaves_no_completion_is_refused(tmp_path):
-    with pytest.raises(DataError, match="No completion of tiny begins within 2 tokens"):
+    message = (
+        "tiny, training: no completion is left. 32 of 32 examples are longer than 2 tokens and are "
+        "cut; 32 of them have no completion left and are set aside: raise --max_length, shorten"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
         trainer_of(tiny_instructions(), tmp_path, max_length=2)
+
+
+def test_a_limit_that_leaves_no_completion_to_validate_on_is_refused(tmp_path):
+    data = tiny_instructions(turns=2)
+    short = replace(data, train=tiny_instructions().train)
+    with pytest.raises(DataError, match="tiny, validation: no completion is left. 12 of 12 exampl"):
+        trainer_of(short, tmp_path, max_length=8)
+
+
+def test_what_the_template_leaves_out_is_counted(tmp_path):
+    data, tokenizer = tiny_instructions(), chat_tokenizer(template=FORGETFUL)
+    examples = tokenize_examples(data.train, tokenizer)
+    kept = [example.tokens for example in examples if example.num_predicted]
+    empty = 32 - len(kept)
+    assert 0 < empty < 32
+    message = f"tiny, training: {empty} of 32 examples have no completion once they are written as"
+    with pytest.warns(SkippedRowsWarning, match=message):
+        tokens, _ = rows(trainer_of(data, tmp_path, tokenizer=tokenizer))
+    assert tokens == kept
 
 
 def test_without_trl_the_extra_is_named(monkeypatch):

@@ -49,13 +49,13 @@ def evaluate(
         DataError: There are fewer than two examples, or the model's scores are not finite.
 
     Warns:
-        SkippedRowsWarning: Of some examples the limit leaves no completion.
+        SkippedRowsWarning: Some examples are longer than the limit, or have no completion.
     """
     validation = labelled_validation(data)
     limit = token_limit(tokenizer, model, max_length)
     examples = tokenize_examples(validation, tokenizer)
     counts = count_lengths(examples, limit)
-    if counts.cut:
+    if counts.cut or counts.empty:
         warnings.warn(f"{data.name}, validation: {counts}.", SkippedRowsWarning, stacklevel=3)
     kept = [example for example in (e.cut(limit) for e in examples) if example.num_predicted]
     losses = completion_losses(model, tokenizer, kept, batch_size=batch_size)

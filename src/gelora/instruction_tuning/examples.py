@@ -60,33 +60,48 @@ def tokenize_examples(
 
 @dataclass(frozen=True)
 class LengthCounts:
-    """What a limit does to a split.
+    """What a limit does to a split, and what has no completion before it.
 
     Attributes:
         rows: All of them.
-        cut: Those that are longer.
+        empty: Those whose completion has no token of its own: a chat template may leave it out.
+        cut: Those that are longer than the limit, and not empty.
         lost: Those of them whose completion begins beyond the limit, so that none of it is left.
         limit: In tokens; None if there is none.
     """
 
     rows: int
+    empty: int
     cut: int
     lost: int
     limit: int | None
 
+    @property
+    def left(self) -> int:
+        """Those that have a completion within the limit."""
+        return self.rows - self.empty - self.lost
+
     def __str__(self) -> str:
-        said = f"{self.cut} of {self.rows} examples are longer than {self.limit} tokens and are cut"
-        if self.lost:
-            said += f"; {self.lost} of them have no completion left and are set aside"
-        return said
+        said: list[str] = []
+        if self.cut:
+            cut = f"{self.cut} of {self.rows} examples are longer than {self.limit} tokens and are"
+            lost = f"; {self.lost} of them have no completion left and are set aside"
+            said.append(f"{cut} cut{lost if self.lost else ''}")
+        if self.empty:
+            said.append(
+                f"{self.empty} of {self.rows} examples have no completion once they are written as "
+                "tokens, as where a chat template leaves it out, and are set aside"
+            )
+        return "; ".join(said)
 
 
 def count_lengths(examples: Sequence[TokenizedExample], limit: int | None) -> LengthCounts:
-    """Count the examples that a limit cuts, and those that it leaves without a completion.
+    """Count the examples that a limit cuts, and those that have no completion or lose it.
 
     >>> str(count_lengths([TokenizedExample([5, 6, 7], 1), TokenizedExample([5, 6, 7], 2)], 2))
     '2 of 2 examples are longer than 2 tokens and are cut; 1 of them have no completion left and ...
     """
-    cut = [example for example in examples if limit is not None and len(example.tokens) > limit]
+    whole = [example for example in examples if example.num_predicted]
+    cut = [example for example in whole if limit is not None and len(example.tokens) > limit]
     lost = sum(example.cut(limit).num_predicted == 0 for example in cut)
-    return LengthCounts(len(examples), len(cut), lost, limit)
+    return LengthCounts(len(examples), len(examples) - len(whole), len(cut), lost, limit)

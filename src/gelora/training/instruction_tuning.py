@@ -64,10 +64,10 @@ def make_trainer(
     Raises:
         ConfigError: The arguments are no SFTConfig, or TRL does not take them, the model is not
             causal, or the tokenizer has no chat template for messages or no end-of-text token.
-        DataError: No completion is left within the limit.
+        DataError: No completion is left, to train or to validate on.
 
     Warns:
-        SkippedRowsWarning: Texts are longer than the limit.
+        SkippedRowsWarning: Texts are longer than the limit, or have no completion.
     """
     if not isinstance(arguments, SFTConfig):
         raise ConfigError(
@@ -149,16 +149,23 @@ def _check_decided(arguments: SFTConfig) -> None:
 
 
 def _tell_lengths(data: TaskData, tokenizer: PreTrainedTokenizerBase, settings: SFTConfig) -> None:
-    """Warn of what is cut: TRL cuts rows, but not those that it packs whole."""
-    counts = count_lengths(tokenize_examples(data.train, tokenizer), settings.max_length)
+    """Warn of training rows that are cut or say nothing: TRL cuts all but those it packs whole.
+
+    Of the validation rows evaluating warns.
+    """
     keeps_all = settings.packing and settings.packing_strategy != "bfd"
-    if counts.lost == counts.rows:
-        raise DataError(
-            f"No completion of {data.name} begins within {settings.max_length} tokens: raise "
-            "--max_length, or shorten the prompts."
-        )
-    if counts.cut and not keeps_all:
-        warnings.warn(f"{data.name}, training: {counts}.", SkippedRowsWarning, stacklevel=4)
+    for split, dataset in (("training", data.train), ("validation", data.validation)):
+        if dataset is None:
+            continue
+        counts = count_lengths(tokenize_examples(dataset, tokenizer), settings.max_length)
+        if not counts.left:
+            raise DataError(
+                f"{data.name}, {split}: no completion is left. {counts}: raise --max_length, "
+                "shorten the prompts, or look at what the chat template writes."
+            )
+        is_said = counts.empty or (counts.cut and not keeps_all)
+        if is_said and split == "training":
+            warnings.warn(f"{data.name}, training: {counts}.", SkippedRowsWarning, stacklevel=4)
 
 
 def _columns(dataset: Dataset, *, as_messages: bool) -> Dataset:
