@@ -77,6 +77,7 @@ def test_the_task_names_the_columns():
     [
         ({"messages": [chat("a")]}, "1 without an assistant turn"),
         ({"messages": [None]}, "1 without an assistant turn"),
+        ({"prompt": [chat("a")], "completion": [chat("b")]}, "1 without an assistant turn"),
         ({"messages": [chat("a", " ")]}, "1 with an empty completion"),
         ({"messages": [chat("a", "b")[1:]]}, "1 without a prompt"),
         ({"messages": [chat(" ", "b")]}, "1 with an empty prompt"),

@@ -40,8 +40,10 @@ class Example:
     @property
     def fault(self) -> str | None:
         """Why this row cannot be trained on, if it cannot."""
-        if not self.completion:
-            return "without an assistant turn" if self.completion == [] else "without a completion"
+        if self.completion == "":
+            return "without a completion"
+        if not isinstance(self.completion, str) and not any(map(_is_reply, self.completion)):
+            return "without an assistant turn"
         if not self.prompt:
             return "without a prompt"
         texts = [text for part in (self.prompt, self.completion) for text in _texts(part)]
@@ -49,9 +51,8 @@ class Example:
             return "with a message that is no text"
         if not any(text.strip() for text in _texts(self.completion)):
             return "with an empty completion"
-        if not any(text.strip() for text in _texts(self.prompt)):
-            return "with an empty prompt"
-        return None
+        has_prompt = any(text.strip() for text in _texts(self.prompt))
+        return None if has_prompt else "with an empty prompt"
 
 
 def conversation_splits(
