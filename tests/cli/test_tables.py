@@ -11,6 +11,7 @@ from gelora.ranks import plan_ranks
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
 NORMALIZED = "98 samples, normalized states, mean pooling, twonn_line."
 PAYLOAD = {
+    "problem": "classification",
     "metrics": {"accuracy": ACCURACY},
     "baselines": {"frozen_encoder": {"accuracy": {**ACCURACY, "value": 0.5}}, "majority": {}},
     "trainable_parameters": {"adapter": 12345, "head": 770},
@@ -96,6 +97,8 @@ def test_metrics_without_baselines():
     assert metrics_table({"f1": ACCURACY}, {}).splitlines()[0].split() == [
         *("metric", "adapter", "texts"),
     ]
+    asked = metrics_text({**PAYLOAD, "problem": "question_answering"})
+    assert asked.splitlines()[0].endswith("majority  questions")
 
 
 def test_no_validation_texts_is_said():

@@ -7,6 +7,7 @@ from typing import Any
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
+from gelora.reporting.result_wording import samples_word
 
 TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 
@@ -80,7 +81,11 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
 
 
 def metrics_table(
-    metrics: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]], *, of: str = "adapter"
+    metrics: Mapping[str, Any],
+    baselines: Mapping[str, Mapping[str, Any]],
+    *,
+    of: str = "adapter",
+    problem: str = "classification",
 ) -> str:
     """Return a row for every metric: the adapter's value, and each baseline's beside it.
 
@@ -88,8 +93,10 @@ def metrics_table(
         metrics: By metric, a mapping of value, standard_error and num_samples.
         baselines: By baseline, the same.
         of: What the metrics are of.
+        problem: Says what was counted, texts or questions.
     """
-    headings = ["metric", of, *(name.replace("_", " ") for name in baselines), "texts"]
+    counted = samples_word(problem)
+    headings = ["metric", of, *(name.replace("_", " ") for name in baselines), counted]
     rows = [
         [
             name,
@@ -109,7 +116,8 @@ def metrics_text(payload: Mapping[str, Any]) -> str:
     note = f"{adapter:,} parameters in the adapter and {head:,} outside; {seconds['train']:.0f} s."
     if not payload["metrics"]:
         return f"There are no validation texts to evaluate on.\n{note}"
-    return f"{metrics_table(payload['metrics'], payload['baselines'])}\n{note}"
+    found = metrics_table(payload["metrics"], payload["baselines"], problem=payload["problem"])
+    return f"{found}\n{note}"
 
 
 def _used(profile: DimensionProfile) -> str:
