@@ -153,6 +153,13 @@ def test_the_best_threshold_worked_out_by_hand():
     assert (none["best_f1"].value, none["best_f1_thresh"].value) == (40, 0)
 
 
+def test_an_empty_answer_before_a_gain_costs_nothing():
+    options = {"version_2": True, "null_odds": [0.0, 1.0]}
+    metrics = answer_metrics(["", "cat"], [[], ["cat"]], **options)
+    assert metrics["best_exact"].value == metrics["best_f1"].value == 100
+    assert metrics["best_exact_thresh"].value == 1
+
+
 def test_spans_are_what_the_best_threshold_chooses_from():
     options = {"version_2": True, "null_odds": [2.0, 3.0]}
     withheld = answer_metrics(["", ""], [["cat"], []], **options)
