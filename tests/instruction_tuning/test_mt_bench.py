@@ -176,6 +176,20 @@ def test_answers_stay_and_half_a_line_goes(tmp_path):
     assert file.path.read_text() == whole
 
 
+def test_a_line_that_stopped_within_a_character_goes(tmp_path):
+    file = AnswerFile(tmp_path / "mine.jsonl", {})
+    file.append(81, ["a", "b"])
+    whole = file.path.read_bytes()
+    file.append(82, ["é"])
+    torn = file.path.read_bytes().partition("é".encode())[0]
+    file.path.write_bytes(torn + "é".encode()[:1])
+    assert file.answered() == {81}
+    assert file.path.read_bytes() == whole
+    file.path.write_bytes(b"\xff\n")
+    with pytest.raises(ArtifactError, match=re.escape("mine.jsonl is no file of answers: 'utf-8'")):
+        file.answered()
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '"a"', "{}", "4"])
 def test_a_file_of_something_else_is_refused(text, tmp_path):
     file = AnswerFile(tmp_path / "mine.jsonl", {})

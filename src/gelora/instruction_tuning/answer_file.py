@@ -25,7 +25,7 @@ class AnswerFile:
 
     Attributes:
         path: FastChat takes the name before `.jsonl` for the model's.
-        made_by: What the answers depend on: adapter, seed, length. JSON-able.
+        made_by: What the answers depend on: adapter, model, template, seed, length. JSON-able.
     """
 
     path: Path
@@ -42,12 +42,16 @@ class AnswerFile:
         A line that was being written when the run stopped is dropped.
 
         Raises:
-            ArtifactError: A line is no answer.
+            ArtifactError: A line is no answer, or no text.
             OutputExistsError: An answer is another model's, or was made by other settings.
         """
         if not self.path.exists():
             return set()
-        *lines, last = self.path.read_text(encoding="utf-8").split("\n")
+        *whole, last = self.path.read_bytes().split(b"\n")  # the last may end within a character
+        try:
+            lines = [line.decode() for line in whole]
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"{self.path} is no file of answers: {error}.") from error
         if last:
             write_text(self.path, "".join(line + "\n" for line in lines))
         return {self._question(line, number) for number, line in enumerate(lines, start=1)}
