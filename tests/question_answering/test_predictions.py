@@ -49,6 +49,15 @@ def test_missing_odds_are_refused(file):
         read_null_odds(file({"q2": 1}), IDS)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_odds_that_are_not_finite_are_refused(number, file):
+    path = file(f'{{"q1": 0, "q2": {number}, "q3": NaN, "other": NaN}}')
+    said = re.escape(f"answers.json has {float(number)} for 'q2', one of 2 numbers that are not")
+    with pytest.raises(DataError, match=said):
+        read_null_odds(path, IDS)
+    assert read_null_odds(path, ["q1", "q1"]) == [0, 0]
+
+
 @pytest.mark.parametrize("read", [read_predictions, read_null_odds])
 @pytest.mark.parametrize(
     ("content", "message"),

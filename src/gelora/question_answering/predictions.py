@@ -1,6 +1,7 @@
 """Files of answers, as the official evaluators of SQuAD take them: JSON objects by question id."""
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,8 @@ def read_null_odds(path: str | Path, ids: Sequence[str]) -> list[float]:
         ids: Of the questions, in their order.
 
     Raises:
-        DataError: The file cannot be read, or has no number for one of the questions.
+        DataError: The file cannot be read, or has no number, or none that is finite, for one of
+            the questions.
     """
     path = Path(path)
     found = _read(path, (int, float), "a number for each question id")
@@ -57,12 +59,27 @@ def read_null_odds(path: str | Path, ids: Sequence[str]) -> list[float]:
             f"{path.name} has no number for {len(missing)} of {len(ids)} questions, the first "
             f"{missing[0]!r}: the best threshold needs all."
         )
+    boundless = [question for question in ids if not math.isfinite(found[question])]
+    if boundless:
+        raise DataError(
+            f"{path.name} has {found[boundless[0]]} for {boundless[0]!r}, one of {len(boundless)} "
+            "numbers that are not finite: no threshold can be found among these."
+        )
     return [float(found[question]) for question in ids]
+
+
+def null_odds_path(path: Path) -> Path:
+    """Return where the null odds of a file of answers are written.
+
+    >>> null_odds_path(Path("answers.json")).name
+    'answers_null_odds.json'
+    """
+    return path.with_name(f"{path.stem}_null_odds.json")
 
 
 def write_predictions(path: Path, ids: Sequence[str], answers: Sequence[Answer]) -> Path:
     """Write a file of answers, and beside it one of null odds, whose path is returned."""
-    odds_path = path.with_name(f"{path.stem}_null_odds.json")
+    odds_path = null_odds_path(path)
     texts, odds = [answer.text for answer in answers], [answer.null_odds for answer in answers]
     for file, values in ((path, texts), (odds_path, odds)):
         by_id = dict(zip(ids, values, strict=True))
