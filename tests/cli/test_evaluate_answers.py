@@ -47,7 +47,7 @@ def test_a_file_of_answers_is_scored_without_a_model(asked, tmp_path, capsys):
 def test_the_kind_of_data_may_be_named_instead_of_a_task(asked, capsys):
     assert main(["evaluate", *asked, "--problem_type", "question_answering"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["metric", "answers", "texts"]
+    assert lines[0].split() == ["metric", "answers", "questions"]
     assert [line.split()[0] for line in lines[1:]] == [
         *("f1", "exact_match", "HasAns_f1", "HasAns_exact", "NoAns_f1", "NoAns_exact")
     ]
@@ -142,6 +142,25 @@ def test_answers_that_are_written_score_as_the_model_that_gave_them(answering, t
     assert "best_f1" in shown([*flags[2:6], "--predictions", str(file), *odds], capsys)
 
 
+def test_a_file_that_is_there_is_not_written_over_unasked(answering, tmp_path, error_of, capsys):
+    _, run = answering
+    file, odds = tmp_path / "answers.json", tmp_path / "answers_null_odds.json"
+    command = ["evaluate", "--output_dir", str(run), "--answer_file", str(file)]
+    for there in (file, odds):
+        there.write_text("of mine")
+        said = f"{there} exists already: name another --answer_file, or add --overwrite."
+        assert said in error_of(command)
+        assert there.read_text() == "of mine"
+        there.unlink()
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"The answers are in {file}, their null odds in {odds}."
+    assert lines[0].endswith("questions")
+    before = file.read_text()
+    assert main([*command, "--overwrite", "--max_eval_samples", "5"]) == 0
+    assert len(json.loads(file.read_text())) == 5 < len(json.loads(before))
+
+
 @pytest.mark.parametrize("task_type", [None, "QUESTION_ANS", "CAUSAL_LM"])
 def test_an_adapter_of_another_problem_is_refused(
     task_type, answering, data_files, tmp_path, error_of
@@ -158,7 +177,7 @@ def test_an_adapter_of_another_problem_is_refused(
     said = f"The adapter in {alone} was trained for {trained}, and "
     adapter = ["--adapter", str(alone), *flags[6:8]]
     error = error_of(["evaluate", *adapter, *texts])
-    assert f"{said}train, a classification, needs BertForSequenceClassification: " in error
+    assert f"{said}train (classification) needs BertForSequenceClassification: " in error
     if task_type == "CAUSAL_LM":
         error = error_of(["evaluate", *adapter, *flags[:6]])
-        assert f"{said}squad_v2, a question_answering, needs BertForQuestionAnswering: " in error
+        assert f"{said}squad_v2 (question_answering) needs BertForQuestionAnswering: " in error

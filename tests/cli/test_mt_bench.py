@@ -9,7 +9,7 @@ from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli import main
 from gelora.ranks import plan_ranks
 from gelora.training import wrap
-from tiny_chats import causal_llama, chat_tokenizer
+from tiny_chats import TEMPLATE, causal_llama, chat_tokenizer
 from tiny_models import save_tiny
 from tiny_tasks import write_lines
 
@@ -62,11 +62,11 @@ def test_a_stopped_run_goes_on_to_the_same_answers(run, answers, capsys):
     assert list(map(said, answers.read_text().splitlines())) == list(map(said, lines))
 
 
-def test_nothing_is_loaded_where_all_is_answered(run, answers, tmp_path, capsys):
+def test_no_model_is_loaded_where_all_is_answered(run, answers, tmp_path, capsys):
     model = str(tmp_path / "model")
     assert main([*run, "--model_name_or_path", model]) == 0
     before = answers.read_text()
-    (tmp_path / "model").rename(tmp_path / "gone")
+    (tmp_path / "model" / "model.safetensors").unlink()
     capsys.readouterr()
     assert main([*run, "--model_name_or_path", model]) == 0
     assert "0 of them now" in capsys.readouterr().out
@@ -87,6 +87,23 @@ def test_answers_by_another_seed_are_not_mixed_in(run, answers, error_of):
     assert answers.read_text() == before
     assert main([*run, "--seed", "5", "--overwrite"]) == 0
     assert answers.read_text() != before
+
+
+def test_answers_by_another_template_or_precision_are_not_mixed_in(run, tmp_path, error_of):
+    assert main([*run, "--max_eval_samples", "1"]) == 0
+    template = tmp_path / "chat.jinja"
+    template.write_text(TEMPLATE.replace("w1 ", "w9 "))
+    for more in (["--chat_template_path", str(template)], ["--dtype", "bfloat16"]):
+        assert "was made by" in error_of([*run, *more])
+    template.write_text(TEMPLATE)  # another file, but the same template
+    assert main([*run, "--chat_template_path", str(template)]) == 0
+
+
+def test_a_template_whose_replies_end_by_words_is_warned_of_once(run, tmp_path, capsys):
+    template = tmp_path / "chat.jinja"
+    template.write_text(TEMPLATE.replace("[SEP]", "w59"))
+    assert main([*run, "--chat_template_path", str(template)]) == 0
+    assert capsys.readouterr().err.count("ends a reply by 'w59', which is no special token") == 1
 
 
 def test_what_is_missing_is_named(run, tmp_path, error_of):

@@ -64,6 +64,17 @@ def load_causal(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
     return _load(config, task="instruction_tuning")
 
 
+def tokenizer_of(config: Config) -> PreTrainedTokenizerBase:
+    """Load the tokenizer alone, with the chat template that was named."""
+    flags = config.model
+    return load_tokenizer(
+        config.model_name,
+        chat_template_path=flags.chat_template_path,
+        revision=flags.model_revision,
+        trust_remote_code=flags.trust_remote_code,
+    )
+
+
 def is_main_process() -> bool:
     """Return whether this is the process that writes, of those that were launched together."""
     return _processes().is_main_process
@@ -106,16 +117,10 @@ def columns_of(dataset: "Dataset | None") -> list[list[Any]]:
 
 def _load(config: Config, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     flags = config.model
-    name = config.model_name
     where = device()  # first, for quantised weights go to the device that this chooses
-    tokenizer = load_tokenizer(
-        name,
-        chat_template_path=flags.chat_template_path,
-        revision=flags.model_revision,
-        trust_remote_code=flags.trust_remote_code,
-    )
+    tokenizer = tokenizer_of(config)
     model = load_model(
-        name,
+        config.model_name,
         **head,
         bits=4 if flags.load_in_4bit else 8 if flags.load_in_8bit else None,
         config_overrides=flags.config_overrides,

@@ -6,18 +6,19 @@ The judge is run elsewhere, with FastChat, on the file that this writes.
 import hashlib
 import logging
 import os
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from tqdm.auto import tqdm
 
-from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli import loading
+from gelora.cli.adapters import adapter_of, with_adapter
 from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
-from gelora.errors import ArtifactError, ConfigError
+from gelora.errors import ConfigError
+from gelora.exports.saved import WEIGHTS_NAME
 from gelora.instruction_tuning.answer_file import AnswerFile
 from gelora.instruction_tuning.mt_bench import (
     Question,
@@ -30,7 +31,7 @@ from gelora.model.conversations import check_tokenizer
 logger = logging.getLogger(__name__)
 
 ANSWERS_FOLDER = "model_answer"
-_WEIGHTS = "adapter_model.safetensors"
+_TOLD_OTHERWISE = {"model_name_or_path", "chat_template_path"}
 
 
 def main(config: Config) -> Output:
@@ -38,18 +39,15 @@ def main(config: Config) -> Output:
 
     Raises:
         ArtifactError: There is no adapter in the folder.
-        ConfigError: No questions are named, or the tokenizer has no chat template.
-        OutputExistsError: The answers that are there are another adapter's.
+        ConfigError: No questions are named, or the tokenizer has no chat template, or
+            the adapter was trained for something else than writing.
+        OutputExistsError: The answers that are there were made otherwise.
     """
     questions = _questions(config)
-    source = config.adapter_source.adapter
-    folder = config.folder / ADAPTER_FOLDER if source is None else Path(source)
-    if not (folder / _WEIGHTS).is_file():
-        raise ArtifactError(f"{folder} holds no adapter: there is no {_WEIGHTS} in it.")
-    if config.model.model_name_or_path is None:
-        named = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
-        config = replace(config, model=replace(config.model, model_name_or_path=named))
-    file = _answer_file(config, folder)
+    folder, adapter, config = adapter_of(config)
+    tokenizer = loading.tokenizer_of(config)
+    check_tokenizer(tokenizer, chats=True)
+    file = _answer_file(config, folder, str(tokenizer.chat_template))
     if config.run.overwrite:
         file.path.unlink(missing_ok=True)
     answered = file.answered()
@@ -57,7 +55,8 @@ def main(config: Config) -> Output:
     if answered:
         logger.info("%s has %d answers, which stay.", file.path, len(answered))
     if ahead:
-        _answer(config, folder, file, ahead)
+        warn_of_no_end(tokenizer)
+        _answer(config, folder, adapter, file, ahead)
     said = f"{len(questions)} questions are answered in {file.path}, {len(ahead)} of them now."
     payload = {"questions": len(questions), "answered_now": len(ahead)}
     return Output(said, {"task": "mt_bench", "answer_file": str(file.path), **payload})
@@ -79,25 +78,30 @@ def _questions(config: Config) -> list[Question]:
     return [questions[row] for row in np.sort(order[: config.data.max_eval_samples])]
 
 
-def _answer_file(config: Config, folder: Path) -> AnswerFile:
-    with (folder / _WEIGHTS).open("rb") as weights:
+def _answer_file(config: Config, folder: Path, template: str) -> AnswerFile:
+    """Say where the answers go, and all that decides them."""
+    with (folder / WEIGHTS_NAME).open("rb") as weights:
         adapter = hashlib.file_digest(weights, "sha256").hexdigest()
     named = config.answers.answer_file
     path = config.folder / ANSWERS_FOLDER / f"{config.folder.resolve().name}.jsonl"
+    flags = {one.name: getattr(config.model, one.name) for one in fields(config.model)}
+    chosen = {one.name for one in fields(config.model) if flags[one.name] != one.default}
     made_by = {
         "adapter_sha256": adapter,
         "model": config.model_name,
+        **{name: flags[name] for name in sorted(chosen - _TOLD_OTHERWISE)},
+        "chat_template_sha256": hashlib.sha256(template.encode()).hexdigest(),
         "max_new_tokens": config.answers.max_new_tokens,
         "seed": config.run.seed,
     }
     return AnswerFile(path if named is None else Path(named), made_by)
 
 
-def _answer(config: Config, folder: Path, file: AnswerFile, questions: list[Question]) -> None:
+def _answer(
+    config: Config, folder: Path, adapter: PeftConfig, file: AnswerFile, questions: list[Question]
+) -> None:
     base, tokenizer = loading.load_causal(config)
-    check_tokenizer(tokenizer, chats=True)
-    warn_of_no_end(tokenizer)
-    model = PeftModel.from_pretrained(base, str(folder)).to(loading.device())
+    model = with_adapter(base, folder, adapter, problem="instruction_tuning", name="mt_bench")
     for question in tqdm(questions, desc="Answering", disable=not shows_progress(config.run)):
         turns = answer_question(
             model,

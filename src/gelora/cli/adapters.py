@@ -1,0 +1,71 @@
+"""Find the adapter that the flags name, and put it on its model."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from peft import PeftConfig, PeftModel, TaskType
+from transformers import PreTrainedModel
+
+from gelora.artifacts import ADAPTER_FOLDER
+from gelora.cli import loading
+from gelora.cli.config import Config
+from gelora.errors import ArtifactError, ConfigError
+from gelora.exports.saved import CONFIG_NAME, WEIGHTS_NAME
+from gelora.tasks import Problem
+from gelora.training.wrapping import TASK_TYPES
+
+logger = logging.getLogger(__name__)
+
+TEMPLATE_NAME = "chat_template.jinja"
+
+
+def adapter_of(config: Config) -> tuple[Path, PeftConfig, Config]:
+    """Return the folder of the adapter that is named, or of the run's, and what it says.
+
+    Returns:
+        The folder; the adapter's settings; and the flags, which name its model, and the chat
+        template that training left beside it, where they named none.
+
+    Raises:
+        ArtifactError: There is no adapter in the folder.
+    """
+    source = config.adapter_source.adapter
+    folder = config.folder / ADAPTER_FOLDER if source is None else Path(source)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise ArtifactError(f"{folder} holds no adapter: there is no {name} in it.")
+    adapter = PeftConfig.from_pretrained(str(folder))
+    model, template = config.model, folder / TEMPLATE_NAME
+    if model.model_name_or_path is None:
+        model = replace(model, model_name_or_path=adapter.base_model_name_or_path)
+    if model.chat_template_path is None and template.is_file():
+        logger.info("The chat template is the adapter's, %s.", template)
+        model = replace(model, chat_template_path=str(template))
+    return folder, adapter, replace(config, model=model)
+
+
+def with_adapter(
+    model: PreTrainedModel, folder: Path, adapter: PeftConfig, *, problem: Problem, name: str
+) -> PeftModel:
+    """Load an adapter onto a model, where it was trained for the problem of the data called `name`.
+
+    Raises:
+        ConfigError: It was trained for another problem, or for a model of other shapes.
+    """
+    trained = adapter.task_type or (adapter.auto_mapping or {}).get("base_model_class")
+    head, kind = type(model).__name__, TASK_TYPES[problem] or TaskType.QUESTION_ANS
+    if trained not in (None, head, kind):
+        raise ConfigError(
+            f"The adapter in {folder} was trained for {trained}, and {name} ({problem}) needs "
+            f"{head}: evaluate on data like it was trained on."
+        )
+    try:
+        return PeftModel.from_pretrained(model, str(folder)).to(loading.device())
+    except RuntimeError as error:  # of torch, where tensors have other shapes than the model's
+        has_labels = problem in ("classification", "regression")
+        labels = f" with num_labels {model.config.num_labels}, as {name} has" if has_labels else ""
+        raise ConfigError(
+            f"The adapter in {folder} fits no {model.config.model_type} model{labels}: name the "
+            "model and the data of its training."
+        ) from error
