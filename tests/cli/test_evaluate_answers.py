@@ -35,7 +35,9 @@ def test_a_file_of_answers_is_scored_without_a_model(asked, tmp_path, capsys):
     odds.write_text(json.dumps({"q0": 0.1, "q1": 0.2, "q2": 0.9}))
     flags = ["--task", "squad_v2", "--na_prob_file", str(odds), "--json"]
     assert main(["evaluate", *asked, *flags]) == 0
-    found = json.loads(capsys.readouterr().out)
+    output = capsys.readouterr()
+    assert "dev.jsonl: answers to find; 3 to validate on" in output.err
+    found = json.loads(output.out)
     golds, given = GOLDS, list(ANSWERS.values())
     expected = answer_metrics(given, golds, version_2=True, null_odds=[0.1, 0.2, 0.9])
     assert found["metrics"] == {name: asdict(metric) for name, metric in expected.items()}

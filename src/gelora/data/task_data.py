@@ -170,9 +170,9 @@ def load_task_data(
     }
     encoding = splits.encoding
     logger.info(
-        "%s: %d texts, %s; %d %sto validate on",
+        "%s: %s%s; %d %sto validate on",
         tables.first.source,
-        len(train),
+        f"{len(train)} texts, " if len(train) else "",  # evaluating needs none
         encoding,
         len(validation) + sum(map(len, more.values())),
         "held out " if splits.validation is None else "",
