@@ -8,11 +8,13 @@ from safetensors.torch import load_file
 from example_profiles import profile_of
 from gelora.artifacts import METRICS_FILE, read_json
 from gelora.cli import main
-from gelora.cli.forwarding import for_the_trainer, training_arguments
+from gelora.cli.forwarding import check_metric, for_the_trainer, training_arguments
 from gelora.cli.parsing import parse
+from gelora.errors import ConfigError
 from gelora.ranks import plan_ranks
 from tiny_chats import tiny_instructions
 from tiny_models import tiny_bert
+from tiny_questions import tiny_questions
 from tiny_tasks import tiny_task
 
 STEPS = ["--max_steps", "40", "--learning_rate", "0.05", "--use_cpu", "--lora_dropout", "0.1"]
@@ -90,3 +92,24 @@ def test_best_is_by_the_headline_metric_unless_another_is_named(more, data, expe
     assert arguments.load_best_model_at_end == bool(more and more != ["--save_strategy", "best"])
     named = config.extra.get("metric_for_best_model")
     assert given.metric_for_best_model in {None, named or "loss"}  # it was left as it came
+
+
+@pytest.mark.parametrize(
+    ("metric", "data", "is_there"),
+    [
+        ("loss", tiny_questions(), True),
+        ("eval_exact_match", tiny_questions(), True),
+        ("HasAns_f1", tiny_questions(version_2=True), True),
+        ("HasAns_f1", tiny_questions(), False),
+        ("em", tiny_questions(), False),
+        ("perplexity", tiny_task(), False),
+    ],
+)
+def test_the_best_is_by_a_metric_that_there_is(metric, data, is_there, tmp_path):
+    config = parse("train", ["--output_dir", str(tmp_path), *STEPS, *BEST_BY, metric])
+    arguments = training_arguments(config)
+    if is_there:
+        check_metric(arguments, data)
+        return
+    with pytest.raises(ConfigError, match=f"metric_for_best_model {metric} is none of the metrics"):
+        check_metric(arguments, data)

@@ -62,6 +62,24 @@ def trackio_alone(monkeypatch):
             ["--early_stopping_patience", "2", "--save_strategy", "steps"],
             "early_stopping_patience 2 keeps the best of the checkpoints that were evaluated",
         ),
+        (
+            ["--early_stopping_patience", "2", "--load_best_model_at_end", "false"],
+            "early_stopping_patience 2 keeps the best checkpoint, and load_best_model_at_end is f",
+        ),
+        (
+            ["--metric_for_best_model", "em"],
+            "metric_for_best_model em is none of the metrics of train, which are accuracy, ",
+        ),
+        (["--batch_eval_metrics", "true"], "batch_eval_metrics True is not taken: metrics are"),
+        (["--eval_do_concat_batches", "false"], "eval_do_concat_batches False is not taken: met"),
+        (
+            ["--problem_type", "question_answering", "--label_smoothing_factor", "0.1"],
+            "label_smoothing_factor 0.1 is not for question answering, whose loss is not smoothed",
+        ),
+        (
+            ["--problem_type", "instruction_tuning", "--eos_token", "w1"],
+            "eos_token 'w1' would change the texts after they were measured",
+        ),
         (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),
         (["--seed", "-1"], "seed must lie between 0 and 4294967295. Got -1."),
         (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),

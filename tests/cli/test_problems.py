@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from gelora.artifacts import METRICS_FILE, read_json
+from gelora.artifacts import METRICS_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
@@ -115,3 +115,9 @@ def test_scores_after_mixed_precision_are_those_of_evaluating_again(name, reques
     assert main(["evaluate", "--output_dir", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["metrics"]
     assert found == read_json(out / METRICS_FILE, kind="metrics")["metrics"]
+
+
+def test_a_model_that_is_not_causal_is_refused_before_it_is_measured(chats, tmp_path, error_of):
+    save_tiny(tiny_bert(), chat_tokenizer(), tmp_path / "model")
+    assert "Instruction tuning needs a causal model" in error_of(["run", *chats])
+    assert not (tmp_path / "out" / PROFILE_FILE).exists()

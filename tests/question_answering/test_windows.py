@@ -177,8 +177,7 @@ def test_the_order_is_that_of_the_questions_however_many_there_are(monkeypatch):
 def test_the_mask_is_there_whatever_the_tokenizer_gives_by_itself():
     tokenizer, data = tiny_tokenizer(), tiny_questions()
     tokenizer.model_input_names = ["input_ids"]
-    features = split_contexts(
-        data.train, tokenizer, data.question_answering, max_length=20
-    ).features
-    for row in features:
+    settings = QuestionAnsweringSettings(doc_stride=4)
+    windows = split_contexts(data.train, tokenizer, settings, max_length=20)
+    for row in windows.features:
         assert row["attention_mask"] == [1] * len(row["input_ids"])

@@ -136,8 +136,16 @@ def test_the_adapter_is_trained_and_nothing_else(tmp_path):
     assert evaluations[0]["eval_perplexity"] != pytest.approx(exact, rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:`label_smoothing_factor`:FutureWarning")  # of TRL
 @pytest.mark.parametrize(
-    "settings", [{}, {"loss_type": "dft"}, {"packing": True, "packing_strategy": "wrapped"}]
+    "settings",
+    [
+        {},
+        {"loss_type": "dft"},
+        {"label_smoothing_factor": 0.3},
+        {"packing": True},
+        {"packing": True, "packing_strategy": "wrapped"},
+    ],
 )
 def test_perplexity_counts_tokens_whatever_training_minimises(settings, tmp_path):
     data = tiny_instructions(num_validation=11, turns=2)  # batches of other sizes
@@ -226,6 +234,7 @@ def test_a_limit_that_leaves_no_completion_is_refused(tmp_path):
         trainer_of(tiny_instructions(), tmp_path, max_length=2)
 
 
+@pytest.mark.filterwarnings("ignore:tiny, training:gelora.errors.SkippedRowsWarning")
 def test_a_limit_that_leaves_no_completion_to_validate_on_is_refused(tmp_path):
     data = tiny_instructions(turns=2)
     short = replace(data, train=tiny_instructions().train)

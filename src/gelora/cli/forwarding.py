@@ -27,6 +27,7 @@ from gelora.cli.values import as_arguments, as_mapping
 from gelora.data import TaskData
 from gelora.errors import ConfigError
 from gelora.hub import check_token
+from gelora.training import check_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,12 @@ def training_arguments(config: Config) -> TrainingArguments:
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
     _check(arguments)
+    if config.training.early_stopping_patience is not None and not arguments.load_best_model_at_end:
+        raise ConfigError(
+            f"early_stopping_patience {config.training.early_stopping_patience} keeps the best "
+            "checkpoint, and load_best_model_at_end is false: leave out one of the two."
+        )
+    check_arguments(arguments, config.problem)
     _check_pushing(config, arguments)
     return arguments
 
@@ -119,6 +126,25 @@ def for_the_trainer(
         # Where a metric is named, transformers itself knows of losses alone that less is better.
         arguments.greater_is_better = not metric.endswith(("loss", "perplexity"))
     return arguments
+
+
+def check_metric(arguments: TrainingArguments, data: TaskData) -> None:
+    """Check that the metric which chooses the best model is one that there will be.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    named = arguments.metric_for_best_model
+    names = {"loss", *data.metrics}
+    settings = data.question_answering
+    if settings is not None and settings.version_2_with_negative:
+        parts = ("HasAns", "NoAns", "best")
+        names |= {f"{part}_{name}" for part in parts for name in ("f1", "exact")}
+    if named is not None and named.removeprefix("eval_") not in names:
+        raise ConfigError(
+            f"metric_for_best_model {named} is none of the metrics of {data.name}, which are "
+            f"{', '.join(sorted(names))}: name one of these."
+        )
 
 
 def lora_arguments(config: Config) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gelora.memory import peak_memory_bytes
 from gelora.model.architectures import check_fingerprint
 from gelora.model.batches import Texts
 from gelora.ranks import plan_ranks
+from gelora.training import check_causal
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     if finished is not None:
         check_fingerprint(model, finished.fingerprint)
         return finished
+    if verb == "run" and data.problem == "instruction_tuning":
+        check_causal(model)  # before the work, not after it
 
     flags = config.measurement
     store = config.folder / STATES_FOLDER if flags.keep_hidden_states else None

@@ -26,6 +26,7 @@ from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.forwarding import (
     PUSHING,
+    check_metric,
     check_training,
     for_the_trainer,
     lora_arguments,
@@ -55,6 +56,7 @@ def main(config: Config) -> Output:
     check_training(config)
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
+    check_metric(arguments, data)
     plan = _plan_of(config)
     metrics = train(config, data, plan, arguments=arguments, verb="train")
     return Output(metrics_text(metrics), metrics)

@@ -1,7 +1,15 @@
 """Train the adapter of a plan: one Trainer for every problem, and what all of them share."""
 
 from gelora.training.callbacks import DimensionCallback
-from gelora.training.train import TrainingResult, train
-from gelora.training.wrapping import head_modules, wrap
+from gelora.training.train import TrainingResult, check_arguments, train
+from gelora.training.wrapping import check_causal, head_modules, wrap
 
-__all__ = ["DimensionCallback", "TrainingResult", "head_modules", "train", "wrap"]
+__all__ = [
+    "DimensionCallback",
+    "TrainingResult",
+    "check_arguments",
+    "check_causal",
+    "head_modules",
+    "train",
+    "wrap",
+]

@@ -20,10 +20,9 @@ from transformers.trainer_utils import EvalLoopOutput
 from gelora.data import TaskData
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
 from gelora.instruction_tuning.examples import count_lengths, tokenize_examples
-from gelora.model.architectures import find_architecture
 from gelora.model.batches import token_limit
 from gelora.model.conversations import is_chat
-from gelora.training.wrapping import train_in_float32
+from gelora.training.wrapping import check_causal, train_in_float32
 
 try:
     from trl.trainer.sft_config import SFTConfig
@@ -69,20 +68,10 @@ def make_trainer(
     Warns:
         SkippedRowsWarning: Texts are longer than the limit, or have no completion.
     """
-    if not isinstance(arguments, SFTConfig):
-        raise ConfigError(
-            f"Instruction tuning takes its arguments as trl.SFTConfig. Got "
-            f"{type(arguments).__name__}."
-        )
-    if not find_architecture(model).is_causal:
-        raise ConfigError(
-            f"Instruction tuning needs a causal model, which writes from left to right, and "
-            f"{model.name_or_path} is a {model.config.model_type}: name another."
-        )
-    _check_decided(arguments)
-    settings = copy.copy(arguments)
+    settings = copy.copy(check_settings(arguments))
+    check_causal(model)
     settings.max_length = token_limit(tokenizer, model, max_length)
-    settings.eval_packing = bool(arguments.eval_packing)
+    settings.eval_packing = bool(settings.eval_packing)
     _tell_lengths(data, tokenizer, settings)
     every_reply = settings.assistant_only_loss and not settings.completion_only_loss
     try:
@@ -138,7 +127,17 @@ class _Trainer(SFTTrainer):
         pass
 
 
-def _check_decided(arguments: SFTConfig) -> None:
+def check_settings(arguments: TrainingArguments) -> SFTConfig:
+    """Return the arguments, which must be TRL's and leave alone what was measured.
+
+    Raises:
+        ConfigError: They are not, or do not.
+    """
+    if not isinstance(arguments, SFTConfig):
+        raise ConfigError(
+            "Instruction tuning takes its arguments as trl.SFTConfig. Got "
+            f"{type(arguments).__name__}."
+        )
     for name, usual in _DECIDED.items():
         given = getattr(arguments, name)
         if given != usual:
@@ -146,6 +145,7 @@ def _check_decided(arguments: SFTConfig) -> None:
                 f"{name} {given!r} would change the texts after they were measured: set it in the "
                 "tokenizer instead."
             )
+    return arguments
 
 
 def _tell_lengths(data: TaskData, tokenizer: PreTrainedTokenizerBase, settings: SFTConfig) -> None:

@@ -37,7 +37,7 @@ from gelora.adapters import (
 from gelora.artifacts import ADAPTER_FOLDER
 from gelora.checkpoints import find_checkpoint
 from gelora.data import LABEL_COLUMNS, TaskData
-from gelora.errors import DataError
+from gelora.errors import ConfigError, DataError
 from gelora.memory import peak_memory_bytes
 from gelora.model.loading import public_name
 from gelora.ranks import RankPlan
@@ -115,10 +115,12 @@ def train(
         ModelMismatchError: The plan was made for another model.
         RankError: The adapter, or that of the checkpoint, differs from the plan.
         ArtifactError: The checkpoint named is not complete.
-        ConfigError: The model is in half precision and `arguments` set neither bf16 nor fp16.
+        ConfigError: The model is in half precision and `arguments` set neither bf16 nor fp16, or
+            as `check_arguments`.
         DataError: There are no training texts, or an evaluation is asked for and there is nothing
             to evaluate on.
     """
+    check_arguments(arguments, data.problem)
     _check_data(data, arguments)
     checkpoint = find_checkpoint(Path(arguments.output_dir or "."), resume_from_checkpoint)
     if checkpoint is not None:
@@ -171,6 +173,31 @@ def train(
         adapter_parameters=adapter_parameters(wrapped),
         head_parameters=head_parameters(wrapped),
     )
+
+
+def check_arguments(arguments: TrainingArguments, problem: str | None) -> None:
+    """Refuse what a problem's Trainer would only trip over later, or not do at all.
+
+    Args:
+        arguments: The Trainer's own.
+        problem: None where only the data will tell.
+
+    Raises:
+        ConfigError: There is something of the kind.
+    """
+    if arguments.batch_eval_metrics or not arguments.eval_do_concat_batches:
+        name = "batch_eval_metrics" if arguments.batch_eval_metrics else "eval_do_concat_batches"
+        raise ConfigError(
+            f"{name} {getattr(arguments, name)} is not taken: metrics are computed of all that was "
+            "evaluated together."
+        )
+    if problem == "question_answering" and arguments.label_smoothing_factor:
+        raise ConfigError(
+            f"label_smoothing_factor {arguments.label_smoothing_factor} is not for question "
+            "answering, whose loss is not smoothed: leave it out."
+        )
+    if problem == "instruction_tuning":
+        _problem_module(problem).check_settings(arguments)
 
 
 def _problem_module(problem: Problem) -> Any:

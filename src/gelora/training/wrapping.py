@@ -70,6 +70,19 @@ def head_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
+def check_causal(model: PreTrainedModel | PeftModel) -> None:
+    """Refuse a model that cannot be tuned on instructions.
+
+    Raises:
+        ConfigError: It sees what follows a token.
+    """
+    if not find_architecture(model).is_causal:
+        raise ConfigError(
+            f"Instruction tuning needs a causal model, which writes from left to right, and "
+            f"{model.name_or_path} is a {model.config.model_type}: name another."
+        )
+
+
 def train_in_float32(model: PeftModel, *, has_autocast: bool) -> None:
     """Make every trainable parameter float32; PEFT does so for LoRA's own, not for the head.
 
