@@ -104,6 +104,13 @@ def test_a_template_that_ends_replies_by_nothing_is_warned_of():
     warn_of_no_end(chat_tokenizer())
 
 
+def test_a_template_that_refuses_a_reply_is_named():
+    refusing = "{{ raise_exception('only with a system') }}"
+    said = "The chat template refuses a message of the user with a reply: only with a system"
+    with pytest.raises(ConfigError, match=said):
+        warn_of_no_end(chat_tokenizer(template=refusing))
+
+
 def test_each_turn_has_its_part_of_a_short_context():
     model, tokenizer = causal_llama(), chat_tokenizer()
     first, _ = answer(model=model, max_new_tokens=1000)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data.tables import read_file
-from gelora.errors import DataError, GeloraWarning, SkippedRowsWarning
+from gelora.errors import ConfigError, DataError, GeloraWarning, SkippedRowsWarning
 from gelora.model.batches import token_limit
 from gelora.model.conversations import prompt_tokens
 from gelora.model.forward import evaluation_mode
@@ -111,7 +112,7 @@ def answer_question(
         seed: Of the draw; the same for every question, so that each can be answered alone.
 
     Raises:
-        ConfigError: The tokenizer has no chat template.
+        ConfigError: The tokenizer has no chat template, or it refuses a reply.
 
     Warns:
         SkippedRowsWarning: A turn leaves no room for an answer, which then is empty.
@@ -184,6 +185,9 @@ def end_tokens(
 def warn_of_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
     """Warn where the template ends a reply in nothing that an answer can be told to stop at.
 
+    Raises:
+        ConfigError: The template refuses a reply.
+
     Warns:
         GeloraWarning: What follows a reply is nothing, or ordinary words.
     """
@@ -200,9 +204,15 @@ def warn_of_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _reply_end(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return what the template writes behind an assistant's reply, without white space."""
-    reply = "reply"
+    reply = "gelora"  # a word that no template has of its own
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": reply}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False)).rpartition(reply)[2].strip()
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TemplateError as error:
+        raise ConfigError(
+            f"The chat template refuses a message of the user with a reply: {error}"
+        ) from error
+    return text.rpartition(reply)[2].strip()
 
 
 def _token_of(text: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
