@@ -205,3 +205,13 @@ def test_the_data_say_what_was_decided(tmp_path):
     assert (len(data.train), len(data.validation)) == (20, 3)
     assert data.train.column_names == ["id", "text", "text_pair", "answers"]
     assert data.train[0]["answers"] in (CAT, NONE)
+
+
+@pytest.mark.parametrize("given", [None, True])
+def test_what_makes_questions_unanswerable_is_told_where_nobody_said_so(given, caplog):
+    assert splits(table(CAT, CAT, NONE), version_2=given)[2]
+    said = (
+        "has no answer for 1 of 3 questions, so questions may have none here, as in SQuAD 2.0: "
+        "--version_2_with_negative false if each has one."
+    )
+    assert [said in message for message in caplog.messages] == ([] if given else [True])

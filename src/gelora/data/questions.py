@@ -4,6 +4,7 @@ What cannot be learned from is set aside and counted; what is to be scored is ke
 contexts are split and answers found is `question_answering/`.
 """
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from gelora.data.rows import Rows
 from gelora.data.tables import Table
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 QUESTION, CONTEXT, ANSWERS = "question", "context", "answers"
 _TASK_WITHOUT_ANSWERS = "squad_v2"
@@ -62,9 +65,7 @@ def question_splits(
         version_2 = task.name == _TASK_WITHOUT_ANSWERS
     if version_2 is None:
         deciding = validation if train is None else train
-        version_2 = deciding is not None and not all(
-            answers["text"] for answers in deciding.columns[ANSWERS]
-        )
+        version_2 = deciding is not None and _has_unanswerable(deciding)
     if validation is not None:
         _check_validation(validation, version_2=version_2)
     if train is not None:
@@ -98,6 +99,21 @@ def _read(table: Table) -> Rows:
         label_where=f"Column {ANSWERS!r} of {table.source}",
         provenance={**table.provenance, "skipped": 0},
     )
+
+
+def _has_unanswerable(rows: Rows) -> bool:
+    """Say whether any question has no answer, and tell the user, for it changes the task."""
+    answers = rows.columns[ANSWERS]
+    empty = sum(not values["text"] for values in answers)
+    if empty:
+        logger.warning(
+            "%s has no answer for %d of %d questions, so questions may have none here, as in SQuAD "
+            "2.0: --version_2_with_negative false if each has one.",
+            rows.label_where,
+            empty,
+            len(answers),
+        )
+    return empty > 0
 
 
 def _flattened(table: Table) -> Table:
