@@ -7,12 +7,16 @@ import pytest
 from transformers import BertForSequenceClassification, DataCollatorWithPadding, Trainer
 
 from example_profiles import profile_of
+from gelora.cli.config import FLAGS
+from gelora.cli.parsing import training_fields
 from gelora.data import tokenize
 from gelora.ranks import plan_ranks
 from gelora.training import wrap
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 
+THEIRS = {*training_fields("instruction_tuning"), *training_fields(None)}
+OF_ACCELERATE = {"multi_gpu", "num_processes"}
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
 
 
@@ -34,3 +38,9 @@ def test_the_callback_is_added_to_a_trainer_of_ones_own(tmp_path):
     trainer.train()
     logged = [e["step"] for e in trainer.state.log_history if "gelora/dimension/block_02" in e]
     assert logged == [0, 3, 6]
+
+
+def test_every_flag_exists():
+    flags = set(re.findall(r"--(\w+)", PAGE))
+    assert len(flags) > 20
+    assert flags - THEIRS - OF_ACCELERATE <= FLAGS.keys()
