@@ -7,10 +7,10 @@ understands, samples, and records where the rows came from. Nothing is cached on
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets import Dataset
 
@@ -26,6 +26,8 @@ from gelora.question_answering.settings import QuestionAnsweringSettings
 from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
 
 logger = logging.getLogger(__name__)
+
+Score = TypeVar("Score")
 
 HELD_OUT_FRACTION = 0.1
 """Of the training rows, taken for validation where no validation split is named."""
@@ -74,6 +76,19 @@ class TaskData:
     provenance: Mapping[str, Any]
     more_validation: Mapping[str, Dataset] = field(default_factory=dict[str, Dataset])
     question_answering: QuestionAnsweringSettings | None = None
+
+    def score_splits(self, score: Callable[["TaskData"], Mapping[str, Score]]) -> dict[str, Score]:
+        """Return the scores of every split to validate on, by name.
+
+        Args:
+            score: Called with each split as the `validation` of this data. The names of further
+                splits' scores get the splits' endings, such as `accuracy_mismatched`.
+        """
+        found = dict(score(self))
+        for ending, split in self.more_validation.items():
+            scores = score(replace(self, validation=split))
+            found |= {f"{name}_{ending}": value for name, value in scores.items()}
+        return found
 
 
 def load_task_data(

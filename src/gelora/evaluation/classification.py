@@ -15,7 +15,7 @@ from gelora.data import TaskData, tokenize
 from gelora.evaluation.labelled import labelled_validation
 from gelora.evaluation.sharing import shared_map
 from gelora.metrics import Metric, Scores, compute_metrics
-from gelora.model.batches import longest_first, padded_batch, token_limit
+from gelora.model.batches import in_chunks, longest_first, padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def length_sorted_batches(
     limit = token_limit(tokenizer, model, max_length)
     rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit).to_list()
     order = longest_first(rows)
-    chunks = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+    chunks = in_chunks(order, batch_size)
     return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)
 
 

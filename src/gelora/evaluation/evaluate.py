@@ -1,7 +1,6 @@
 """The one door to evaluation: the metrics of a model on a task, whatever its problem."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +38,8 @@ def evaluate(
         DataError: There is no labelled validation split, or as `compute_metrics`.
     """
     module: Any = import_module(f"gelora.evaluation.{EVALUATORS[data.problem]}")
-    metrics: dict[str, Metric] = {}
-    for ending, split in {"": data.validation, **data.more_validation}.items():
-        found = module.evaluate(
-            model,
-            tokenizer,
-            replace(data, validation=split),
-            batch_size=batch_size,
-            max_length=max_length,
-        )
-        metrics |= {f"{name}_{ending}" if ending else name: m for name, m in found.items()}
-    return metrics
+
+    def score(data: TaskData) -> dict[str, Metric]:
+        return module.evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
+
+    return data.score_splits(score)

@@ -14,7 +14,7 @@ from gelora.data import TaskData
 from gelora.evaluation.labelled import labelled_validation
 from gelora.evaluation.sharing import shared_map
 from gelora.metrics import Metric
-from gelora.model.batches import longest_first, padded_batch, token_limit
+from gelora.model.batches import in_chunks, longest_first, padded_batch, token_limit
 from gelora.model.forward import evaluation_mode
 from gelora.question_answering.answers import Answer, choose_answers
 from gelora.question_answering.scoring import answer_metrics
@@ -68,15 +68,14 @@ def answer_questions(
     rows = windows.features.remove_columns(list(POSITIONS)).to_list()
     order = longest_first(rows)
 
-    def scores(chunk: list[int]) -> list[Float[np.ndarray, "batch tokens"]]:
+    def scores(chunk: Sequence[int]) -> list[Float[np.ndarray, "batch tokens"]]:
         batch = padded_batch([rows[row] for row in chunk], tokenizer)
         output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
         found = (output.start_logits, output.end_logits)
         return [logits.float().cpu().numpy() for logits in found]
 
     with evaluation_mode(model):
-        chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        found = shared_map(scores, chunks)
+        found = shared_map(scores, in_chunks(order, batch_size))
     back = np.argsort(order).tolist()
     starts, ends = ([row for part in side for row in part] for side in zip(*found, strict=True))
     return choose_answers(

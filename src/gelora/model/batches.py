@@ -94,6 +94,15 @@ def longest_first(rows: Sequence[Row]) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: -len(rows[i]["input_ids"]))
 
 
+def in_chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Return the items in their order, `size` at a time, the last of them fewer.
+
+    >>> in_chunks([3, 1, 2], 2)
+    [[3, 1], [2]]
+    """
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def chunks_by_length(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
     """Return the indices of every batch's rows, the longest first.
 

@@ -6,7 +6,7 @@ the model's scores of a window mean is `answers.py`.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gelora.data.questions import answer_span
 from gelora.errors import ConfigError, SkippedRowsWarning
+from gelora.model.batches import in_chunks
 from gelora.question_answering.settings import QuestionAnsweringSettings
 
 Spans = Int[np.ndarray, "tokens 2"]
@@ -78,7 +79,7 @@ def split_contexts(
     fitting = _fitting(split, tokenizer, settings.doc_stride, max_length)
     parts = [
         _split(split.select(rows), rows, tokenizer, settings.doc_stride, max_length)
-        for rows in _chunks(fitting)
+        for rows in in_chunks(fitting, _ROWS_AT_ONCE)
     ]
     return Windows(
         features=concatenate_datasets([part.features for part in parts]),
@@ -177,13 +178,9 @@ def _lengths(texts: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [len(ids) for ids in encoded["input_ids"]]
 
 
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
-    return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
-
-
 def _split(
     part: Dataset,
-    rows: list[int],
+    rows: Sequence[int],
     tokenizer: PreTrainedTokenizerBase,
     doc_stride: int,
     max_length: int | None,
