@@ -17,7 +17,7 @@
     ├── ConstantStatesWarning      a level that is the same vector for every text: dimension 0
     ├── DuplicateSamplesWarning    repeated samples were set aside before the estimate
     ├── UnstableDimensionWarning   an estimate that another estimator does not confirm
-    ├── SkippedRowsWarning         rows of the user's data that could not be used
+    ├── SkippedRowsWarning         rows of the user's data that could not be used, or not whole
     └── ServingWarning             something in an adapter that a server is known to refuse
 
 Each error also is the builtin that a caller would expect (`ValueError`, `ImportError`, ...). A
@@ -90,7 +90,7 @@ class UnstableDimensionWarning(GeloraWarning):
 
 
 class SkippedRowsWarning(GeloraWarning):
-    """Rows of the user's data were set aside, and counted."""
+    """Rows of the user's data were set aside or cut, and counted."""
 
 
 class ServingWarning(GeloraWarning):

@@ -1,6 +1,8 @@
 import datasets
+import pytest
 
 from gelora.data import texts, texts_of, tokenize
+from gelora.errors import SkippedRowsWarning
 from tiny_models import tiny_tokenizer
 
 
@@ -16,6 +18,14 @@ def test_tokens_are_cut_unpadded_and_carry_the_labels(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_texts_that_are_cut_are_counted_over_all_parts_if_the_split_has_a_name(monkeypatch):
+    monkeypatch.setattr(texts, "_TOKENIZE_ROWS", 2)
+    rows = datasets.Dataset.from_dict({"text": ["w0 w1 w2", "w3", "w4 w5", "w5 w6 w7 w8", "w6"]})
+    with pytest.warns(SkippedRowsWarning, match="mine, training: 2 of 5 texts are longer than 4"):
+        named = tokenize(rows, tiny_tokenizer(), max_length=4, named="mine, training")
+    assert named[:] == tokenize(rows, tiny_tokenizer(), max_length=4)[:]
+
+
 def test_pairs_are_tokenised_together_and_unlabelled_texts_have_no_labels():
     rows = datasets.Dataset.from_dict({"text": ["w0"], "text_pair": ["w1"]})
     tokens = tokenize(rows, tiny_tokenizer(), max_length=None)
@@ -27,10 +37,3 @@ def test_texts_are_pairs_where_there_are_two():
     rows = datasets.Dataset.from_dict({"text": ["a", "b"], "text_pair": ["c", "d"]})
     assert texts_of(rows) == [("a", "c"), ("b", "d")]
     assert texts_of(rows.select_columns("text")) == ["a", "b"]
-
-
-def test_the_mask_is_there_whatever_the_tokenizer_gives_by_itself():
-    tokenizer = tiny_tokenizer()
-    tokenizer.model_input_names = ["input_ids"]
-    tokens = tokenize(datasets.Dataset.from_dict({"text": ["w0"]}), tokenizer, max_length=None)
-    assert tokens["attention_mask"][:] == [[1, 1, 1]]

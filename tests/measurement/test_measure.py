@@ -19,6 +19,7 @@ from gelora.errors import (
     DuplicateSamplesWarning,
     NonFiniteStatesError,
     RankError,
+    SkippedRowsWarning,
     TooFewSamplesError,
 )
 from gelora.measurement import measure_dimensions
@@ -155,7 +156,8 @@ def test_copies_after_truncation_count_and_a_few_give_no_warning():
     texts.append(texts[7] + " w2")
     with warnings.catch_warnings():
         warnings.simplefilter("error", DuplicateSamplesWarning)
-        assert measure(texts=texts, max_length=16).num_duplicates == 1
+        with pytest.warns(SkippedRowsWarning, match="Measuring: 2 of 101 texts are longer than 16"):
+            assert measure(texts=texts, max_length=16).num_duplicates == 1
         assert measure(texts=texts, max_length=60).num_duplicates == 0
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import transformers as hf
 
-from gelora.errors import ConfigError, DataError
+from gelora.errors import DataError, SkippedRowsWarning
 from gelora.model.batches import chunks_by_length, encode_texts, longest_first, padded_batch
 from tiny_models import (
     MAX_TOKENS,
@@ -57,6 +57,7 @@ def test_another_seed_draws_other_texts():
     assert encode(texts, num_samples=10, seed=0) != encode(texts, num_samples=10, seed=1)
 
 
+@pytest.mark.filterwarnings("ignore:Measuring:gelora.errors.SkippedRowsWarning")
 def test_texts_are_cut_at_the_smallest_limit():
     long = [" ".join(["w1"] * 200)]
     unlimited, short = tiny_tokenizer(), tiny_tokenizer()
@@ -70,6 +71,7 @@ def test_texts_are_cut_at_the_smallest_limit():
     assert len(without_positions[0]["input_ids"]) == 202
 
 
+@pytest.mark.filterwarnings("ignore:Measuring:gelora.errors.SkippedRowsWarning")
 @pytest.mark.parametrize("name", [name for name in TINY_MODELS if name not in {"vit", "t5"}])
 def test_the_longest_text_that_is_let_through_runs(name):
     model, tokenizer = TINY_MODELS[name](), tiny_tokenizer()
@@ -79,6 +81,7 @@ def test_the_longest_text_that_is_let_through_runs(name):
     model(**padded_batch(rows, tokenizer))
 
 
+@pytest.mark.filterwarnings("ignore:Measuring:gelora.errors.SkippedRowsWarning")
 def test_roberta_with_another_padding_index_has_fewer_positions():
     tokenizer = tiny_tokenizer()
     tokenizer.model_max_length = int(1e30)
@@ -125,6 +128,16 @@ def test_without_a_pad_token_the_eos_token_pads_and_the_tokenizer_is_unchanged()
     assert batch["input_ids"].tolist() == [[1, 4, 2, 2], [1, 4, 5, 2]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
     assert tokenizer.pad_token is None
+
+
+def test_texts_that_are_cut_are_counted_among_those_drawn(seed):
+    texts = [" ".join(["w1"] * (1 + i % 7)) for i in range(70)]
+    drawn = encode(texts, num_samples=30, seed=seed)
+    cut = sum(len(row["input_ids"]) > 6 for row in drawn)
+    message = f"Measuring: {cut} of 30 texts are longer than 6 tokens and are cut"
+    with pytest.warns(SkippedRowsWarning, match=message):
+        rows = encode(texts, num_samples=30, seed=seed, max_length=6)
+    assert max(len(row["input_ids"]) for row in rows) == 6
 
 
 def test_no_texts():
@@ -180,25 +193,6 @@ def test_a_tokenizer_of_another_model():
     with pytest.raises(DataError, match="gives token 64 for the text at index 0"):
         encode(["x60"], tokenizer=tokenizer)
     assert encode(["x59"], tokenizer=tokenizer)[0]["input_ids"] == [1, 63, 2]
-
-
-@pytest.mark.parametrize("is_set", [False, True])
-def test_a_fast_tokenizer_is_left_as_it_came(is_set):
-    tokenizer = tiny_tokenizer()
-    fast = tokenizer.backend_tokenizer
-    if is_set:
-        fast.enable_truncation(max_length=9, stride=2)
-        fast.enable_padding(length=8)
-    before = fast.to_str()
-    encode(["w0 w1 w2 w3"], tokenizer=tokenizer, max_length=4)
-    assert fast.to_str() == before
-
-
-def test_no_room_for_text():
-    with pytest.raises(ConfigError, match="max_length 2 leaves no room for text beside 2 special"):
-        encode(["w0"], max_length=2)
-    with pytest.raises(ConfigError, match="max_length 3 leaves no room for text beside 3 special"):
-        encode([("w0", "w1")], max_length=3)
 
 
 def test_a_headed_model_gives_the_rows_of_its_backbone():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelora.errors import ConfigError, DataError
+from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.measurement import measure_dimensions
 from gelora.model.batches import encode_texts
 from gelora.model.conversations import check_tokenizer, common_length, example_tokens, prompt_tokens
@@ -47,9 +47,11 @@ def test_conversations_are_measured_as_rows_of_trl_are():
     chats = [example["prompt"] + example["completion"] for example in tiny_instructions().train]
     rows = tiny_instructions().train.to_list()
     assert encode(chats) == encode(rows) == encode([{"messages": one} for one in chats])
-    assert encode(rows, max_length=5) == [
-        {name: values[:5] for name, values in row.items()} for row in encode(rows)
-    ]
+    whole = encode(rows)
+    longer = sum(len(row["input_ids"]) > 5 for row in whole)
+    with pytest.warns(SkippedRowsWarning, match=f"Measuring: {longer} of 32 texts are longer than"):
+        cut = encode(rows, max_length=5)
+    assert cut == [{name: values[:5] for name, values in row.items()} for row in whole]
 
 
 @pytest.mark.filterwarnings("ignore::gelora.errors.GeloraWarning")  # few texts, much alike

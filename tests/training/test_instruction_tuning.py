@@ -93,9 +93,9 @@ def test_what_is_too_long_is_cut_alike_and_counted(chats, tmp_path):
     with pytest.warns(SkippedRowsWarning, match=message):
         tokens, _ = rows(trainer_of(data, tmp_path, max_length=limit))
     assert tokens == [example.tokens for example in kept]
-    measured = encode_texts(
-        tokenizer, causal_llama(), data.train.to_list(), num_samples=32, max_length=limit, seed=0
-    )
+    draw = {"num_samples": 32, "max_length": limit, "seed": 0}
+    with pytest.warns(SkippedRowsWarning, match=f"Measuring: {cut} of 32 texts are longer than 7"):
+        measured = encode_texts(tokenizer, causal_llama(), data.train.to_list(), **draw)
     assert sorted(row["input_ids"] for row in measured) == sorted(e.tokens[:limit] for e in whole)
 
 

@@ -6,6 +6,7 @@ from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from gelora.model.batches import Texts
+from gelora.model.tokens import text_tokens, warn_of_cut
 
 _TOKENIZE_ROWS = 1000
 
@@ -21,7 +22,11 @@ def texts_of(dataset: Dataset) -> Texts:
 
 
 def tokenize(
-    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int | None
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int | None,
+    named: str | None = None,
 ) -> Dataset:
     """Tokenise a split of `TaskData`, in memory.
 
@@ -30,17 +35,28 @@ def tokenize(
         tokenizer: The model's own.
         max_length: Tokens at most, special ones and both texts of a pair together; None to cut
             nothing. `batches.token_limit` says what the model takes.
+        named: What the split is called where texts are cut; None not to tell.
 
     Returns:
         The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
         padded, and `labels` unless unlabelled.
+
+    Raises:
+        ConfigError: The length leaves no room for text.
+
+    Warns:
+        SkippedRowsWarning: The split has a name, and some of its texts are cut.
     """
     parts: list[Dataset] = []
+    cut = 0
     for start in range(0, len(dataset), _TOKENIZE_ROWS):
         rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
-        pairs = rows.get("text_pair")
-        cut = {"truncation": max_length is not None, "max_length": max_length}
-        encoded = tokenizer(rows["text"], pairs, **cut, return_attention_mask=True)
+        encoded, more = text_tokens(
+            tokenizer, rows["text"], rows.get("text_pair"), limit=max_length
+        )
+        cut += more
         labels = {"labels": rows["label"]} if "label" in rows else {}
         parts.append(Dataset.from_dict({**encoded, **labels}))
+    if named is not None:
+        warn_of_cut(named, cut, len(dataset), max_length)
     return concatenate_datasets(parts)

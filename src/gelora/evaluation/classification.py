@@ -35,9 +35,19 @@ def evaluate(
 
     Raises:
         DataError: As `compute_metrics`.
+
+    Warns:
+        SkippedRowsWarning: Some texts are cut.
     """
     validation = labelled_validation(data)
-    scores = predict(model, tokenizer, validation, batch_size=batch_size, max_length=max_length)
+    scores = predict(
+        model,
+        tokenizer,
+        validation,
+        batch_size=batch_size,
+        max_length=max_length,
+        named=f"{data.name}, validation",
+    )
     return compute_metrics(scores, np.asarray(validation["label"]), metrics=data.metrics)
 
 
@@ -48,13 +58,24 @@ def predict(
     *,
     batch_size: int = 64,
     max_length: int | None = None,
+    named: str | None = None,
 ) -> Scores:
     """Return the model's scores (logits) of every text, in the dataset's order, as float32.
 
     One column per label, or one number per text where the model has a single output. Processes
     that were launched together all call, and share the batches.
+
+    Args:
+        model: With a head for labels.
+        tokenizer: The model's own.
+        dataset: Texts of `TaskData`, with or without labels.
+        batch_size: Texts in one forward pass.
+        max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
+        named: As for `tokenize`, to warn of what is cut.
     """
-    order, batches = length_sorted_batches(model, dataset, tokenizer, batch_size, max_length)
+    order, batches = length_sorted_batches(
+        model, dataset, tokenizer, batch_size, max_length, named=named
+    )
 
     def logits(batch: dict[str, Int[Tensor, "batch tokens"]]) -> Float[np.ndarray, "batch _"]:
         inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
@@ -72,10 +93,12 @@ def length_sorted_batches(
     tokenizer: PreTrainedTokenizerBase,
     batch_size: int,
     max_length: int | None,
+    *,
+    named: str | None = None,
 ) -> tuple[list[int], Iterator[dict[str, Int[Tensor, "batch tokens"]]]]:
     """Return the order of a dataset's rows, longest text first, and their batches in that order."""
     limit = token_limit(tokenizer, model, max_length)
-    rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit).to_list()
+    rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit, named=named).to_list()
     order = longest_first(rows)
     chunks = in_chunks(order, batch_size)
     return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)

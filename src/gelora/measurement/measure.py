@@ -115,6 +115,7 @@ def measure_dimensions(
     Warns:
         ConstantStatesWarning: Some levels do not vary.
         DuplicateSamplesWarning: More than 5 % of the texts, or of their states, are copies.
+        SkippedRowsWarning: Some texts drawn are longer than the limit, and are cut.
         UnstableDimensionWarning: Some dimensions cannot be trusted.
     """
     counts = {"num_samples": num_samples, "batch_tokens": batch_tokens, "max_length": max_length}

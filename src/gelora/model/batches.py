@@ -5,8 +5,7 @@ in models that count positions without looking at the mask too. The tokenizer is
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.errors import ConfigError, DataError
+from gelora.errors import DataError
 from gelora.model.architectures import find_backbone, input_embedding
 from gelora.model.conversations import Example, example_tokens
+from gelora.model.tokens import left_as_it_came, text_tokens, warn_of_cut
 
 Conversation = Sequence[Mapping[str, Any]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | Sequence[Conversation] | Sequence[Example]
@@ -54,18 +54,22 @@ def encode_texts(
     Raises:
         ConfigError: The length leaves no room for text.
         DataError: The texts are none, not text, empty, or not in the model's vocabulary.
+
+    Warns:
+        SkippedRowsWarning: Some are longer than the limit.
     """
     texts = _as_list(texts)
     drawn = _draw(len(texts), num_samples, seed)
     chosen = [texts[i] for i in drawn]
     limit = token_limit(tokenizer, backbone, max_length)
-    with _left_as_it_came(tokenizer):
-        if isinstance(chosen[0], Mapping):
-            num_special, rows = 0, _example_rows(tokenizer, chosen, limit)
-        else:
-            num_special = tokenizer.num_special_tokens_to_add(pair=not isinstance(chosen[0], str))
-            rows = _text_rows(tokenizer, chosen, limit, num_special)
+    if isinstance(chosen[0], Mapping):
+        num_special = 0
+        rows, cut = _example_rows(tokenizer, chosen, limit)
+    else:
+        num_special = tokenizer.num_special_tokens_to_add(pair=not isinstance(chosen[0], str))
+        rows, cut = _text_rows(tokenizer, chosen, limit)
     _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
+    warn_of_cut("Measuring", cut, len(rows), limit)
     return rows
 
 
@@ -135,43 +139,25 @@ def padded_batch(
 
 
 def _text_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: list[Any], limit: int | None, num_special: int
-) -> list[Row]:
-    """Tokenise texts or pairs; what is cut leaves the special tokens in place."""
-    if limit is not None and limit <= num_special:
-        raise ConfigError(
-            f"max_length {limit} leaves no room for text beside {num_special} special tokens."
-        )
-    is_single = isinstance(texts[0], str)
-    sides: list[Any] = [texts] if is_single else list(map(list, zip(*texts, strict=True)))
-    cut = {"truncation": limit is not None, "max_length": limit}
-    encoded = tokenizer(*sides, **cut, return_attention_mask=True)
+    tokenizer: PreTrainedTokenizerBase, texts: list[Any], limit: int | None
+) -> tuple[list[Row], int]:
+    """Tokenise texts or pairs, and say how many are cut."""
+    firsts, seconds = (texts, None) if isinstance(texts[0], str) else zip(*texts, strict=True)
+    encoded, cut = text_tokens(tokenizer, firsts, seconds, limit=limit)
     names = [name for name in _padding(tokenizer) if name in encoded]
-    columns: list[list[list[int]]] = [encoded[name] for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    columns = [encoded[name] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)], cut
 
 
 def _example_rows(
     tokenizer: PreTrainedTokenizerBase, examples: list[Any], limit: int | None
-) -> list[Row]:
-    """Tokenise examples and keep their beginnings, as TRL does before it trains on them."""
-    kept = (tokens[:limit] for tokens in example_tokens(tokenizer, examples))
-    return [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in kept]
-
-
-@contextmanager
-def _left_as_it_came(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Undo what a call leaves in a fast tokenizer, which would be saved with it."""
-    fast: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        yield
-        return
-    truncation, padding = fast.truncation, fast.padding
-    try:
-        yield
-    finally:
-        fast.no_truncation() if truncation is None else fast.enable_truncation(**truncation)
-        fast.no_padding() if padding is None else fast.enable_padding(**padding)
+) -> tuple[list[Row], int]:
+    """Tokenise examples, keep their beginnings, as TRL does, and say how many are cut."""
+    with left_as_it_came(tokenizer):
+        whole = example_tokens(tokenizer, examples)
+    kept = [tokens[:limit] for tokens in whole]
+    cut = sum(len(tokens) > len(beginning) for tokens, beginning in zip(whole, kept, strict=True))
+    return [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in kept], cut
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:

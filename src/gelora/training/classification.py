@@ -28,13 +28,19 @@ def make_trainer(
     max_length: int | None,
     callbacks: Sequence[TrainerCallback],
 ) -> Trainer:
-    """Return the Trainer of a wrapped model, with the task's metrics at every evaluation."""
+    """Return the Trainer of a wrapped model, with the task's metrics at every evaluation.
+
+    Warns:
+        SkippedRowsWarning: Training texts are cut. Of the validation texts evaluating warns.
+    """
     limit = token_limit(tokenizer, model, max_length)
     validation = data.validation
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=tokenize(data.train, tokenizer, max_length=limit),
+        train_dataset=tokenize(
+            data.train, tokenizer, max_length=limit, named=f"{data.name}, training"
+        ),
         eval_dataset=validation and tokenize(validation, tokenizer, max_length=limit),
         processing_class=tokenizer,
         data_collator=collator(tokenizer, ["labels"]),
