@@ -4,12 +4,21 @@ It holds no data and downloads none; `data/` does.
 """
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gelora.errors import ConfigError
 
 Problem = Literal["classification", "regression", "question_answering", "instruction_tuning"]
+
+SAMPLE_WORDS: Mapping[str, str] = {
+    "classification": "texts",
+    "regression": "texts",
+    "question_answering": "questions",
+    "instruction_tuning": "examples",
+}
+"""What the rows of each problem are called where they are counted."""
 
 
 @dataclass(frozen=True)

@@ -142,5 +142,8 @@ def test_labels_unknown_to_the_training_data_are_named():
         DataError, match="no class: '2', '3', '4', '5', '6' and 2 more; the classes"
     ):
         encode_labels(list(range(9)), fit([0, 1]), where=WHERE)
-    with pytest.raises(DataError, match="no class: '0.5'; the classes are 'unacceptable', 'acc"):
+    message = r"no class: '0.5'; the classes are 'unacceptable' \(0\), 'acceptable' \(1\)"
+    with pytest.raises(DataError, match=message):
         encode_labels([0.5], fit([0], task=find_task("cola")), where=WHERE)
+    with pytest.raises(DataError, match="no class: '0'; the classes are '1', '2'"):
+        encode_labels([0], fit([1, 2]), where=WHERE)  # of which 1 is the first, not the second

@@ -181,17 +181,17 @@ def test_named_columns_and_labels_are_taken_whatever_else_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mnli", "3 classes (entailment, neutral, contradiction)"),
-        ("stsb", "numbers to predict"),
-        ("squad", "answers to find"),
-        ("alpaca", "completions to learn"),
+        ("mnli", "texts, 3 classes (entailment, neutral, contradiction)"),
+        ("stsb", "texts, numbers to predict"),
+        ("squad", "questions, answers to find"),
+        ("alpaca", "examples, completions to learn"),
     ],
 )
 def test_what_was_read_is_said_for_every_problem(tmp_path, caplog, name, said):
     path = task_file(tmp_path, name)
     caplog.set_level("INFO", logger="gelora")
     load_task_data(task_name=name, train_file=path, validation_file=path)
-    assert caplog.messages == [f"{name}.jsonl: 20 texts, {said}; 20 to validate on"]
+    assert caplog.messages == [f"{name}.jsonl: 20 {said}; 20 to validate on"]
 
 
 def test_what_has_no_answers_or_no_such_columns_is_refused(tmp_path):
@@ -207,6 +207,8 @@ def test_labels_beyond_the_task_s_are_named_with_its_own(tmp_path):
         tmp_path / "a.jsonl", premise=["w1"] * 4, hypothesis=["w2"] * 4, label=[0, 1, 2, 3]
     )
     with pytest.raises(
-        DataError, match="a.jsonl has labels that are no class: '3'; the classes are 'entailment', "
+        DataError,
+        match=r"a.jsonl has labels that are no class: '3'; the classes are 'entailment' \(0\), "
+        r"'neutral' \(1\), 'contradiction' \(2\)\.",
     ):
         load_task_data(task_name="mnli", train_file=path)

@@ -12,7 +12,7 @@ from reporting.example_problems import PROBLEMS, write_example_of
 
 SENTENCES = {
     "question_answering": "The adapter reaches F1 71.23 ± 0.61 on 4,000 validation questions.",
-    "instruction_tuning": "The adapter reaches perplexity 5.43 ± 0.06 on 500 validation texts, "
+    "instruction_tuning": "The adapter reaches perplexity 5.43 ± 0.06 on 500 validation examples, "
     "against 9.88 ± 0.12 for the model without adapter (lower is better).",
 }
 CLASSES = {
@@ -77,7 +77,7 @@ def test_what_the_figures_mean_is_said():
     note = result_note(PROBLEMS["instruction_tuning"], {"load_best_model_at_end": True})
     assert "the same model on the same texts, as it came" in note
     assert "Perplexity is that of the completions' tokens." in note
-    assert "chosen by the same texts, so that the result flatters it" in note
+    assert "chosen by the same examples, so that the result flatters it" in note
     typed = {"load_best_model_at_end": "false"}
     assert "flatters" not in result_note(PROBLEMS["instruction_tuning"], typed)
 

@@ -152,10 +152,9 @@ def encode_labels(
     keys = [_key(label) for label in labels]
     unknown = sorted(set(keys) - encoding.numbers.keys())
     if unknown:
-        known = encoding.names or tuple(encoding.numbers)
         raise DataError(
-            f"{where} has labels that are no class: {_quoted(unknown)}; the classes are "
-            f"{_quoted(known)}."
+            f"{where} has labels that are no class: {_shown(list(map(repr, unknown)))}; the "
+            f"classes are {_shown(_class_words(encoding))}."
         )
     return [encoding.numbers[key] for key in keys]
 
@@ -164,8 +163,14 @@ def _key(label: Label) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
-def _quoted(values: Sequence[str]) -> str:
-    return _shown([repr(value) for value in values])
+def _class_words(encoding: LabelEncoding) -> list[str]:
+    """Return the classes by name, and beside a name its number where that would do as well."""
+    if encoding.names is None:
+        return list(map(repr, encoding.numbers))
+    return [
+        f"{name!r} ({number})" if encoding.numbers.get(str(number)) == number else repr(name)
+        for number, name in enumerate(encoding.names)
+    ]
 
 
 def _shown(values: Sequence[str]) -> str:

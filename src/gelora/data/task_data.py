@@ -23,7 +23,7 @@ from gelora.data.rows import NO_ROWS, Splits
 from gelora.data.sources import Tables, open_tables
 from gelora.errors import ConfigError
 from gelora.question_answering.settings import QuestionAnsweringSettings
-from gelora.tasks import Problem, Task, choose_problem, default_metrics, find_task
+from gelora.tasks import SAMPLE_WORDS, Problem, Task, choose_problem, default_metrics, find_task
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +82,13 @@ class TaskData:
 
         Args:
             score: Called with each split as the `validation` of this data. The names of further
-                splits' scores get the splits' endings, such as `accuracy_mismatched`.
+                splits' scores get the splits' endings, such as `accuracy_mismatched`, and so does
+                that of the data.
         """
         found = dict(score(self))
         for ending, split in self.more_validation.items():
-            scores = score(replace(self, validation=split))
+            further = replace(self, name=f"{self.name}_{ending}", validation=split)
+            scores = score(further)
             found |= {f"{name}_{ending}": value for name, value in scores.items()}
         return found
 
@@ -184,10 +186,11 @@ def load_task_data(
         for ending, rows in splits.more_validation.items()
     }
     encoding = splits.encoding
+    counted = f"{len(train)} {SAMPLE_WORDS[encoding.problem]}, "
     logger.info(
         "%s: %s%s; %d %sto validate on",
         tables.first.source,
-        f"{len(train)} texts, " if len(train) else "",  # evaluating needs none
+        counted if len(train) else "",  # evaluating needs none
         encoding,
         len(validation) + sum(map(len, more.values())),
         "held out " if splits.validation is None else "",

@@ -14,6 +14,7 @@ from gelora.reporting.wording import (
     rank_sentence,
     with_error,
 )
+from gelora.tasks import SAMPLE_WORDS
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -148,7 +149,7 @@ def in_order(metrics: Mapping[str, Any]) -> list[str]:
 
 def samples_word(problem: str) -> str:
     """Return what a validation set is made of."""
-    return "questions" if problem == "question_answering" else "texts"
+    return SAMPLE_WORDS[problem]
 
 
 def _time_sentence(seconds: Mapping[str, float]) -> str:
