@@ -89,6 +89,22 @@ def test_answers_by_another_seed_are_not_mixed_in(run, answers, error_of):
     assert answers.read_text() != before
 
 
+def test_answers_of_another_length_are_not_mixed_in(run, answers, error_of):
+    assert main(run) == 0
+    assert "'max_new_tokens': 5" in error_of([*run, "--max_new_tokens", "6"])
+
+
+def test_what_is_no_file_of_answers_is_replaced_by_no_flag(run, tmp_path, error_of):
+    for name, text in (("gold.json", '{"data": []}'), ("notes.txt", "mine"), ("q.jsonl", None)):
+        path = tmp_path / name
+        path.write_text((tmp_path / "question.jsonl").read_text() if text is None else text)
+        before = path.read_text()
+        for more in ([], ["--overwrite"]):
+            error = error_of([*run, "--answer_file", str(path), *more])
+            assert f"Line 1 of {path} is no answer to a question" in error
+        assert path.read_text() == before
+
+
 def test_answers_by_another_template_or_precision_are_not_mixed_in(run, tmp_path, error_of):
     assert main([*run, "--max_eval_samples", "1"]) == 0
     template = tmp_path / "chat.jinja"

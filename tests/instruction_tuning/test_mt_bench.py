@@ -197,14 +197,44 @@ def test_a_line_that_stopped_within_a_character_goes(tmp_path):
         file.answered()
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '"a"', "{}", "4"])
-def test_a_file_of_something_else_is_refused(text, tmp_path):
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_wherever_a_line_was_torn_it_goes(cut, tmp_path):
     file = AnswerFile(tmp_path / "mine.jsonl", {})
-    file.path.write_text(text + "\n")
-    with pytest.raises(
-        ArtifactError, match=re.escape("Line 1 of") + ".*is no answer to a question"
-    ):
-        file.answered()
+    file.append(81, ["a", "b"])
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole + whole[:cut])
+    assert file.answered() == {81}
+    assert file.path.read_bytes() == whole
+
+
+def test_a_line_that_lacks_its_end_alone_stays(tmp_path):
+    file = AnswerFile(tmp_path / "mine.jsonl", {})
+    file.append(81, ["a", "b"])
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[:-1])
+    assert file.answered() == {81}
+    assert file.path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize(
+    "text", ["{x", "[1]", '"a"', "{}", "4", "words", '{"question_id": 81, "turns": ["a"]}']
+)
+def test_a_file_of_something_else_is_refused_and_not_replaced(text, end, tmp_path):
+    file = AnswerFile(tmp_path / "mine.jsonl", {})
+    file.path.write_text(text + end)
+    for method in (file.answered, file.remove):
+        with pytest.raises(ArtifactError, match="Line 1 of .* is no answer to a question"):
+            method()
+    assert file.path.read_text() == text + end
+
+
+def test_answers_are_removed_whoever_made_them(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    AnswerFile(path, {"seed": 1}).append(81, ["a"])
+    AnswerFile(path, {"seed": 2}).remove()
+    assert not path.exists()
+    AnswerFile(path, {}).remove()
 
 
 def test_answers_by_other_settings_are_refused(tmp_path):

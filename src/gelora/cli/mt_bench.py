@@ -38,7 +38,8 @@ def main(config: Config) -> Output:
     """Answer the questions of MT-Bench that have no answer yet, and say where the answers are.
 
     Raises:
-        ArtifactError: There is no adapter in the folder.
+        ArtifactError: There is no adapter in the folder, or the file for the answers holds
+            something else.
         ConfigError: No questions are named, or the tokenizer has no chat template, or
             the adapter was trained for something else than writing.
         OutputExistsError: The answers that are there were made otherwise.
@@ -49,7 +50,7 @@ def main(config: Config) -> Output:
     check_tokenizer(tokenizer, chats=True)
     file = _answer_file(config, folder, str(tokenizer.chat_template))
     if config.run.overwrite:
-        file.path.unlink(missing_ok=True)
+        file.remove()
     answered = file.answered()
     ahead = [question for question in questions if question.question_id not in answered]
     if answered:

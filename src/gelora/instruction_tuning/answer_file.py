@@ -17,6 +17,7 @@ from gelora.artifacts import write_text
 from gelora.errors import ArtifactError, OutputExistsError
 
 MADE_BY = "gelora"
+_BEGINNING = b'{"question_id": '
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class AnswerFile:
     def answered(self) -> set[int | str]:
         """Return the ids of the questions that have an answer.
 
-        A line that was being written when the run stopped is dropped.
+        A line that was being written when the run stopped is dropped, once all others are known to
+        be answers.
 
         Raises:
             ArtifactError: A line is no answer, or no text.
@@ -47,14 +49,29 @@ class AnswerFile:
         """
         if not self.path.exists():
             return set()
-        *whole, last = self.path.read_bytes().split(b"\n")  # the last may end within a character
-        try:
-            lines = [line.decode() for line in whole]
-        except UnicodeDecodeError as error:
-            raise ArtifactError(f"{self.path} is no file of answers: {error}.") from error
-        if last:
+        lines, is_whole = self._lines()
+        answers = [self._answer(line, number) for number, line in enumerate(lines, start=1)]
+        for number, answer in enumerate(answers, start=1):
+            if answer.get(MADE_BY) != dict(self.made_by):
+                raise OutputExistsError(
+                    f"Line {number} of {self.path} was made by {answer.get(MADE_BY)}, and these "
+                    f"answers would be by {dict(self.made_by)}: name another --answer_file, or add "
+                    "--overwrite."
+                )
+        if not is_whole:
             write_text(self.path, "".join(line + "\n" for line in lines))
-        return {self._question(line, number) for number, line in enumerate(lines, start=1)}
+        return {answer["question_id"] for answer in answers}
+
+    def remove(self) -> None:
+        """Remove the answers, whoever made them.
+
+        Raises:
+            ArtifactError: The file holds something else, and stays.
+        """
+        if self.path.exists():
+            for number, line in enumerate(self._lines()[0], start=1):
+                self._answer(line, number)
+            self.path.unlink()
 
     def append(self, question_id: int | str, turns: Sequence[str]) -> None:
         """Write an answer behind the others, down to the disk."""
@@ -73,16 +90,33 @@ class AnswerFile:
             file.flush()
             os.fsync(file.fileno())
 
-    def _question(self, line: str, number: int) -> int | str:
+    def _lines(self) -> tuple[list[str], bool]:
+        """Return the lines, without one that was torn, and whether each has its end."""
+        *lines, last = self.path.read_bytes().split(b"\n")  # the last may end within a character
+        if last and not _is_torn(last):
+            lines.append(last)
+        try:
+            return [line.decode() for line in lines], not last
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"{self.path} is no file of answers: {error}.") from error
+
+    def _answer(self, line: str, number: int) -> dict[str, Any]:
         where = f"Line {number} of {self.path}"
         try:
             answer: Any = json.loads(line)
-            question_id, made_by = answer["question_id"], answer.get(MADE_BY)
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"{where} is no answer to a question: {line[:50]!r}.") from error
-        if made_by != dict(self.made_by):
-            raise OutputExistsError(
-                f"{where} was made by {made_by}, and these answers would be by "
-                f"{dict(self.made_by)}: name another --answer_file, or add --overwrite."
-            )
-        return question_id
+        except json.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or not {"question_id", "choices"} <= answer.keys():
+            raise ArtifactError(f"{where} is no answer to a question: {line[:50]!r}.")
+        return answer
+
+
+def _is_torn(line: bytes) -> bool:
+    """Say whether a line is the beginning of an answer, and not the whole of one."""
+    if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:  # no JSON, or not UTF-8
+        return True
+    return False
