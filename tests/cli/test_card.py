@@ -43,6 +43,19 @@ def test_a_run_leaves_a_card_whose_code_loads_the_adapter(flags, out, model_fold
     assert re.fullmatch(r"LABEL_[01]|0|1", capsys.readouterr().out.strip())
 
 
+def test_a_run_that_was_killed_before_its_card_gets_one(flags, out):
+    assert main(["run", *flags, *QUICK]) == 0
+    card = out / "adapter/README.md"
+    whole = card.read_bytes()
+    for left in ("# Model Card for Model ID\n\n- **License:** [More Information Needed]\n", None):
+        card.unlink() if left is None else card.write_text(left)
+        assert main(["run", *flags, *QUICK]) == 0
+        assert ModelCard.load(card).text == ModelCard(whole.decode()).text
+    card.write_text("My own words.\n")
+    assert main(["run", *flags, *QUICK]) == 0
+    assert card.read_text() == "My own words.\n"
+
+
 def test_what_is_pushed_has_the_card_and_what_it_shows(flags, out, tmp_path, monkeypatch):
     hub = install(monkeypatch, tmp_path / "hub")
     assert main(["run", *flags, *QUICK, "--push_to_hub", "--hub_model_id", "me/mine"]) == 0

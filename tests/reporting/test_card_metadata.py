@@ -24,22 +24,23 @@ def metadata(data, **changes):
 
 
 def test_a_file_is_no_data_set_of_the_hub_though_its_task_has_one():
-    found = metadata({"validation": {"file": "dev.jsonl", "sha256": "0", "rows": 4000}})
+    file = {"file": "dev.jsonl", "sha256": "0", "rows": 4000}
+    found = metadata({"train": file, "validation": file})
     (result,) = found["model-index"][0]["results"]
     assert result["dataset"] == {"name": "squad_v2", "type": "local", "split": "validation"}
-    assert found["datasets"] == ["rajpurkar/squad_v2"]
+    assert "datasets" not in found
 
 
 def test_what_came_from_the_hub_is_named_by_repository_config_and_split():
     origin = {"dataset": "me/questions", "config": "easy", "split": "test", "rows": 4000}
-    found = metadata({"validation": origin})
+    found = metadata({"train": {"dataset": "you/questions"}, "validation": origin})
     (result,) = found["model-index"][0]["results"]
     assert result["dataset"] == {
         "name": "squad_v2", "type": "me/questions", "config": "easy", "split": "test",
     }  # fmt: skip
-    assert found["datasets"] == ["me/questions"]
+    assert found["datasets"] == ["you/questions"]  # what it was trained on
 
 
-def test_data_of_ones_own_name_no_data_set():
-    assert "datasets" not in metadata({}, task="reviews.csv")
+def test_data_of_no_known_origin_name_no_data_set():
+    assert "datasets" not in metadata({})
     assert metadata({}, task="reviews.csv")["base_model"] == "me/model"

@@ -42,7 +42,7 @@ from gelora.hub import push_folder
 from gelora.metrics import Metric
 from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
-from gelora.reporting.card import write_card
+from gelora.reporting.card import has_card, write_card
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter
 
@@ -87,6 +87,8 @@ def train(
     if is_finished:
         logger.info("%s is complete and unchanged, so it is not trained again.", folder)
         payload = read_json(folder / METRICS_FILE, kind="metrics")
+        if loading.is_main_process() and not has_card(folder):  # a kill came between the two
+            write_card(folder)
     else:
         payload = _train(
             config,

@@ -29,6 +29,7 @@ from gelora.reporting.theme import standalone, to_svg
 
 CARD_FILE = "README.md"
 FIGURE_FILE = "ranks.svg"
+_UNFILLED = "[More Information Needed]"  # which PEFT's form, huggingface_hub's, is full of
 
 
 def write_card(folder: str | Path) -> Path:
@@ -60,6 +61,12 @@ def write_card(folder: str | Path) -> Path:
     found = ModelCard.load(path).data.to_dict() if path.is_file() else {}
     write_text(path, _render(folder, plan, profile, metrics, found))
     return path
+
+
+def has_card(folder: str | Path) -> bool:
+    """Say whether a run's adapter has a card, be it by other hands, and not PEFT's empty form."""
+    path = Path(folder) / ADAPTER_FOLDER / CARD_FILE
+    return path.is_file() and _UNFILLED not in path.read_text(encoding="utf-8")
 
 
 def _profile_of(plan: RankPlan, folder: Path) -> DimensionProfile | None:

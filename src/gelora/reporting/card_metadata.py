@@ -12,7 +12,6 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from gelora.reporting.result_wording import metric_name, second_set
-from gelora.tasks import TASKS
 
 _PIPELINES = {
     "classification": "text-classification",
@@ -53,9 +52,7 @@ def card_metadata(
     tags = [
         tag for tag in found.get("tags") or () if is_public or not tag.startswith("base_model:")
     ]
-    task = TASKS.get(metrics["task"])
-    named = (data.get("validation") or {}).get("dataset")
-    dataset = named or (task.dataset[0] if task and task.dataset else "")
+    dataset = (data.get("train") or {}).get("dataset") or ""
     metadata: dict[str, Any] = {
         "base_model": model if is_public else None,
         "library_name": "peft",
