@@ -76,6 +76,23 @@ def test_another_validation_file_keeps_the_columns(folder):
     assert config.data.text_columns == ("x", "y")
 
 
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ([], "mm.jsonl"),
+        (["--validation_file", "b.jsonl"], None),
+        (["--validation_file", "b.jsonl", "--validation_mismatched_file", "c.jsonl"], "c.jsonl"),
+    ],
+)
+def test_another_validation_file_drops_its_mismatched_companion(folder, more, kept):
+    saved = {"task_name": "mnli", "validation_file": "m.jsonl"}
+    saved |= {"validation_mismatched_file": "mm.jsonl"}
+    (folder / CONFIG_FILE).write_text("# gelora 0.1.0, written by\n" + yaml.safe_dump(saved))
+    data = parse("evaluate", ["--output_dir", str(folder), *more]).data
+    assert data.validation_mismatched_file == kept
+    assert data.task_name == "mnli"
+
+
 def test_one_way_to_say_it_drops_the_other(folder):
     flags = ["--output_dir", str(folder), "--budget", "r=8", "--alpha_per_rank", "1"]
     ranks = parse("plan", flags).ranks

@@ -34,10 +34,13 @@ ALTERNATIVES = [
     ),
 ]
 # Data named drop all that the run's folder says of its own: columns of one file are not another's.
-DATA = (
-    frozenset({"task_name", "dataset_name", "train_file"}),
-    frozenset(name for name, group in FLAGS.items() if group == "data" and name != "max_length"),
-)
+DATA = [
+    (
+        frozenset({"task_name", "dataset_name", "train_file"}),
+        frozenset(n for n, group in FLAGS.items() if group == "data" and n != "max_length"),
+    ),
+    (frozenset({"validation_file"}), frozenset({"validation_mismatched_file"})),
+]
 ALIASES = {"task": "task_name"}
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
@@ -64,8 +67,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
     tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
     config = _read(verb, tokens)
-    saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, DATA])
-    saved |= _not_replaced(_source_of_states(config), tokens, [DATA])
+    saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
+    saved |= _not_replaced(_source_of_states(config), tokens, DATA)
     if saved:
         # Kept states have no folder unless one is named; checks.py says so.
         named = config.measurement.hidden_states is not None
