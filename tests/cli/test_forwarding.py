@@ -38,6 +38,11 @@ def test_a_switch_can_be_turned_off():
     assert not arguments_of("--dataloader_pin_memory", "false").dataloader_pin_memory
 
 
+def test_parameters_without_a_gradient_are_not_sought_unless_asked_for():
+    assert arguments_of().ddp_find_unused_parameters is False
+    assert arguments_of("--ddp_find_unused_parameters", "true").ddp_find_unused_parameters is True
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -76,6 +76,18 @@ def test_a_run_leaves_its_metrics_and_is_resumed_exactly(name, request, tmp_path
     assert json.loads(capsys.readouterr().out)["metrics"] == before["metrics"]
 
 
+def test_training_with_other_settings_of_answers_is_another_run(questions, error_of):
+    assert main(["run", *questions, "--max_steps", "1"]) == 0
+    for name, before, now in (
+        ("doc_stride", 16, 8),
+        ("n_best_size", 20, 5),
+        ("max_answer_length", 30, 9),
+        ("null_score_diff_threshold", 0.0, 1.5),
+    ):
+        error = error_of(["train", *questions, "--max_steps", "1", f"--{name}", str(now)])
+        assert f"{name} is {before} there, {now} now" in error
+
+
 def entries(metrics, prefix):
     return {e["step"]: e for e in metrics["history"] if any(n.startswith(prefix) for n in e)}
 
