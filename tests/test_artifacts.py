@@ -86,8 +86,18 @@ def test_a_file_is_found_by_itself_its_run_or_its_adapter(tmp_path):
     assert locate(inside, "rank_plan.json") == inside
     assert locate(inside.parent, "rank_plan.json") == inside
     assert locate(tmp_path, "rank_plan.json") == inside
-    with pytest.raises(ArtifactError, match=r"holds no dimension_profile\.json"):
+    with pytest.raises(
+        ArtifactError, match=r"holds no dimension_profile\.json: run gelora measure"
+    ):
         locate(tmp_path, "dimension_profile.json")
+
+
+def test_a_path_is_never_asked_for_on_the_hub(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: pytest.fail(repo))
+    with pytest.raises(
+        ArtifactError, match=r"^runs/nope holds no rank_plan\.json: run gelora plan "
+    ):
+        locate(Path("runs/nope"), "rank_plan.json")
 
 
 def test_a_hub_id_is_asked_for_on_the_hub(tmp_path, monkeypatch):

@@ -28,6 +28,8 @@ ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 ADAPTER_FOLDER = "adapter"
 
+_WRITTEN_BY = {PROFILE_FILE: "gelora measure", PLAN_FILE: "gelora plan"}
+
 
 def canonical_json(payload: Mapping[str, Any]) -> str:
     """Return the payload as JSON: keys sorted, two spaces, floats in full precision.
@@ -108,7 +110,8 @@ def locate(source: str | Path, filename: str) -> Path:
     """Return the path of one of a run's files.
 
     Args:
-        source: The file itself, a folder that holds it (a run or its adapter), or a Hub id.
+        source: The file itself, a folder that holds it (a run or its adapter), or a Hub id; a
+            `Path` is never one of the Hub's.
         filename: The file's fixed name, as `PROFILE_FILE`.
 
     Raises:
@@ -119,9 +122,11 @@ def locate(source: str | Path, filename: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    if path.exists() or not hub.is_hub_id(str(source)):
-        raise ArtifactError(f"{source} holds no {filename}.")
-    return hub.download(str(source), filename)
+    if isinstance(source, Path) or path.exists() or not hub.is_hub_id(source):
+        raise ArtifactError(
+            f"{source} holds no {filename}: run {_WRITTEN_BY[filename]} first, or name where it is."
+        )
+    return hub.download(source, filename)
 
 
 class Artifact(ABC):
