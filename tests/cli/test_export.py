@@ -4,21 +4,17 @@ import json
 
 import pytest
 import torch
-import yaml
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from transformers import (
-    AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertForQuestionAnswering,
-    LlamaForCausalLM,
     RobertaForSequenceClassification,
 )
 
 from gelora.adapters import verify_ranks
-from gelora.artifacts import PLAN_FILE
 from gelora.cli import main
 from gelora.exports import verify_same_update
 from gelora.model import loading as models
@@ -29,7 +25,6 @@ from tiny_models import (
     save_tiny,
     tiny_batch,
     tiny_bert,
-    tiny_llama,
     tiny_roberta,
     tiny_tokenizer,
 )
@@ -53,12 +48,6 @@ def run(data_flags, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "one"
     assert main(["run", "--output_dir", str(out), *data_flags, *QUICK]) == 0
     return out
-
-
-@pytest.fixture(scope="module")
-def causal_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    return save_tiny(tiny_llama(LlamaForCausalLM), tiny_tokenizer(), folder)
 
 
 @pytest.fixture
@@ -102,19 +91,17 @@ def test_a_head_is_warned_of_in_one_line(export, capsys):
 
 
 def test_other_trainers(export, run, new, model_folder, capsys):
-    assert export("--untrained", "--axolotl", "--peft") == 0
+    assert export("--untrained", "--peft") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        *("untrained", "axolotl", "peft")
+        *("untrained", "peft")
     ]
     plan = RankPlan.from_pretrained(run)
     base = AutoModelForSequenceClassification.from_pretrained(model_folder)
     untrained = PeftModel.from_pretrained(base, str(new / "untrained"), is_trainable=True)
     verify_ranks(untrained, plan)
-    settings = yaml.safe_load((new / "axolotl.yaml").read_text())
-    assert settings["lora_modules_to_save"] == ["classifier", "score"]
     alone = json.loads((new / "peft" / "adapter_config.json").read_text())
-    assert alone["rank_pattern"] == settings.get("lora_rank_pattern", {})
-    assert alone["base_model_name_or_path"] == settings["base_model"] == str(model_folder)
+    assert alone["rank_pattern"] == untrained.peft_config["default"].rank_pattern
+    assert alone["base_model_name_or_path"] == str(model_folder)
 
 
 def test_the_untrained_adapter_is_what_training_starts_from(export, run, new, data_flags, tmp_path):
@@ -133,21 +120,22 @@ def test_no_file_names_the_folder_of_the_embedded_models_package(
     export, new, model_folder, monkeypatch
 ):
     monkeypatch.setattr(models, "_embedded_folder", lambda: model_folder)
-    assert export("--merged", "--untrained", "--axolotl", "--peft") == 0
+    assert export("--merged", "--untrained", "--peft") == 0
     files = [path for path in new.rglob("*") if path.is_file()]
     assert len(files) > 8
     assert not [path for path in files if str(model_folder).encode() in path.read_bytes()]
-    assert f"base_model: {models.EMBEDDED_MODEL}\n" in (new / "axolotl.yaml").read_text()
+    assert models.EMBEDDED_MODEL in (new / "peft" / "adapter_config.json").read_text()
 
 
 def test_the_run_itself_is_left_as_it_was_and_nothing_is_overwritten(export, run, error_of, new):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert export("--axolotl") == 0
-    again = ["export", "--output_dir", str(run), "--export_dir", str(new), "--axolotl"]
+    assert export("--merged") == 0
+    again = ["export", "--output_dir", str(run), "--export_dir", str(new), "--merged", "--uniform"]
     assert error_of(again) == (
-        f"gelora: {new / 'axolotl.yaml'} exists: give another --export_dir, or --overwrite to "
+        f"gelora: {new / 'merged'} is not empty: give another --export_dir, or --overwrite to "
         "replace it."
     )
+    assert not (new / "uniform").exists()
     assert main([*again, "--overwrite"]) == 0
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
@@ -182,19 +170,6 @@ def test_an_adapter_for_questions_alone(tmp_path):
     torch.testing.assert_close(found.start_logits, expected.start_logits)
 
 
-def test_a_language_model(causal_folder, tmp_path):
-    model = AutoModelForCausalLM.from_pretrained(causal_folder)
-    tiny_plan(model).save_pretrained(tmp_path)
-    adapted = save_tiny_adapter(tmp_path / "adapter", model)
-    flags = ["--model_name_or_path", str(causal_folder), "--plan", str(tmp_path / PLAN_FILE)]
-    folder = ["--output_dir", str(tmp_path)]
-    assert main(["export", *folder, *flags, "--merged", "--untrained", "--uniform"]) == 0
-    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "export" / "merged").eval()
-    torch.testing.assert_close(logits(merged), logits(adapted), rtol=0, atol=1e-4)
-    untrained = LoraConfig.from_pretrained(str(tmp_path / "export" / "untrained"))
-    assert (untrained.task_type, untrained.modules_to_save) == ("CAUSAL_LM", None)
-
-
 def test_an_adapter_of_quantised_weights_is_merged_into_those_stored(export, new, run, capsys):
     assert export("--merged", "--load_in_4bit") == 0
     assert "made with the weights of" in capsys.readouterr().err
@@ -213,21 +188,3 @@ def test_an_adapter_of_quantised_weights_is_merged_into_those_stored(export, new
 )
 def test_flags_that_ask_for_nothing(flags, message, run, error_of):
     assert error_of(["export", "--output_dir", str(run), *flags]) == f"gelora: {message}"
-
-
-def test_an_adapter_that_does_not_name_its_task(model_folder, tmp_path, error_of):
-    base = AutoModelForSequenceClassification.from_pretrained(model_folder)
-    save_tiny_adapter(tmp_path / "adapter", base, task_type=None)
-    assert "names the task_type None, by which its model's head is unknown" in error_of(
-        ["export", "--adapter", str(tmp_path / "adapter"), "--merged"]
-    )
-
-
-def test_a_head_whose_size_nobody_knows_yet(run, tmp_path, error_of):
-    (tmp_path / PLAN_FILE).write_bytes((run / PLAN_FILE).read_bytes())
-    config = (run / "config.yaml").read_text().splitlines()
-    kept = [line for line in config if not line.startswith("task_name")]
-    (tmp_path / "config.yaml").write_text("\n".join([*kept, "problem_type: classification"]))
-    assert error_of(["export", "--output_dir", str(tmp_path), "--untrained"]) == (
-        f"gelora: {tmp_path} does not say yet how many labels there are: train first."
-    )

@@ -159,6 +159,15 @@ def test_peft_adds_uniform_adapters_only(two):
             [readers.new_vllm, readers.llama_cpp],
             ["vLLM and llama.cpp take no adapter with lora_bias"],
         ),
+        (
+            partial(tiny_gpt2, hf.GPT2LMHeadModel),
+            {"bias": "lora_only"},
+            [readers.old_vllm, readers.new_vllm, readers.llama_cpp],
+            [
+                "vLLM takes no adapter with bias='lora_only'",
+                "llama.cpp's converter takes no .*attn",
+            ],
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Adapter 'default'. . LoRA")  # PEFT's, of biases it saves well

@@ -34,6 +34,13 @@ def test_a_file_is_missing(tmp_path, name):
         read_adapter(tmp_path)
 
 
+def test_tensors_as_a_pickle(tmp_path):
+    wrapped = save_tiny_adapter(tmp_path / "safe", tiny_llama(hf.LlamaForCausalLM))
+    wrapped.save_pretrained(str(tmp_path), save_embedding_layers=False, safe_serialization=False)
+    with pytest.raises(ArtifactError, match=f"{tmp_path} holds its tensors as adapter_model.bin, "):
+        read_adapter(tmp_path)
+
+
 def test_an_adapter_of_another_kind(tmp_path):
     save_tiny_adapter(tmp_path, tiny_llama(hf.LlamaForCausalLM))
     path = tmp_path / "adapter_config.json"

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli import loading
 from gelora.cli.config import Config
-from gelora.errors import ArtifactError, ConfigError
-from gelora.exports.saved import CONFIG_NAME, WEIGHTS_NAME
+from gelora.errors import ConfigError
+from gelora.exports.saved import check_files
 from gelora.tasks import Problem
 from gelora.training.wrapping import TASK_TYPES
 
@@ -28,13 +28,11 @@ def adapter_of(config: Config) -> tuple[Path, PeftConfig, Config]:
         template that training left beside it, where they named none.
 
     Raises:
-        ArtifactError: There is no adapter in the folder.
+        ArtifactError: There is no adapter in the folder, or one that is not read.
     """
     source = config.adapter_source.adapter
     folder = config.folder / ADAPTER_FOLDER if source is None else Path(source)
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        if not (folder / name).is_file():
-            raise ArtifactError(f"{folder} holds no adapter: there is no {name} in it.")
+    check_files(folder)
     adapter = PeftConfig.from_pretrained(str(folder))
     model, template = config.model, folder / TEMPLATE_NAME
     if model.model_name_or_path is None:

@@ -19,7 +19,7 @@ COUNTS = (
 
 
 def check_flags(verb: str, config: Config) -> None:
-    """Check the flags that any verb has, and the folder that all but `evaluate` write to.
+    """Check the flags that any verb has, and the folder that a run writes its own files to.
 
     Raises:
         ConfigError: A number is out of its range, or two flags contradict each other.
@@ -65,7 +65,7 @@ def check_flags(verb: str, config: Config) -> None:
             "--overwrite removes the checkpoints that --resume_from_checkpoint "
             f"{config.training.resume_from_checkpoint} would go on from: leave out one of the two."
         )
-    if verb != "evaluate" and not config.run.overwrite:
+    if verb not in ("evaluate", "export") and not config.run.overwrite:
         check_folder(config.folder)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli.flags import (
     AdapterSource,
     AnswerFlags,
@@ -102,17 +103,30 @@ class Config:
 
     @property
     def folder(self) -> Path:
-        """The folder of the run: the adapter's, the one named, the profile's or runs/TASK-MODEL."""
+        """The folder of the run: the adapter's, the one named, the profile's or runs/TASK-MODEL.
+
+        An adapter that lies in no run has its own folder, and a plan that is exported counts as a
+        profile does; training reads a plan of one run in another.
+        """
         if self.adapter_source.adapter is not None:
-            return Path(self.adapter_source.adapter).parent
+            adapter = Path(self.adapter_source.adapter)
+            is_of_a_run = adapter.name == ADAPTER_FOLDER or adapter.name.startswith("checkpoint-")
+            return adapter.parent if is_of_a_run else adapter
         if self.run.output_dir is not None:
             return Path(self.run.output_dir)
+        if self.plan_source.plan is not None and self.export != ExportFlags():
+            plan = Path(self.plan_source.plan)  # or an id on the Hub
+            return _folder_of(plan) if plan.exists() else Path("runs") / plan.name
         profile = Path(self.profile_source.profile or "")
         if self.profile_source.profile is not None and profile.exists():
-            return profile if profile.is_dir() else profile.parent
+            return _folder_of(profile)
         file = self.data.train_file or self.data.validation_file or ""
         data = self.task_name or self.data.dataset_name or Path(file).name.partition(".")[0]
         return Path("runs") / f"{data.split('/')[-1]}-{Path(self.model_name).name}"
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,7 @@ VERBS = {
     ),
     "export": Verb(
         "Export an adapter for servers, or a plan for other trainers.",
-        ("adapter_source", "plan_source", "model", "lora", "export", "run"),
+        ("adapter_source", "plan_source", "model", "data", "lora", "export", "run"),
     ),
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(

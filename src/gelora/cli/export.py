@@ -6,22 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel, TaskType
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from gelora.artifacts import (
-    ADAPTER_FOLDER,
-    ENVIRONMENT_FILE,
-    METRICS_FILE,
-    PLAN_FILE,
-    locate,
-    read_json,
-)
+from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.forwarding import check_training, lora_arguments
-from gelora.cli.record import saved_flags
-from gelora.errors import ArtifactError, ConfigError
+from gelora.cli.heads import planned_head, trained_head
+from gelora.errors import ConfigError
 from gelora.exports import (
     export_axolotl,
     export_merged,
@@ -29,11 +22,21 @@ from gelora.exports import (
     export_uniform,
     export_untrained,
 )
-from gelora.exports.saved import SavedAdapter, read_adapter
+from gelora.exports.folders import check_file, check_folder
+from gelora.exports.saved import CONFIG_NAME, read_adapter
 from gelora.model.loading import load_model, load_tokenizer, public_name
 from gelora.ranks import RankPlan
-from gelora.tasks import TASKS
-from gelora.training.wrapping import TASK_TYPES, wrap
+from gelora.training.wrapping import wrap
+
+_OF_A_PLAN = frozenset({"untrained", "axolotl", "peft"})
+_AXOLOTL_FILE = "axolotl.yaml"
+_HOLDS = {
+    "uniform": CONFIG_NAME,
+    "merged": "config.json",
+    "untrained": CONFIG_NAME,
+    "peft": CONFIG_NAME,
+}
+"""The folders, and a file that each such export holds."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,50 +44,94 @@ logger = logging.getLogger(__name__)
 def main(config: Config) -> Output:
     """Write the exports that are asked for, and show where they are.
 
+    Nothing is written where one of them is already there, or cannot be for want of what a run says.
+
     Raises:
-        ConfigError: None is asked for, or a flag cannot be read.
+        ArtifactError: There is no plan or no adapter, or something is not to be replaced.
+        ConfigError: None is asked for, a flag cannot be read, or nothing says which model or head
+            the plan is for.
     """
     asked = {name for name, value in asdict(config.export).items() if value} - {"export_dir"}
     if not asked:
         raise ConfigError(
             "Say what to export: --uniform [RANK], --merged, --untrained, --axolotl or --peft."
         )
-    folder = Path(config.export.export_dir or config.folder / "export")
+    named = config.adapter_source.adapter
+    source = config.folder / ADAPTER_FOLDER if named is None else Path(named)
+    folder = Path(
+        config.export.export_dir or Path(config.run.output_dir or config.folder) / "export"
+    )
+    _check_free(folder, asked, source, overwrite=config.run.overwrite)
+    planned = _checked_plan(config, asked) if asked & _OF_A_PLAN else None
     written: dict[str, Path] = {}
-    if asked & {"uniform", "merged"}:
-        written |= dict(_from_adapter(config, folder, asked))
-    if asked & {"untrained", "axolotl", "peft"}:
-        written |= dict(_from_plan(config, folder, asked))
+    if asked - _OF_A_PLAN:
+        written |= dict(_from_adapter(config, source, folder, asked))
+    if planned is not None:
+        written |= dict(_from_plan(config, *planned, folder, asked))
     paths = {name: str(path) for name, path in written.items()}
     return Output("\n".join(f"{name:<10} {path}" for name, path in paths.items()), paths)
 
 
-def _from_adapter(config: Config, folder: Path, asked: Set[str]) -> Iterator[tuple[str, Path]]:
-    named = config.adapter_source.adapter
-    source = config.folder / ADAPTER_FOLDER if named is None else Path(named)
+def _check_free(folder: Path, asked: Set[str], source: Path, *, overwrite: bool) -> None:
+    """Check all places before anything is written."""
+    for name in asked & _HOLDS.keys():
+        check_folder(folder / name, holds=_HOLDS[name], overwrite=overwrite, source=source)
+    if "axolotl" in asked:
+        check_file(folder / _AXOLOTL_FILE, overwrite=overwrite)
+
+
+def _checked_plan(config: Config, asked: Set[str]) -> tuple[RankPlan, dict[str, Any]]:
+    """Return the plan and which head its model gets, where all that its exports need is known."""
+    check_training(config)
+    plan = RankPlan.from_pretrained(config.plan_source.plan or config.folder)
+    _known(config.model.model_name_or_path, "plan", config.folder)
+    head = planned_head(config)
+    if "axolotl" in asked and head["task"] != "instruction_tuning":
+        raise ConfigError(
+            f"axolotl trains language models, and the plan is for {head['task']}: export "
+            "--untrained or --peft instead."
+        )
+    return plan, head
+
+
+def _known(model: str | None, what: str, folder: Path) -> str:
+    if model is None:
+        raise ConfigError(
+            f"{folder} does not say which model the {what} is for: add --model_name_or_path."
+        )
+    return model
+
+
+def _from_adapter(
+    config: Config, source: Path, folder: Path, asked: Set[str]
+) -> Iterator[tuple[str, Path]]:
     overwrite = config.run.overwrite
     rank = _uniform_rank(config.export.uniform)
+    base = read_adapter(source).config.get("base_model_name_or_path")
+    merged = None
+    if "merged" in asked:
+        name = _known(config.model.model_name_or_path or base, "adapter", source)
+        merged = name, trained_head(config, source)
     if "uniform" in asked:
         out = export_uniform(source, folder / "uniform", rank=rank, overwrite=overwrite)
         yield "uniform", out
-    if "merged" in asked:
-        adapter = read_adapter(source)
-        base = adapter.config.get("base_model_name_or_path")
-        model, tokenizer = _load(config, _trained_head(config, adapter), fallback=base)
+    if merged is not None:
+        model, tokenizer = _load(config, *merged)
         out = export_merged(source, folder / "merged", model, tokenizer, overwrite=overwrite)
         yield "merged", out
 
 
-def _from_plan(config: Config, folder: Path, asked: Set[str]) -> Iterator[tuple[str, Path]]:
-    plan = RankPlan.from_pretrained(locate(config.plan_source.plan or config.folder, PLAN_FILE))
+def _from_plan(
+    config: Config, plan: RankPlan, head: dict[str, Any], folder: Path, asked: Set[str]
+) -> Iterator[tuple[str, Path]]:
     overwrite = config.run.overwrite
-    model = _planned(config, plan)
+    model = _planned(config, plan, head)
     settings: Any = model.peft_config["default"]
     if "untrained" in asked:
         out = export_untrained(model, folder / "untrained", plan, overwrite=overwrite)
         yield "untrained", out
     if "axolotl" in asked:
-        yield "axolotl", export_axolotl(settings, folder / "axolotl.yaml", overwrite=overwrite)
+        yield "axolotl", export_axolotl(settings, folder / _AXOLOTL_FILE, overwrite=overwrite)
     if "peft" in asked:
         yield "peft", export_peft_config(settings, folder / "peft", overwrite=overwrite)
 
@@ -97,11 +144,9 @@ def _uniform_rank(text: str | None) -> int | None:
     return int(text)
 
 
-def _planned(config: Config, plan: RankPlan) -> PeftModel:
+def _planned(config: Config, plan: RankPlan, head: dict[str, Any]) -> PeftModel:
     """Put the plan on its model, under the run's seed, as training would."""
-    check_training(config)
-    head = _planned_head(config)
-    model, _ = _load(config, head, fallback=None)
+    model, _ = _load(config, config.model_name, head)
     # The files to come name the model as other machines know it.
     model.name_or_path = model.config.name_or_path = public_name(str(model.name_or_path))
     set_seed(config.run.seed)
@@ -109,11 +154,10 @@ def _planned(config: Config, plan: RankPlan) -> PeftModel:
 
 
 def _load(
-    config: Config, head: dict[str, Any], *, fallback: str | None
+    config: Config, name: str, head: dict[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the model in the dtype it is stored in, never quantised, and its tokenizer."""
     flags = config.model
-    name = flags.model_name_or_path or fallback or config.model_name
     source = {"revision": flags.model_revision, "trust_remote_code": flags.trust_remote_code}
     tokenizer = load_tokenizer(name, chat_template_path=flags.chat_template_path, **source)
     set_seed(config.run.seed)  # of a new head
@@ -123,55 +167,3 @@ def _load(
     if flags.load_in_4bit or flags.load_in_8bit:
         logger.info("The export is made with the weights of %s as they are stored.", name)
     return model, tokenizer
-
-
-def _run_head(config: Config) -> dict[str, Any] | None:
-    """Return what the run says of its head, if it was trained."""
-    path = config.folder / METRICS_FILE
-    if not path.is_file() or not (config.folder / ENVIRONMENT_FILE).is_file():
-        return None
-    metrics = read_json(path, kind="metrics")
-    labels = {name: metrics[name] for name in ("num_labels", "label_names") if metrics.get(name)}
-    return {"task": metrics["problem"], **labels}
-
-
-def _trained_head(config: Config, adapter: SavedAdapter) -> dict[str, Any]:
-    """Return which head the adapter's model has, by its run or else by its own files."""
-    known = _run_head(config)
-    if known is not None:
-        return known
-    named = adapter.config.get("task_type")
-    base_class = (adapter.config.get("auto_mapping") or {}).get("base_model_class", "")
-    if base_class.endswith("ForQuestionAnswering"):  # PEFT names it where there is no task type
-        return {"task": "question_answering"}
-    problem = next((name for name, kind in TASK_TYPES.items() if kind == named), None)
-    if named is None or problem is None:
-        raise ArtifactError(
-            f"The adapter names the task_type {named}, by which its model's head is unknown: merge "
-            "it with peft's merge_and_unload."
-        )
-    if named != TaskType.SEQ_CLS:
-        return {"task": problem}
-    sides = [len(t) for name, t in adapter.tensors.items() if ".lora_" not in name and t.ndim == 2]
-    num_labels = min(sides, default=2)
-    return {
-        "task": "regression" if num_labels == 1 else "classification",
-        "num_labels": num_labels,
-    }
-
-
-def _planned_head(config: Config) -> dict[str, Any]:
-    """Return which head the plan is for: the run's, else that of a causal language model."""
-    known = _run_head(config)
-    if known is not None:
-        return known
-    flags = saved_flags(config.folder)
-    task = TASKS.get(flags.get("task_name") or "")
-    problem = flags.get("problem_type") or (task.problem if task else "instruction_tuning")
-    if task is not None and task.num_labels:
-        return {"task": problem, "num_labels": task.num_labels, "label_names": task.label_names}
-    if problem == "classification":
-        raise ConfigError(
-            f"{config.folder} does not say yet how many labels there are: train first."
-        )
-    return {"task": problem}

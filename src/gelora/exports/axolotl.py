@@ -7,7 +7,8 @@ import yaml
 from peft import LoraConfig
 
 from gelora.artifacts import write_text
-from gelora.errors import OutputExistsError, RankError
+from gelora.errors import RankError
+from gelora.exports.folders import check_file
 
 _HEADER = (
     "# LoRA as gelora planned it; needs axolotl 0.19 or later. Put your data and training below.\n"
@@ -62,9 +63,6 @@ def export_axolotl(config: LoraConfig, destination: str | Path, *, overwrite: bo
         RankError: An alpha is no whole number, which axolotl refuses.
     """
     path = Path(destination)
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists: give another --export_dir, or --overwrite to replace it."
-        )
+    check_file(path, overwrite=overwrite)
     write_text(path, _HEADER + yaml.safe_dump(axolotl_settings(config), sort_keys=False))
     return path

@@ -25,8 +25,7 @@ def new_folder(
         OutputExistsError: There is something that must not be replaced.
     """
     path = Path(destination)
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        _check_replaceable(path, holds=holds, overwrite=overwrite, source=source)
+    check_folder(path, holds=holds, overwrite=overwrite, source=source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
         written = Path(beside) / "new"
@@ -39,9 +38,16 @@ def new_folder(
         written.rename(path)
 
 
-def _check_replaceable(
-    path: Path, *, holds: str, overwrite: bool, source: str | Path | None
+def check_folder(
+    path: Path, *, holds: str, overwrite: bool, source: str | Path | None = None
 ) -> None:
+    """Check that a folder may be written, as `new_folder` does before anything is.
+
+    Raises:
+        OutputExistsError: There is something that must not be replaced.
+    """
+    if not path.is_file() and not (path.is_dir() and any(path.iterdir())):
+        return
     if not overwrite:
         raise OutputExistsError(
             f"{path} is not empty: give another --export_dir, or --overwrite to replace it."
@@ -53,6 +59,18 @@ def _check_replaceable(
         raise OutputExistsError(
             f"{path} holds no {holds}, so it is no such export and is not replaced: give another "
             "--export_dir."
+        )
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    Raises:
+        OutputExistsError: There is one that is not to be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists: give another --export_dir, or --overwrite to replace it."
         )
 
 

@@ -17,6 +17,9 @@ def reader_notes(adapter: SavedAdapter) -> tuple[str, ...]:
         notes.append("vLLM, SGLang and llama.cpp take no DoRA adapter: serve the --merged model.")
     if config.get("lora_bias"):
         notes.append("vLLM and llama.cpp take no adapter with lora_bias: serve the --merged model.")
+    bias = config.get("bias", "none")
+    if bias != "none":
+        notes.append(f"vLLM takes no adapter with bias={bias!r}: serve the --merged model.")
     heads = adapter.saved_modules()
     others = sorted(set(config.get("modules_to_save") or ()) - _VLLM_HEADS)
     if others:

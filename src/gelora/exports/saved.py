@@ -21,6 +21,7 @@ from gelora.errors import ArtifactError, RankError
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
+_PICKLED_NAME = "adapter_model.bin"
 PREFIX = "base_model.model."
 A_SUFFIX, B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 
@@ -73,15 +74,30 @@ class SavedAdapter:
         return tuple(sorted({name.removeprefix(PREFIX).rpartition(".")[0] for name in whole}))
 
 
+def check_files(folder: str | Path) -> None:
+    """Check that a folder holds the two files of an adapter.
+
+    Raises:
+        ArtifactError: One is missing, or the tensors are pickled as PEFT once saved them.
+    """
+    found = {name: (Path(folder) / name).is_file() for name in (CONFIG_NAME, WEIGHTS_NAME)}
+    if not found[WEIGHTS_NAME] and (Path(folder) / _PICKLED_NAME).is_file():
+        raise ArtifactError(
+            f"{folder} holds its tensors as {_PICKLED_NAME}, a pickle, which is not read: load it "
+            f"with peft.PeftModel.from_pretrained and save_pretrained it again, as {WEIGHTS_NAME}."
+        )
+    for name, is_there in found.items():
+        if not is_there:
+            raise ArtifactError(f"{folder} holds no adapter: there is no {name} in it.")
+
+
 def read_adapter(folder: str | Path) -> SavedAdapter:
     """Read a LoRA adapter that PEFT saved.
 
     Raises:
         ArtifactError: A file is missing, or the adapter is none of LoRA's.
     """
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        if not (Path(folder) / name).is_file():
-            raise ArtifactError(f"{folder} holds no adapter: there is no {name} in it.")
+    check_files(folder)
     config = json.loads((Path(folder) / CONFIG_NAME).read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
         raise ArtifactError(
