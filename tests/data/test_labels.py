@@ -145,5 +145,5 @@ def test_labels_unknown_to_the_training_data_are_named():
     message = r"no class: '0.5'; the classes are 'unacceptable' \(0\), 'acceptable' \(1\)"
     with pytest.raises(DataError, match=message):
         encode_labels([0.5], fit([0], task=find_task("cola")), where=WHERE)
-    with pytest.raises(DataError, match="no class: '0'; the classes are '1', '2'"):
+    with pytest.raises(DataError, match=r"no class: '0'; the classes are '1', '2'\."):
         encode_labels([0], fit([1, 2]), where=WHERE)  # of which 1 is the first, not the second

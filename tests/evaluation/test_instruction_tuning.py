@@ -129,7 +129,7 @@ def test_the_error_is_the_spread_over_samples(seed):
 @pytest.mark.parametrize(
     ("losses", "message"),
     [
-        ([1.0], "Perplexity needs at least 2 texts with completions, got 1."),
+        ([1.0], "Perplexity needs at least 2 examples with completions, got 1."),
         ([1.0, float("nan")], "1 of 2 losses are NaN or above 500 a token"),
         ([1.0, float("inf")], "1 of 2 losses are NaN or above 500 a token"),
         ([2000.0, 2000.0], "2 of 2 losses are NaN or above 500 a token"),

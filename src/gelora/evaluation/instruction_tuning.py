@@ -102,7 +102,9 @@ def perplexity(
     """
     num_samples = len(losses)
     if num_samples < 2:
-        raise DataError(f"Perplexity needs at least 2 texts with completions, got {num_samples}.")
+        raise DataError(
+            f"Perplexity needs at least 2 examples with completions, got {num_samples}."
+        )
     unusable = int(np.sum(~(losses < _MAX_LOSS * tokens)))
     if unusable:
         raise DataError(
