@@ -7,7 +7,7 @@ import pytest
 
 from gelora.artifacts import METRICS_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
-from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
+from tiny_chats import FORGETFUL, causal_llama, chat_tokenizer, tiny_instructions
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
 from tiny_tasks import write_lines
@@ -127,6 +127,14 @@ def test_scores_after_mixed_precision_are_those_of_evaluating_again(name, reques
     assert main(["evaluate", "--output_dir", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["metrics"]
     assert found == read_json(out / METRICS_FILE, kind="metrics")["metrics"]
+
+
+def test_replies_that_no_template_marks_are_refused_before_it_is_measured(chats, out, error_of):
+    template = out.parent / "plain.jinja"
+    template.write_text(FORGETFUL)
+    more = ["--assistant_only_loss", "--chat_template_path", str(template)]
+    assert "assistant_only_loss counts replies alone" in error_of(["run", *chats, *more])
+    assert not (out / PROFILE_FILE).exists()
 
 
 def test_a_model_that_is_not_causal_is_refused_before_it_is_measured(chats, tmp_path, error_of):

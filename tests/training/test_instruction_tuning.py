@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import RobertaForCausalLM
+from trl.chat_template_utils import qwen3_chat_template
 
 import gelora.training.instruction_tuning as tuning
 from example_profiles import profile_of
@@ -22,7 +23,6 @@ from gelora.ranks import plan_ranks
 from gelora.training import train, wrap
 from tiny_chats import (
     FORGETFUL,
-    TEMPLATE,
     causal_llama,
     chat_tokenizer,
     sft_arguments,
@@ -119,6 +119,23 @@ def test_completions_alone_carry_loss_unless_said(tmp_path):
     assert tokens == labels
 
 
+def test_what_is_cut_is_set_aside_only_where_nothing_carries_loss(tmp_path):
+    data = replace(tiny_instructions(turns=3), validation=None)
+    with pytest.warns(SkippedRowsWarning, match="32 of 32 .* longer than 2 tokens and are cut.$"):
+        trainer = trainer_of(data, tmp_path, max_length=2, completion_only_loss=False)
+    whole = tokenize_examples(data.train, chat_tokenizer())
+    assert rows(trainer)[0] == [example.tokens[:2] for example in whole]
+    first = [len(row["prompt"][0]["content"].split()) + 2 for row in data.train]  # w0 and w1, too
+    lost = sum(start >= 7 for start in first)
+    assert 0 < lost < 32
+    message = (
+        f"longer than 7 tokens and are cut; {lost} of them have no completion left and are set"
+    )
+    with pytest.warns(SkippedRowsWarning, match=message):
+        trainer = trainer_of(data, tmp_path, max_length=7, assistant_only_loss=True)
+    assert len(trainer.train_dataset) == 32 - lost
+
+
 def test_the_adapter_is_trained_and_nothing_else(tmp_path):
     data, tokenizer = tiny_instructions(), chat_tokenizer()
     result = trained(data, tmp_path, eval_strategy="steps", eval_steps=3)
@@ -188,15 +205,22 @@ def test_settings_that_cannot_be_say_why(settings, message, tmp_path):
         trainer_of(tiny_instructions(), tmp_path, **settings)
 
 
-def test_replies_that_the_template_does_not_mark_are_refused(tmp_path):
-    template = TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    with pytest.raises(ConfigError, match="TRL does not take these settings: .*chat template"):
-        trainer_of(
-            tiny_instructions(),
-            tmp_path,
-            tokenizer=chat_tokenizer(template=template),
-            assistant_only_loss=True,
-        )
+UNMARKED = "replies alone, and the tokenizer's chat template does not mark them by {% generation"
+NO_CHATS = "the replies of chats, and tiny has texts: leave it out."
+
+
+@pytest.mark.parametrize(("chats", "message"), [(True, UNMARKED), (False, NO_CHATS)])
+def test_replies_that_cannot_be_told_are_refused(chats, message, tmp_path):
+    data, tokenizer = tiny_instructions(chats=chats), chat_tokenizer(template=FORGETFUL)
+    with pytest.raises(ConfigError, match="^assistant_only_loss counts " + re.escape(message)):
+        trainer_of(data, tmp_path, tokenizer=tokenizer, assistant_only_loss=True)
+
+
+def test_templates_that_trl_knows_how_to_mark_are_taken(tmp_path):
+    arguments = sft_arguments(tmp_path, assistant_only_loss=True)
+    tuning.check_replies(
+        chat_tokenizer(template=qwen3_chat_template), tiny_instructions(), arguments
+    )
 
 
 def test_other_arguments_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from transformers.trainer_utils import SaveStrategy
 
 from gelora.checkpoints import find_checkpoint
+from gelora.cli import loading
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import arguments_type, training_fields, unknown_flag
@@ -145,6 +146,18 @@ def check_metric(arguments: TrainingArguments, data: TaskData) -> None:
             f"metric_for_best_model {named} is none of the metrics of {data.name}, which are "
             f"{', '.join(sorted(names))}: name one of these."
         )
+
+
+def check_replies(arguments: TrainingArguments, config: Config, data: TaskData) -> None:
+    """Check that the chat template marks the replies, where they alone are to carry loss.
+
+    Raises:
+        ConfigError: It does not, or there are no replies.
+    """
+    if data.problem == "instruction_tuning":
+        from gelora.training import instruction_tuning  # which needs TRL
+
+        instruction_tuning.check_replies(loading.tokenizer_of(config), data, arguments)
 
 
 def lora_arguments(config: Config) -> dict[str, Any]:

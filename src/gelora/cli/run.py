@@ -4,7 +4,12 @@ from gelora.artifacts import REPORT_FILE
 from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.forwarding import check_metric, check_training, training_arguments
+from gelora.cli.forwarding import (
+    check_metric,
+    check_replies,
+    check_training,
+    training_arguments,
+)
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_text, rule_of
 from gelora.cli.tables import metrics_text
@@ -23,6 +28,7 @@ def main(config: Config) -> Output:
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     check_metric(arguments, data)
+    check_replies(arguments, config, data)
     profile = measure(config, data, verb="run")
     planned = plan(config, profile, verb="run")
     metrics = train(

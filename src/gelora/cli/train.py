@@ -27,6 +27,7 @@ from gelora.cli.console import Output
 from gelora.cli.forwarding import (
     PUSHING,
     check_metric,
+    check_replies,
     check_training,
     for_the_trainer,
     lora_arguments,
@@ -57,6 +58,7 @@ def main(config: Config) -> Output:
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     check_metric(arguments, data)
+    check_replies(arguments, config, data)
     plan = _plan_of(config)
     metrics = train(config, data, plan, arguments=arguments, verb="train")
     return Output(metrics_text(metrics), metrics)

@@ -58,6 +58,28 @@ def tokenize_examples(
     ]
 
 
+def tokenize_replies(
+    chats: Sequence[Any], tokenizer: PreTrainedTokenizerBase, *, template: str | None
+) -> list[TokenizedExample]:
+    """Return the tokens of chats, uncut, with all from the first reply on as the completion.
+
+    Args:
+        chats: A list of messages each, which the template is known to take.
+        tokenizer: A fast one, which tells where its tokens come from.
+        template: Marks the replies; None for the tokenizer's own.
+    """
+    encoded: list[Any] = [
+        tokenizer.apply_chat_template(
+            chat, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
+        )
+        for chat in chats
+    ]
+    return [
+        TokenizedExample(list(one["input_ids"]), [*one["assistant_masks"], 1].index(1))
+        for one in encoded
+    ]
+
+
 @dataclass(frozen=True)
 class LengthCounts:
     """What a limit does to a split, and what has no completion before it.

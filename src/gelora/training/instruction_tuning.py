@@ -9,6 +9,7 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +20,18 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from gelora.data import TaskData
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
-from gelora.instruction_tuning.examples import count_lengths, tokenize_examples
+from gelora.instruction_tuning.examples import (
+    TokenizedExample,
+    count_lengths,
+    tokenize_examples,
+    tokenize_replies,
+)
 from gelora.model.batches import token_limit
-from gelora.model.conversations import is_chat
+from gelora.model.conversations import check_tokenizer, is_chat
 from gelora.training.wrapping import check_causal, train_in_float32
 
 try:
+    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 except ImportError as error:
@@ -62,7 +69,8 @@ def make_trainer(
 
     Raises:
         ConfigError: The arguments are no SFTConfig, or TRL does not take them, the model is not
-            causal, or the tokenizer has no chat template for messages or no end-of-text token.
+            causal, the tokenizer has no chat template for messages or no end-of-text token, or the
+            template does not mark the replies that alone are to carry loss.
         DataError: No completion is left, to train or to validate on.
 
     Warns:
@@ -70,10 +78,11 @@ def make_trainer(
     """
     settings = copy.copy(check_settings(arguments))
     check_causal(model)
+    check_replies(tokenizer, data, settings)
     settings.max_length = token_limit(tokenizer, model, max_length)
     settings.eval_packing = bool(settings.eval_packing)
     _tell_lengths(data, tokenizer, settings)
-    every_reply = settings.assistant_only_loss and not settings.completion_only_loss
+    every_reply = _counts_every_reply(settings)
     try:
         trainer = _Trainer(
             model=model,
@@ -148,16 +157,56 @@ def check_settings(arguments: TrainingArguments) -> SFTConfig:
     return arguments
 
 
+def check_replies(
+    tokenizer: PreTrainedTokenizerBase, data: TaskData, arguments: TrainingArguments
+) -> None:
+    """Check that replies can be told from the rest, where `assistant_only_loss` counts them alone.
+
+    Raises:
+        ConfigError: The rows are no chats, or the chat template does not mark the replies.
+    """
+    if not check_settings(arguments).assistant_only_loss:
+        return
+    if not is_chat(data.train[0]):
+        raise ConfigError(
+            f"assistant_only_loss counts the replies of chats, and {data.name} has texts: leave it "
+            "out."
+        )
+    check_tokenizer(tokenizer, chats=True)
+    try:
+        _marking_template(tokenizer)
+    except ValueError as error:
+        raise ConfigError(
+            "assistant_only_loss counts replies alone, and the tokenizer's chat template does not "
+            "mark them by {% generation %} and {% endgeneration %}: name one that does with "
+            "--chat_template_path, or leave it out."
+        ) from error
+
+
+def _marking_template(tokenizer: Any) -> str | None:
+    """Return TRL's own version of a template that does not mark replies; None for one that does."""
+    if has_generation_markers(tokenizer.chat_template):
+        return None
+    return get_training_chat_template(tokenizer)
+
+
+def _counts_every_reply(settings: SFTConfig) -> bool:
+    return settings.assistant_only_loss and not settings.completion_only_loss
+
+
 def _tell_lengths(data: TaskData, tokenizer: PreTrainedTokenizerBase, settings: SFTConfig) -> None:
     """Warn of training rows that are cut or say nothing: TRL cuts all but those it packs whole.
 
-    Of the validation rows evaluating warns.
+    Of the validation rows, whose perplexity is of completions, evaluating warns.
     """
     keeps_all = settings.packing and settings.packing_strategy != "bfd"
     for split, dataset in (("training", data.train), ("validation", data.validation)):
         if dataset is None:
             continue
-        counts = count_lengths(tokenize_examples(dataset, tokenizer), settings.max_length)
+        examples = tokenize_examples(dataset, tokenizer)
+        if split == "training":
+            examples = _carrying_loss(examples, dataset, tokenizer, settings)
+        counts = count_lengths(examples, settings.max_length)
         if not counts.left:
             raise DataError(
                 f"{data.name}, {split}: no completion is left. {counts}: raise --max_length, "
@@ -166,6 +215,22 @@ def _tell_lengths(data: TaskData, tokenizer: PreTrainedTokenizerBase, settings: 
         is_said = counts.empty or (counts.cut and not keeps_all)
         if is_said and split == "training":
             warnings.warn(f"{data.name}, training: {counts}.", SkippedRowsWarning, stacklevel=4)
+
+
+def _carrying_loss(
+    examples: list[TokenizedExample],
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: SFTConfig,
+) -> list[TokenizedExample]:
+    """Return the examples with all from the first token that carries loss as the completion."""
+    if _counts_every_reply(settings):
+        rows: list[Any] = dataset.to_list()
+        chats = [row["prompt"] + row["completion"] for row in rows]
+        return tokenize_replies(chats, tokenizer, template=_marking_template(tokenizer))
+    if settings.completion_only_loss is False:
+        return [replace(example, completion_start=0) for example in examples]
+    return examples
 
 
 def _columns(dataset: Dataset, *, as_messages: bool) -> Dataset:
