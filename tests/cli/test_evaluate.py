@@ -60,3 +60,12 @@ def test_an_adapter_without_its_run_is_refused_by_its_shapes(
     model = ["--model_name_or_path", str(model_folder)]
     error = error_of(["evaluate", "--adapter", str(alone), *model, *labelled([0, 1, 2])])
     assert f"The adapter in {alone} fits no bert model with num_labels 3, as other has" in error
+
+
+def test_an_adapter_beside_a_run_is_not_held_to_its_labels(
+    trained, labelled, model_folder, error_of
+):
+    beside = shutil.copytree(trained / ADAPTER_FOLDER, trained / "another")
+    model = ["--model_name_or_path", str(model_folder)]
+    error = error_of(["evaluate", "--adapter", str(beside), *model, *labelled([0, 1, 2])])
+    assert f"The adapter in {beside} fits no bert model with num_labels 3, as other has" in error

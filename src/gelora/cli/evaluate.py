@@ -44,7 +44,7 @@ def main(config: Config) -> Output:
         return _output(data, score_file(config, data, config.answers.predictions), of="answers")
     folder, adapter, config = adapter_of(config)
     data = loading.load_data(config, labels_required=True, train_required=False)
-    _check_labels(folder, data)
+    _check_labels(config, folder, data)
     model, tokenizer = loading.load_with_head(config, data)
     adapted = with_adapter(model, folder, adapter, problem=data.problem, name=data.name)
     cost = {
@@ -89,13 +89,13 @@ def _lengths(config: Config, data: TaskData) -> str:
     return f"{said}, doc_stride {settings.doc_stride}, version_2_with_negative {version}"
 
 
-def _check_labels(folder: Path, data: TaskData) -> None:
+def _check_labels(config: Config, folder: Path, data: TaskData) -> None:
     """Compare the data's labels with those of the run that the adapter lies in, if it lies in one.
 
     The labels' numbers are those of the training texts, so other texts may number them otherwise.
     """
-    path = folder.parent / METRICS_FILE
-    is_ours = path.is_file() and (folder.parent / ENVIRONMENT_FILE).is_file()
+    path = config.folder / METRICS_FILE
+    is_ours = path.is_file() and (config.folder / ENVIRONMENT_FILE).is_file()
     trained = read_json(path, kind="metrics") if is_ours else {}
     found = {"num_labels": data.num_labels, "label_names": data.label_names and [*data.label_names]}
     for name, value in found.items():

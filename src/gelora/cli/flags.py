@@ -232,7 +232,7 @@ class ExportFlags:
     peft: bool = False
     """The plan as adapter_config.json alone."""
     export_dir: str | None = None
-    """Folder of the exports; None is export in the run's folder."""
+    """Folder of the exports; None is export in the output folder, or in the adapter's or plan's run."""
 
 
 @dataclass(frozen=True)
