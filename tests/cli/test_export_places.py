@@ -129,3 +129,9 @@ def test_axolotl_has_no_model_with_a_head(run, error_of):
         "--untrained or --peft instead."
     )
     assert not exports_in(run)
+
+
+def test_alphas_that_axolotl_refuses_leave_nothing_behind(run, error_of):
+    flags = ["--output_dir", str(run), "--use_rslora", "--axolotl", "--untrained", "--peft"]
+    assert "axolotl takes whole alphas, and that of" in error_of(["export", *flags])
+    assert not exports_in(run)

@@ -107,9 +107,9 @@ def _from_adapter(
 ) -> Iterator[tuple[str, Path]]:
     overwrite = config.run.overwrite
     rank = _uniform_rank(config.export.uniform)
-    base = read_adapter(source).config.get("base_model_name_or_path")
     merged = None
     if "merged" in asked:
+        base = read_adapter(source).config.get("base_model_name_or_path")
         name = _known(config.model.model_name_or_path or base, "adapter", source)
         merged = name, trained_head(config, source)
     if "uniform" in asked:
@@ -127,11 +127,11 @@ def _from_plan(
     overwrite = config.run.overwrite
     model = _planned(config, plan, head)
     settings: Any = model.peft_config["default"]
+    if "axolotl" in asked:  # first, for it may refuse the alphas
+        yield "axolotl", export_axolotl(settings, folder / _AXOLOTL_FILE, overwrite=overwrite)
     if "untrained" in asked:
         out = export_untrained(model, folder / "untrained", plan, overwrite=overwrite)
         yield "untrained", out
-    if "axolotl" in asked:
-        yield "axolotl", export_axolotl(settings, folder / _AXOLOTL_FILE, overwrite=overwrite)
     if "peft" in asked:
         yield "peft", export_peft_config(settings, folder / "peft", overwrite=overwrite)
 

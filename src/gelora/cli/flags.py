@@ -232,7 +232,8 @@ class ExportFlags:
     peft: bool = False
     """The plan as adapter_config.json alone."""
     export_dir: str | None = None
-    """Folder of the exports; None is export in the output folder, or in the adapter's or plan's run."""
+    """Folder of the exports; None is export in the output folder, which here is the run of the
+    adapter or of the plan unless it is named."""
 
 
 @dataclass(frozen=True)
