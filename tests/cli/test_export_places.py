@@ -85,7 +85,8 @@ def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(here, monkeypat
 
 def test_adapters_of_no_run_have_folders_of_their_own(run, here):
     for name in ("a", "b"):
-        shutil.copytree(run / "adapter", here / "lora" / name)
+        folder = shutil.copytree(run / "adapter", here / "lora" / name)
+        (folder / CONFIG_FILE).write_text("base_model: x\n")  # of the program that trained it
         assert main(["export", "--adapter", f"lora/{name}", "--uniform"]) == 0
     assert exports_in(here) == ["lora/a/export/uniform", "lora/b/export/uniform"]
 
