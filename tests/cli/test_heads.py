@@ -56,11 +56,12 @@ def test_a_plan_alone_says_neither_its_model_nor_what_it_is_for(causal_folder, t
         (["--task", "squad"], ("question_answering", None)),
         ([], ("classification", 7)),  # the run's
         (["--problem_type", "classification"], ("classification", 7)),
+        (["--problem_type", "instruction_tuning"], ("instruction_tuning", None)),  # not the run's
     ],
 )
 def test_a_known_task_a_problem_or_a_finished_run_says_the_head(flags, head, tmp_path):
-    if not flags or "classification" in flags:
-        trained = {"problem": "classification", "num_labels": 7, "label_names": None}
+    trained = {"problem": "classification", "num_labels": 7, "label_names": None}
+    if "--task" not in flags:
         write_json(tmp_path / METRICS_FILE, trained, kind="metrics")
         write_json(tmp_path / ENVIRONMENT_FILE, {}, kind="environment")
     found = planned_head(parse("export", ["--output_dir", str(tmp_path), "--peft", *flags]))
