@@ -1,16 +1,11 @@
 """Runs that must end with the same weights: by hand, in smaller batches, interrupted."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from safetensors.torch import load_file
 from transformers import (
     BertForSequenceClassification,
@@ -29,20 +24,14 @@ from gelora.evaluation import evaluate, predict
 from gelora.ranks import plan_ranks
 from gelora.training import train
 from invariants import killed_run
+from invariants.same_ends import (
+    assert_resumes_to_the_same_end,
+    assert_same_weights,
+    config_by_hand,
+    weights,
+)
 from tiny_models import tiny_bert, tiny_deberta, tiny_llama, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
-
-HERE = Path(__file__).parent
-
-
-def weights(output_dir):
-    return load_file(output_dir / "adapter" / "adapter_model.safetensors")
-
-
-def assert_same_weights(left, right):
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        assert torch.equal(tensor, right[name]), name
 
 
 def bert(**overrides):
@@ -55,15 +44,7 @@ def test_training_is_peft_and_the_trainer_by_hand(tmp_path):
     train(model, tokenizer, data, plan, arguments=quick_arguments(tmp_path / "ours"))
 
     set_seed(7)
-    largest = max(plan.ranks)
-    config = LoraConfig(
-        task_type="SEQ_CLS",
-        r=largest,
-        lora_alpha=2 * largest,
-        target_modules=[f"bert.{name}" for name in plan.modules],
-        rank_pattern={f"bert.{name}": rank for name, rank in plan.modules.items()},
-        alpha_pattern={f"bert.{name}": 2 * rank for name, rank in plan.modules.items()},
-    )
+    config = config_by_hand(plan, "bert", task_type="SEQ_CLS")
     wrapped = get_peft_model(bert(), config)
     Trainer(
         model=wrapped,
@@ -109,23 +90,9 @@ def left_alone(tmp_path_factory):
 
 @pytest.mark.parametrize("moment", ["writing", pytest.param("training", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_weights(moment, left_alone, tmp_path, caplog):
-    killed = subprocess.run(
-        [sys.executable, HERE / "killed_run.py", tmp_path, moment],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
-        capture_output=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"checkpoint-4", "checkpoint-8"}
-    whole = (tmp_path / "checkpoint-8" / "trainer_state.json").exists()
-    assert whole == (moment == "training")
-
-    resumed = killed_run.run(tmp_path, resume_from_checkpoint=True)
-    assert any("passed over" in message for message in caplog.messages) != whole
-    output_dir, result = left_alone
-    assert_same_weights(weights(output_dir), weights(tmp_path))
-    assert resumed.history == result.history
+    assert_resumes_to_the_same_end(killed_run, moment, left_alone, tmp_path)
+    passed_over = any("passed over" in message for message in caplog.messages)
+    assert passed_over == (moment == "writing")
 
 
 @pytest.mark.parametrize(
