@@ -1,4 +1,4 @@
-"""What every test gets: no network, one thread, and the `seed` fixture.
+"""What every test gets: no network, one thread, no clock, and the `seed` fixture.
 
 A test that takes `seed` runs with one seed; with GELORA_TEST_SEEDS=all, with each of 100.
 """
@@ -10,6 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 os.environ["MPLBACKEND"] = "Agg"
 
+import hypothesis
 import pytest
 import torch
 
@@ -17,6 +18,12 @@ DEFAULT_SEED = 42
 NUM_SEEDS = 100
 
 torch.set_num_threads(1)
+
+# How long an example takes says how busy the machine is, nothing of the code.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

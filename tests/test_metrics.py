@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
@@ -39,7 +39,6 @@ def sample(seed, name, **kwargs):
     return (numbers if name in NUMBER_METRICS else classes)(seed, **kwargs)
 
 
-@settings(deadline=None)
 @given(
     st.integers(2, 4).flatmap(
         lambda k: st.tuples(

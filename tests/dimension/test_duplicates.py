@@ -137,7 +137,7 @@ def test_float64_tells_what_float32_rounds_away(
     sizes=st.integers(2, 6),
     num_neighbors=st.integers(2, 8),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_searching_on_is_searching_afresh(
     seed: int, noise: float, sizes: int, num_neighbors: int
 ) -> None:

@@ -70,7 +70,7 @@ def test_the_influence_is_the_effect_of_a_sample(name: str, seed: int) -> None:
 
 
 @given(points=point_clouds(), data=st.data(), name=st.sampled_from(ESTIMATORS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_but_the_shape_matters(points: np.ndarray, data: st.DataObject, name: str) -> None:
     rotation, scale, shift = data.draw(similarities(points.shape[1]))
     estimator = make_estimator(name)

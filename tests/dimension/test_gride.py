@@ -12,7 +12,7 @@ from strategies import SEEDS, point_clouds
 
 
 @given(points=point_clouds())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_first_order_is_twonn_by_likelihood(points: np.ndarray) -> None:
     gride, twonn = Gride(1).estimate(points), TwoNN("likelihood").estimate(points)
     assert gride.dimension == pytest.approx(twonn.dimension, rel=1e-10)
@@ -24,7 +24,6 @@ def test_the_first_order_is_twonn_by_likelihood(points: np.ndarray) -> None:
     scale=st.floats(-6, 6),  # dimensions from 1e-6 to 1e6
     seed=SEEDS,
 )
-@settings(deadline=None)
 def test_it_is_the_maximum_of_the_likelihood(order: int, scale: float, seed: int) -> None:
     log_mu = np.random.default_rng(seed).exponential(10**-scale, 30) + 1e-300
     distances = np.exp(np.outer(np.minimum(log_mu, 300), np.arange(2 * order) >= 2 * order - 1))

@@ -10,7 +10,7 @@ from strategies import point_clouds
 
 
 @given(points=point_clouds())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_two_neighbours_are_twonn_by_likelihood(points: np.ndarray) -> None:
     knn, twonn = KNNLikelihood(2).estimate(points), TwoNN("likelihood").estimate(points)
     share = 1 - 1 / twonn.num_used

@@ -53,7 +53,7 @@ def test_agrees_with_brute_force(
         }
     ),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_agrees_with_brute_force_whatever_is_asked(  # noqa: PLR0917
     cloud: tuple[str, int],
     dtype: type[np.floating],

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from example_profiles import profile_of
@@ -98,7 +98,6 @@ def test_what_the_template_leaves_out_is_counted():
     assert found.num_samples == len(said)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 50), st.integers(1, 30)), min_size=2, max_size=20),
     st.integers(2, 5),

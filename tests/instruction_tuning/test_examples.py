@@ -1,6 +1,6 @@
 """Where completions begin, and what a limit leaves of them."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gelora.instruction_tuning.examples import TokenizedExample, count_lengths, tokenize_examples
@@ -14,7 +14,6 @@ EXAMPLES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(EXAMPLES, st.none() | st.integers(1, 14))
 def test_every_row_is_whole_cut_or_lost(examples, limit):
     counts = count_lengths(examples, limit)

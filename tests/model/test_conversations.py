@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
@@ -18,7 +18,6 @@ def encode(texts, **options):
     return encode_texts(chat_tokenizer(), causal_llama(), texts, **{**defaults, **options})
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
 def test_the_common_length_is_the_longest_common_beginning(tokens, others):
     length = common_length(tokens, others)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import ByT5Tokenizer
 
@@ -16,7 +16,6 @@ TEXTS = st.lists(st.integers(1, 9).map(lambda words: " ".join(["w1"] * words)), 
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@settings(deadline=None)
 @given(texts=TEXTS, limit=st.integers(4, 24), are_pairs=st.booleans())
 def test_rows_are_the_tokenizer_s_and_the_cut_ones_are_counted(name, texts, limit, are_pairs):
     tokenizer = TOKENIZERS[name]()
