@@ -5,18 +5,13 @@ ranks, verified in the model and in every saved file; a new head that is trained
 and resuming from the last checkpoint that is complete. It measures nothing and plans nothing.
 """
 
-import contextlib
-import math
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
+from accelerate import PartialState
 from peft import PeftModel, prepare_model_for_kbit_training
 from transformers import (
     PreTrainedModel,
@@ -38,19 +33,10 @@ from gelora.artifacts import ADAPTER_FOLDER
 from gelora.checkpoints import find_checkpoint
 from gelora.data import LABEL_COLUMNS, TaskData
 from gelora.errors import ConfigError, DataError
-from gelora.memory import peak_memory_bytes
 from gelora.model.loading import public_name
 from gelora.ranks import RankPlan
-from gelora.tasks import Problem
+from gelora.training.fitting import fit, trainer_module
 from gelora.training.wrapping import train_in_float32, wrap
-
-# The file that makes each problem's Trainer, loaded when it is wanted: TRL is an extra.
-TRAINERS: Mapping[Problem, str] = {
-    "classification": "classification",
-    "regression": "classification",
-    "question_answering": "question_answering",
-    "instruction_tuning": "instruction_tuning",
-}
 
 
 @dataclass(frozen=True)
@@ -139,37 +125,26 @@ def train(
         wrapped.save_pretrained, save_embedding_layers=False
     )
 
-    trainer = _problem_module(data.problem).make_trainer(
+    trained = fit(
         wrapped,
         tokenizer,
         data,
         arguments=arguments,
         max_length=max_length,
-        callbacks=[one for one in callbacks if isinstance(one, TrainerCallback)],
+        checkpoint=checkpoint,
+        callbacks=callbacks,
     )
-    for make in callbacks:
-        if not isinstance(make, TrainerCallback):
-            trainer.add_callback(make(trainer))
-    device = arguments.device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(sys.stderr):  # the Trainer prints its log; stdout is not ours
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.perf_counter() - start
     verify_ranks(wrapped, plan)
     if arguments.should_save:
         folder = Path(arguments.output_dir or ".") / ADAPTER_FOLDER
         wrapped.save_pretrained(str(folder))
         verify_saved_ranks(folder, plan)
-    trainer.accelerator.wait_for_everyone()
-    if all(p.dtype == torch.float32 for p in wrapped.parameters() if p.is_floating_point()):
-        trainer.accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+    PartialState().wait_for_everyone()  # before one reads what another saves
     return TrainingResult(
         model=wrapped,
-        history=_history(trainer.state.log_history),
-        seconds=seconds,
-        peak_memory_bytes=peak_memory_bytes(device),
+        history=trained.history,
+        seconds=trained.seconds,
+        peak_memory_bytes=trained.peak_memory_bytes,
         adapter_parameters=adapter_parameters(wrapped),
         head_parameters=head_parameters(wrapped),
     )
@@ -197,11 +172,7 @@ def check_arguments(arguments: TrainingArguments, problem: str | None) -> None:
             "answering, whose loss is not smoothed: leave it out."
         )
     if problem == "instruction_tuning":
-        _problem_module(problem).check_settings(arguments)
-
-
-def _problem_module(problem: Problem) -> Any:
-    return import_module(f"gelora.training.{TRAINERS[problem]}")
+        trainer_module(problem).check_settings(arguments)
 
 
 def _check_data(data: TaskData, arguments: TrainingArguments) -> None:
@@ -213,18 +184,3 @@ def _check_data(data: TaskData, arguments: TrainingArguments) -> None:
             f"{data.name} has no validation texts for eval_strategy {strategy.value!r}: name a "
             "validation file or split, or set it to 'no'."
         )
-
-
-def _history(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Keep what belongs to a step; times differ from run to run, and have their own field."""
-    return [
-        {
-            name: value
-            for name, value in entry.items()
-            if isinstance(value, int | float)
-            and math.isfinite(value)  # half precision's gradient norms overflow now and then
-            and not name.endswith(("_runtime", "_per_second"))
-        }
-        for entry in entries
-        if "train_runtime" not in entry  # the Trainer's summary
-    ]
