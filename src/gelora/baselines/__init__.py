@@ -1,5 +1,42 @@
-"""The methods that gelora is compared with: one file for each that PEFT lacks."""
+"""The methods that gelora is compared with: one file for each that PEFT lacks.
 
-from gelora.baselines.frozen_encoder import frozen_encoder_baseline
+The names below are loaded when first used (PEP 562), so that the methods' names, in `registry`, can
+be read without torch.
+"""
 
-__all__ = ["frozen_encoder_baseline"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gelora.baselines.frozen_encoder import frozen_encoder_baseline
+    from gelora.baselines.method import Applied, Method, Setting, Size
+    from gelora.baselines.registry import find_method
+    from gelora.baselines.saving import load_trained, save_trained
+
+_HOMES = {
+    "Applied": "method",
+    "Method": "method",
+    "Setting": "method",
+    "Size": "method",
+    "find_method": "registry",
+    "frozen_encoder_baseline": "frozen_encoder",
+    "load_trained": "saving",
+    "save_trained": "saving",
+}
+
+__all__ = [
+    "Applied",
+    "Method",
+    "Setting",
+    "Size",
+    "find_method",
+    "frozen_encoder_baseline",
+    "load_trained",
+    "save_trained",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gelora.baselines' has no attribute {name!r}")
+    return getattr(import_module(f"gelora.baselines.{_HOMES[name]}"), name)

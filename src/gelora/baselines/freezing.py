@@ -1,0 +1,59 @@
+"""Which of a model's own parameters train: those that a method names, and the head, all in float32.
+
+For methods that are written here; PEFT does the same for its own.
+"""
+
+from collections.abc import Collection
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from gelora.errors import ConfigError
+from gelora.tasks import Problem
+from gelora.training.wrapping import head_modules
+
+
+def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:
+    """Return the parameters that are not a new head's, by name; a tied one only once.
+
+    A language model has no new head: all of it is backbone.
+    """
+    head = () if problem == "instruction_tuning" else head_modules(model)
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if name.partition(".")[0] not in head
+    }
+
+
+def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[str]) -> None:
+    """Train the named parameters of the backbone and the whole head, and freeze all others.
+
+    A model that is left in half precision then needs the autocast of training.
+
+    Args:
+        model: With a head for the problem.
+        problem: Of the task.
+        names: May be none, for the head alone.
+
+    Raises:
+        ConfigError: Nothing would train, or a weight that is quantised would have to.
+    """
+    frozen = backbone_parameters(model, problem).keys() - set(names)
+    trained = {name: each for name, each in model.named_parameters() if name not in frozen}
+    if not trained:
+        raise ConfigError(
+            f"In {type(model).__name__} there is no new head to train for {problem}: leave out "
+            "linear-probe."
+        )
+    for name, parameter in trained.items():
+        if not parameter.is_floating_point():
+            dtype = str(parameter.dtype).removeprefix("torch.")
+            raise ConfigError(
+                f"{name} was to be trained and is quantised, in {dtype}: load the model without "
+                "--load_in_4bit or --load_in_8bit, or leave out full."
+            )
+    model.requires_grad_(False)
+    for parameter in trained.values():
+        parameter.data = parameter.data.float()
+        parameter.requires_grad = True
