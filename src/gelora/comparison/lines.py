@@ -1,0 +1,59 @@
+"""Files of one JSON object a line, which grow by whole lines and lose none when a process dies."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gelora.errors import ArtifactError
+
+Record = TypeVar("Record")
+
+
+def read_lines(path: Path, kind: type[Record]) -> list[Record]:
+    """Return the dataclasses that a file holds, none if there is no file.
+
+    A last line without its end was cut short by a crash, and is not counted.
+
+    Raises:
+        ArtifactError: A line is no such dataclass.
+    """
+    if not path.exists():
+        return []
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    records: list[Record] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(kind(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ArtifactError(
+                f"Line {number} of {path} is no {kind.__name__} ({error}): remove it, and what it "
+                "told is made again."
+            ) from error
+    return records
+
+
+def append_line(path: Path, record: Any) -> None:
+    """Append a dataclass as one line, on disk when this returns; a line cut short goes first.
+
+    Raises:
+        ArtifactError: It holds NaN or infinity, which JSON cannot carry.
+    """
+    try:
+        line = json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ArtifactError(
+            f"A value that JSON cannot carry was to be written to {path}: {error}."
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        file.truncate(_whole_lines(path))
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _whole_lines(path: Path) -> int:
+    """Return how many bytes of a file are whole lines."""
+    return path.read_bytes().rfind(b"\n") + 1
