@@ -37,6 +37,7 @@ class Setting:
     Attributes:
         problem: Of the task.
         target_modules: What gets an adapter, as `plan_ranks` takes it.
+        rounding: How GeLoRA's dimensions become whole numbers, as `plan_ranks` takes it.
         alpha_per_rank: LoRA's alpha/r.
         total_steps: Optimiser steps of the training, for schedules.
         seed: Decides every random choice.
@@ -47,6 +48,7 @@ class Setting:
 
     problem: Problem
     target_modules: str | Sequence[str] = "attention"
+    rounding: str = "nearest"
     alpha_per_rank: float = 2.0
     total_steps: int = 0
     seed: int = 0

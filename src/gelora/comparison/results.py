@@ -1,4 +1,4 @@
-"""What a comparison leaves: a line for each run, its predictions, and the labels they are scored by.
+"""What a comparison leaves: a line for each run, its predictions, and labels to score them by.
 
 `results.jsonl` has a `Row` a line, `predictions.jsonl` the `Predictions` of each, `trials.jsonl` a
 `Trial` for each learning rate tried, `failures.jsonl` a `Failure`, and `labels.json` a `Reference`
