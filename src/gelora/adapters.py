@@ -66,15 +66,19 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
 
     largest = max(ranks.values())
     smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
-    transposed = any(isinstance(modules[name], Conv1D) for name in ranks)
     return LoraConfig(
         r=largest,
         lora_alpha=alpha(largest),  # pyright: ignore[reportArgumentType] - PEFT takes floats
         rank_pattern=smaller,
         alpha_pattern={key: alpha(rank) for key, rank in smaller.items()},
         target_modules=sorted(ranks),
-        **{"fan_in_fan_out": transposed, **lora_arguments},
+        **{"fan_in_fan_out": stores_transposed(model, ranks), **lora_arguments},
     )
+
+
+def stores_transposed(model: nn.Module, names: Collection[str]) -> bool:
+    """Whether weights are (in, out), as Conv1D's; PEFT asks for it as `fan_in_fan_out`."""
+    return any(isinstance(model.get_submodule(name), Conv1D) for name in names)
 
 
 def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "default") -> None:
@@ -88,13 +92,30 @@ def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "defau
     Raises:
         RankError: They differ; the message names the first module and both values.
     """
-    found = {
-        name: (layer.r[adapter_name], layer.scaling[adapter_name])
+    layers = _lora_layers(model, adapter_name)
+    found = {name: (one.r[adapter_name], one.scaling[adapter_name]) for name, one in layers.items()}
+    prefix = find_architecture(model).prefix
+    _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
+
+
+def adapter_ranks(model: nn.Module, *, adapter_name: str = "default") -> dict[str, int]:
+    """Return the rank of every adapted module, by its path from the backbone's root.
+
+    Args:
+        model: The model with an adapter of LoRA's family, whoever made it.
+        adapter_name: Which of the model's adapters to read.
+    """
+    prefix = find_architecture(model).prefix
+    layers = _lora_layers(model, adapter_name)
+    return {name.removeprefix(prefix): layer.r[adapter_name] for name, layer in layers.items()}
+
+
+def _lora_layers(model: nn.Module, adapter_name: str) -> dict[str, LoraLayer]:
+    return {
+        name: layer
         for name, layer in without_wrapper(model).named_modules()
         if isinstance(layer, LoraLayer) and adapter_name in layer.r
     }
-    prefix = find_architecture(model).prefix
-    _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
 
 
 def verify_saved_ranks(folder: str | Path, plan: RankPlan) -> None:

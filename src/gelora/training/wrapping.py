@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import PreTrainedModel
 
 from gelora.adapters import adapter_parameters, lora_config, verify_ranks
@@ -39,14 +39,8 @@ def wrap(
         ModelMismatchError: The plan was made for another model.
         RankError: The adapter differs from the plan.
     """
-    head = () if problem == "instruction_tuning" else head_modules(model)
-    asked = lora_arguments.get("modules_to_save") or ()
-    lora_arguments["modules_to_save"] = sorted({*head, *asked}) or None
-    config = lora_config(plan, model, **{**lora_arguments, "task_type": TASK_TYPES[problem]})
-    wrapped = get_peft_model(model, config)
-    # PEFT's set has another order in every process, and it adds names that are already there.
-    config.target_modules = sorted(config.target_modules or ())
-    config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
+    config = lora_config(plan, model, **lora_arguments)
+    wrapped = wrap_by(model, config, problem)
     verify_ranks(wrapped, plan)
     count = adapter_parameters(wrapped)
     if count != plan.trainable_parameters and not config.use_dora:  # whose magnitudes come on top
@@ -54,6 +48,24 @@ def wrap(
             f"The adapter has {count} trainable parameters, the plan says "
             f"{plan.trainable_parameters}: plan again."
         )
+    return wrapped
+
+
+def wrap_by(model: PreTrainedModel, config: LoraConfig, problem: Problem) -> PeftModel:
+    """Put an adapter of PEFT's LoRA family on a model, and its new head to be trained whole.
+
+    Args:
+        model: With a head for the problem, not yet wrapped.
+        config: Gets the problem's task type, and the head among its `modules_to_save`.
+        problem: Of the task.
+    """
+    head = () if problem == "instruction_tuning" else head_modules(model)
+    config.task_type = TASK_TYPES[problem]
+    config.modules_to_save = sorted({*head, *(config.modules_to_save or ())}) or None
+    wrapped = get_peft_model(model, config)
+    # PEFT's set has another order in every process, and it adds names that are already there.
+    config.target_modules = sorted(config.target_modules or ())
+    config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
     return wrapped
 
 
