@@ -7,7 +7,7 @@ everything is ordinary PEFT.
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,28 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
         rooted = math.sqrt(rank) if lora_arguments.get("use_rslora", False) else rank
         return whole(plan.alpha_per_rank * rooted)
 
-    largest = max(ranks.values())
-    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
     return LoraConfig(
-        r=largest,
-        lora_alpha=alpha(largest),  # pyright: ignore[reportArgumentType] - PEFT takes floats
-        rank_pattern=smaller,
-        alpha_pattern={key: alpha(rank) for key, rank in smaller.items()},
-        target_modules=sorted(ranks),
+        **rank_arguments(ranks, alpha),
         **{"fan_in_fan_out": stores_transposed(model, ranks), **lora_arguments},
     )
+
+
+def rank_arguments(ranks: Mapping[str, int], alpha: Callable[[int], int | float]) -> dict[str, Any]:
+    """Return what says in a LoraConfig which modules have which ranks.
+
+    Args:
+        ranks: By full name, so that each key matches one module only.
+        alpha: Of a rank.
+    """
+    largest = max(ranks.values())
+    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
+    return {
+        "r": largest,
+        "lora_alpha": alpha(largest),
+        "rank_pattern": smaller,
+        "alpha_pattern": {key: alpha(rank) for key, rank in smaller.items()},
+        "target_modules": sorted(ranks),
+    }
 
 
 def stores_transposed(model: nn.Module, names: Collection[str]) -> bool:

@@ -6,9 +6,9 @@ in training is each method's own.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from gelora.adapters import rank_arguments
 from gelora.baselines.method import Setting, Size
-from gelora.baselines.uniform import adapted_modules, uniform_lora
+from gelora.baselines.uniform import adapted_modules, largest_rank, uniform_lora
 from gelora.ranks.plan import whole
 
 ADAPTER = "default"
@@ -51,26 +52,40 @@ class GatedLayer:
 
     Attributes:
         name: Its path in the model.
-        layer: PEFT's own.
-        gates: Between its A and B.
-        a: The A that is trained, before the gates.
-        b: The B that is trained.
+        layer: PEFT's, around the module.
+        down: Holds A, and the gates.
+        up: Holds B.
     """
 
     name: str
     layer: LoraLayer
-    gates: Gates
-    a: Float[Tensor, "rank width"]
-    b: Float[Tensor, "width rank"]
+    down: nn.Linear
+    up: nn.Linear
+
+    @property
+    def gates(self) -> Gates:
+        """What A is multiplied by."""
+        return cast("Any", self.down).parametrizations.weight[0]
+
+    @property
+    def a(self) -> Float[Tensor, "rank in"]:
+        """The A that is trained, before the gates."""
+        return cast("Any", self.down).parametrizations.weight.original
+
+    @property
+    def b(self) -> Float[Tensor, "out rank"]:
+        """The B that is trained."""
+        return self.up.weight
 
     @property
     def cost(self) -> int:
         """Parameters of one rank."""
-        return self.a.shape[1] + self.b.shape[0]
+        return self.down.in_features + self.up.out_features
 
-    def update(self) -> Float[Tensor, "out in"]:
-        """Return what is added to the module's weight."""
-        return self.layer.scaling[ADAPTER] * self.b @ self.gates(self.a)
+    @property
+    def scale(self) -> float:
+        """What multiplies B diag(g) A."""
+        return self.layer.scaling[ADAPTER]
 
 
 def whole_ranks(model: PreTrainedModel, budget: int, setting: Setting) -> Size:
@@ -81,7 +96,8 @@ def whole_ranks(model: PreTrainedModel, budget: int, setting: Setting) -> Size:
     """
     modules = adapted_modules(model, setting)
     cost = sum(module.in_features + module.out_features for module in modules) / len(modules)
-    value = max(math.ceil(budget / cost - 0.5), 1)
+    largest = largest_rank(modules) * len(modules)
+    value = min(max(math.ceil(budget / cost - 0.5), 1), largest)
     return Size(value, round(value * cost))
 
 
@@ -97,18 +113,24 @@ def gated_lora(
         gates: Makes those of one module from the rank.
     """
     wrapped = uniform_lora(model, rank, setting)
-    for layer in _lora_layers(wrapped).values():
-        a = layer.lora_A[ADAPTER]
-        parametrize.register_parametrization(a, "weight", gates(rank).to(a.weight.device))
+    for one in gated_layers(wrapped):
+        own = gates(rank).to(one.down.weight.device)
+        parametrize.register_parametrization(one.down, "weight", own)
     return wrapped
 
 
-def gated_layers(model: PeftModel) -> Iterator[GatedLayer]:
-    """Yield the adapted modules in the model's order."""
-    for name, layer in _lora_layers(model).items():
-        (gates,) = layer.lora_A[ADAPTER].parametrizations.weight
-        original = layer.lora_A[ADAPTER].parametrizations.weight.original
-        yield GatedLayer(name, layer, gates, a=original, b=layer.lora_B[ADAPTER].weight)
+def gated_layers(model: PeftModel) -> list[GatedLayer]:
+    """Return the adapted modules in the model's order."""
+    return [
+        GatedLayer(
+            name,
+            layer,
+            down=cast("nn.Linear", layer.lora_A[ADAPTER]),
+            up=cast("nn.Linear", layer.lora_B[ADAPTER]),
+        )
+        for name, layer in model.get_base_model().named_modules()
+        if isinstance(layer, LoraLayer)
+    ]
 
 
 @torch.no_grad()
@@ -118,36 +140,19 @@ def pruned(model: PeftModel) -> PeftModel:
     The gates are multiplied into A. The scale stays what it was in every module, and a module that
     keeps no rank is as it was before it was adapted.
     """
-    base = model.get_base_model()
+    base, config = model.get_base_model(), cast("LoraConfig", model.peft_config[ADAPTER])
     ranks: dict[str, int] = {}
-    for one in list(gated_layers(model)):
+    for one in gated_layers(model):
         kept = one.gates.is_kept()
         if not kept.any():
             base.set_submodule(one.name, one.layer.get_base_layer())
             continue
-        a, b = one.layer.lora_A[ADAPTER], one.layer.lora_B[ADAPTER]
-        parametrize.remove_parametrizations(a, "weight", leave_parametrized=True)
-        a.weight.data, b.weight.data = a.weight[kept].clone(), b.weight[:, kept].clone()
-        ranks[one.name] = a.out_features = b.in_features = int(kept.sum())
-        one.layer.r[ADAPTER] = ranks[one.name]
-        one.layer.lora_alpha[ADAPTER] = whole(one.layer.scaling[ADAPTER] * ranks[one.name])
-    _write_ranks(model.peft_config[ADAPTER], ranks)
-    return model
-
-
-def _write_ranks(config: LoraConfig, ranks: dict[str, int]) -> None:
+        down, up, rank = one.down, one.up, int(kept.sum())
+        parametrize.remove_parametrizations(down, "weight", leave_parametrized=True)
+        down.weight.data, up.weight.data = down.weight[kept], up.weight[:, kept]
+        down.out_features = up.in_features = one.layer.r[ADAPTER] = ranks[one.name] = rank
+        one.layer.lora_alpha[ADAPTER] = cast("int", whole(one.scale * rank))  # PEFT takes floats
     scale = config.lora_alpha / config.r
-    largest = max(ranks.values())
-    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
-    config.r, config.lora_alpha = largest, whole(scale * largest)
-    config.rank_pattern = smaller
-    config.alpha_pattern = {key: whole(scale * rank) for key, rank in smaller.items()}
-    config.target_modules = sorted(ranks)
-
-
-def _lora_layers(model: PeftModel) -> dict[str, LoraLayer]:
-    return {
-        name: module
-        for name, module in model.get_base_model().named_modules()
-        if isinstance(module, LoraLayer)
-    }
+    for name, value in rank_arguments(ranks, lambda rank: whole(scale * rank)).items():
+        setattr(config, name, value)
+    return model

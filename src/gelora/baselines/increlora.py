@@ -14,7 +14,7 @@ the moment, and because what is new here warms up only, while theirs starts a sc
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import reduce
@@ -59,10 +59,10 @@ class Growth(TrainerCallback):
         self.budget, self.modules, self.number = budget, modules, number
         self.interval = 1
         self.is_growing = False
-        self.importances = [torch.tensor(0.0)] * len(self.layers)
+        self.importances = torch.zeros(len(self.layers))
         self.before: list[tuple[Tensor, ...]] = []
         self.hooks = [
-            one.layer.register_forward_hook(partial(self._watch, index))
+            cast("nn.Module", one.layer).register_forward_hook(partial(self._watch, index))
             for index, (one, _) in enumerate(self.layers)
         ]
 
@@ -71,6 +71,7 @@ class Growth(TrainerCallback):
     ) -> None:
         """Plan the rounds; the first follows two intervals, as in the authors' code."""
         self.interval = max(state.max_steps // (2 * (ROUNDS + 1)), 1)
+        self.importances = self.importances.to(args.device)
         self.is_growing = self._can_grow()
 
     @torch.no_grad()
@@ -80,13 +81,15 @@ class Growth(TrainerCallback):
         """Take in how important the modules are, and add the gradient of the penalty."""
         if self.is_growing:
             # Processes that train together have to grow alike.
-            importances = reduce(torch.stack(self.importances), "mean")
+            importances = cast("Tensor", reduce(self.importances, "mean"))
             for (_, triplets), importance in zip(self.layers, importances, strict=True):
                 triplets.observe(importance, BETA)
         for one, triplets in self.layers:
-            for vectors, gradient in ((one.a, one.a.grad), (one.b.T, one.b.grad.T)):
-                penalty = orthogonality_gradient(vectors, triplets.is_open())
-                gradient.add_(penalty, alpha=ORTHOGONALITY / (2 * len(self.layers)))
+            share = ORTHOGONALITY / (2 * len(self.layers))
+            if one.a.grad is not None and one.b.grad is not None:  # an expert may have had no token
+                is_open = triplets.is_open()
+                one.a.grad.add_(orthogonality_gradient(one.a, is_open), alpha=share)
+                one.b.grad.add_(orthogonality_gradient(one.b.T, is_open).T, alpha=share)
         if self._is_warming(state):
             self.before = [tuple(each.clone() for each in _trained(one)) for one, _ in self.layers]
 
@@ -117,8 +120,9 @@ class Growth(TrainerCallback):
 
     def _measure(self, index: int, inputs: Tensor, gradient: Tensor) -> None:
         """Sum |w dL/dw| over the update, over the root of its size, as the authors' code does."""
-        update = self.layers[index][0].update()
-        of_update = gradient.flatten(0, -2).T @ inputs.flatten(0, -2)
+        one, _ = self.layers[index]
+        update = one.scale * one.b @ one.down.weight
+        of_update = gradient.flatten(0, -2).T.to(update) @ inputs.flatten(0, -2).to(update)
         self.importances[index] = (update * of_update).abs().sum() / math.sqrt(update.numel())
 
     def _grow(self, step: int) -> None:

@@ -44,7 +44,7 @@ class ProximalStep(TrainerCallback):
     """
 
     def __init__(self, model: PeftModel, budget: int) -> None:
-        self.layers = tuple(gated_layers(model))
+        self.layers = gated_layers(model)
         self.budget = budget
 
     @torch.no_grad()
@@ -52,19 +52,19 @@ class ProximalStep(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Do the proximal step; the step that was just done is not yet counted."""
-        gates = [one.gates.values for one in self.layers]
-        costs = torch.tensor([one.cost for one in self.layers], device=gates[0].device)
+        gates = torch.stack([one.gates.values for one in self.layers])
+        costs = torch.tensor([[one.cost] for one in self.layers], device=gates.device)
         surplus = smallest_surplus(
-            torch.cat(gates).abs(), costs.repeat_interleave(len(gates[0])), self.budget
+            gates.abs().flatten(), costs.expand_as(gates).flatten(), self.budget
         )
-        threshold = surplus / (state.max_steps - state.global_step)
-        for values in gates:
-            values.copy_(soft_threshold(values, threshold))
+        gates = soft_threshold(gates, surplus / (state.max_steps - state.global_step))
+        for one, values in zip(self.layers, gates, strict=True):
+            one.gates.values.copy_(values)
 
 
 def soft_threshold(
-    values: Float[Tensor, " rank"], threshold: Float[Tensor, ""]
-) -> Float[Tensor, " rank"]:
+    values: Float[Tensor, "*any"], threshold: Float[Tensor, ""]
+) -> Float[Tensor, "*any"]:
     """Return the values nearer to zero by the threshold, and zero where that would cross it.
 
     >>> soft_threshold(torch.tensor([-3.0, 1.0, 2.0]), torch.tensor(1.0))

@@ -16,7 +16,7 @@ LONG_AGO = -(10**9)
 
 
 class Triplets(Gates):
-    """Singular values, of which the first `rank` are trained and the next `reserve` held in reserve.
+    """Singular values: the first `rank` are trained, and the next `reserve` are in reserve.
 
     All there can be are there from the beginning, the rest without effect and without gradient.
 
