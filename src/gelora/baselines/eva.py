@@ -7,8 +7,10 @@ modules together, so that ranks move to where the inputs vary most. The search i
 
 import io
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -42,20 +44,20 @@ MAX_PASSES = 5000
 """After so many batches something is amiss; PEFT by itself would go on for ever."""
 
 
-def eva_directions(model: PeftModel, setting: Setting) -> tuple[float, int]:
-    """Set A, and with rho above 1 the ranks, by the inputs of the adapted modules.
+def with_directions(wrap: Callable[[], PeftModel], setting: Setting) -> Applied:
+    """Put on an adapter, and set A, and with rho above 1 the ranks, by its modules' inputs.
 
     Args:
-        model: With an adapter of `init_lora_weights="eva"`.
+        wrap: Returns a model with an adapter of `init_lora_weights="eva"`.
         setting: Its batches are looked at.
-
-    Returns:
-        The seconds that it took, and the tokens that went through the model, padding too.
 
     Raises:
         DataError: There are no batches.
         HiddenStatesError: The directions do not come to rest.
     """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "lora with eva initialization")  # advice for large ranks
+        model = wrap()
     start = time.perf_counter()
     with_labels = setting.problem == "instruction_tuning"  # they say which tokens count
     batches = [
@@ -77,7 +79,12 @@ def eva_directions(model: PeftModel, setting: Setting) -> tuple[float, int]:
     config = model.peft_config["default"]
     assert isinstance(config, LoraConfig)
     config.target_modules = sorted(config.target_modules or ())  # less those without a rank left
-    return time.perf_counter() - start, forward.tokens
+    return Applied(
+        model,
+        ranks=adapter_ranks(model),
+        selection_seconds=time.perf_counter() - start,
+        forward_tokens=forward.tokens,
+    )
 
 
 class _CountedForward:
@@ -128,16 +135,8 @@ def _size(model: PreTrainedModel, budget: int, setting: Setting) -> Size:
 
 
 def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
-    wrapped = uniform_lora(
-        model, size.value, setting, init_lora_weights="eva", eva_config=EvaConfig(rho=RHO)
-    )
-    seconds, tokens = eva_directions(wrapped, setting)
-    return Applied(
-        wrapped,
-        ranks=adapter_ranks(wrapped),
-        selection_seconds=seconds,
-        forward_tokens=tokens,
-    )
+    config = {"init_lora_weights": "eva", "eva_config": EvaConfig(rho=RHO)}
+    return with_directions(partial(uniform_lora, model, size.value, setting, **config), setting)
 
 
 METHODS: Mapping[str, Method] = {"eva": Method(name="eva", size=_size, apply=_apply)}

@@ -6,6 +6,7 @@ its ranks with another scale, with magnitudes or with other initial values.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from peft import EvaConfig
 from transformers import PreTrainedModel
 
 from gelora.adapters import adapter_ranks, lora_config, verify_ranks
-from gelora.baselines.eva import eva_directions
+from gelora.baselines.eva import with_directions
 from gelora.baselines.method import Applied, Method, Setting, Size
 from gelora.baselines.uniform import VARIANTS, adapted_modules, magnitudes, rank_parameters
 from gelora.dimension.profile import DimensionProfile
@@ -59,16 +60,15 @@ def _apply(
         wrapped = wrap_by(model, config, setting.problem)
     else:
         wrapped = wrap(model, plan, setting.problem, **variant)
-    seconds, tokens = 0.0, 0
-    if variant.get("init_lora_weights") == "eva":
-        seconds, tokens = eva_directions(wrapped, setting)
-        verify_ranks(wrapped, plan)
-    return Applied(
-        wrapped,
-        ranks=adapter_ranks(wrapped),
-        selection_seconds=seconds,
-        forward_tokens=tokens,
-    )
+    return Applied(wrapped, ranks=adapter_ranks(wrapped))
+
+
+def _apply_eva(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
+    plan = _plan(setting, budget=size.value)
+    config = {"init_lora_weights": "eva", "eva_config": EvaConfig(rho=1.0)}
+    applied = with_directions(partial(wrap, model, plan, setting.problem, **config), setting)
+    verify_ranks(applied.model, plan)  # with rho = 1 every direction that is looked for is kept
+    return applied
 
 
 def _profile(setting: Setting) -> DimensionProfile:
@@ -99,30 +99,28 @@ def _placed(plan: RankPlan, setting: Setting, place: Place) -> RankPlan:
 
 
 def _method(
-    name: str,
-    size: Any = budget_size,
-    *,
-    place: Place = "planned",
-    variant: Mapping[str, Any] = VARIANTS["lora"],
+    name: str, *, place: Place = "planned", variant: Mapping[str, Any] = VARIANTS["lora"]
 ) -> Method:
-    if "use_dora" in variant:
-        size = partial(size, use_dora=True)
-    apply = partial(_apply, place=place, variant=variant)
-    return Method(name=name, size=size, apply=apply, needs_profile=True)
+    return Method(
+        name=name,
+        size=partial(budget_size, use_dora="use_dora" in variant),
+        apply=partial(_apply, place=place, variant=variant),
+        needs_profile=True,
+    )
 
+
+_GELORA = _method("gelora")
 
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        _method("gelora"),
-        _method("gelora-paper", paper_size),
+        _GELORA,
+        replace(_GELORA, name="gelora-paper", size=paper_size),
         _method("gelora-shuffled", place="shuffled"),
         _method("gelora-reversed", place="reversed"),
         _method("gelora-rslora", variant=VARIANTS["rslora"]),
         _method("gelora-dora", variant=VARIANTS["dora"]),
         _method("gelora-pissa", variant=VARIANTS["pissa"]),
-        _method(
-            "gelora-eva", variant={"init_lora_weights": "eva", "eva_config": EvaConfig(rho=1.0)}
-        ),
+        replace(_GELORA, name="gelora-eva", apply=_apply_eva),
     )
 }

@@ -1,4 +1,4 @@
-"""Give the ranks of a plan to other steps: controls that ask whether it matters which step has them.
+"""Give the ranks of a plan to other steps: controls that ask if it matters which step has them.
 
 Ranks change places among steps whose adapted modules have the same shapes (in most models all
 blocks are such), so that the plan costs what it did.

@@ -1,0 +1,183 @@
+"""AdaLoRA's ranks really fall in training, to the budget, under the plain Trainer."""
+
+import re
+
+import pytest
+import torch
+from peft import AdaLoraConfig
+from peft.tuners.adalora import AdaLoraModel
+from transformers import (
+    BertForSequenceClassification,
+    GPT2ForSequenceClassification,
+    TrainerCallback,
+)
+
+from deberta_base import deberta_base
+from gelora.adapters import adapter_parameters, adapter_ranks
+from gelora.baselines import Setting, Size, find_method
+from gelora.errors import ConfigError
+from gelora.training.fitting import fit
+from tiny_adapters import logits
+from tiny_methods import SETTING, apply_method, reloaded, trainable, values
+from tiny_models import tiny_bert, tiny_gpt2, tiny_tokenizer
+from tiny_tasks import quick_arguments, tiny_task
+
+MODULES = 12
+PER_RANK = MODULES * (32 + 32 + 1)
+STEPS = 60
+
+
+def bert():
+    return tiny_bert(BertForSequenceClassification)
+
+
+def applied_adalora(model, *, rank=2, steps=STEPS, **given):
+    return apply_method("adalora", model, budget=rank * PER_RANK, total_steps=steps, **given)
+
+
+def living_ranks(model):
+    """Return how many singular values of every module are not zero."""
+    return [
+        int((parameter != 0).sum())
+        for name, parameter in model.named_parameters()
+        if ".lora_E." in name
+    ]
+
+
+class Watch(TrainerCallback):
+    """Remembers all ranks after every step."""
+
+    def __init__(self, model):
+        self.model, self.ranks = model, []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.ranks.append(living_ranks(self.model))
+
+
+def trained(applied, folder, *, steps=STEPS, callbacks=(), **arguments):
+    result = fit(
+        applied.model,
+        tiny_tokenizer(),
+        tiny_task(num_train=128),
+        arguments=quick_arguments(
+            folder, **{"max_steps": steps, "logging_steps": 20, "learning_rate": 2e-2, **arguments}
+        ),
+        callbacks=[*applied.callbacks, *callbacks],
+    )
+    losses = [entry["loss"] for entry in result.history if "loss" in entry]
+    return applied.finish(applied.model), losses
+
+
+def test_the_ranks_fall_on_the_schedule_and_meet_the_budget(tmp_path):
+    applied = applied_adalora(bert())
+    watch = Watch(applied.model)
+    model, _ = trained(applied, tmp_path, callbacks=[watch])
+    totals = [sum(ranks) for ranks in watch.ranks]
+    warm_up, last = 9, STEPS - 27  # 15 % and 45 % of the steps
+    initial, target = 3 * MODULES, 2 * MODULES
+    for step, total in enumerate(totals, start=1):
+        left = 1 - (step - warm_up) / (last - warm_up)
+        cubic = int((initial - target) * max(min(left, 1), 0) ** 3 + target)
+        # A singular value is zero before the first step, and a step moves it once it is cut too.
+        assert total == cubic or step <= warm_up
+    assert totals[warm_up - 1] == initial
+    assert set(totals[last - 1 :]) == {target}
+    assert watch.ranks[-1] == list(adapter_ranks(model).values())
+    assert len(set(watch.ranks[-1])) > 1  # not the same everywhere: they were chosen
+    assert watch.ranks[-1] == watch.ranks[last - 1]
+
+
+def test_in_the_end_it_counts_what_its_formula_says(tmp_path):
+    applied = applied_adalora(bert())
+    assert adapter_parameters(applied.model) == 3 * PER_RANK
+    model, _ = trained(applied, tmp_path)
+    assert adapter_parameters(model) == 2 * PER_RANK
+    assert find_method("adalora").size(bert(), 2 * PER_RANK, SETTING) == Size(2, 2 * PER_RANK)
+
+
+def test_its_size_is_the_rank_in_the_end():
+    size = find_method("adalora").size
+    assert size(bert(), 1, SETTING) == Size(1, PER_RANK)
+    assert size(bert(), 10**9, SETTING) == Size(21, 21 * PER_RANK)  # 32 of them at first
+    wide = Setting(problem="classification", target_modules="all-linear")
+    per_rank = 12 * (4 * 2 * 768 + 2 * (768 + 3072) + 6)
+    assert size(deberta_base(), 320_000, wide) == Size(2, 2 * per_rank)
+
+
+def test_what_trains_is_the_adapter_and_the_head():
+    applied = applied_adalora(bert())
+    for name in trainable(applied.model):
+        assert ".lora_" in name or ".classifier.modules_to_save" in name
+    assert all(p.dtype == torch.float32 for p in applied.model.parameters() if p.requires_grad)
+
+
+def test_it_learns_leaves_the_rest_alone_and_loads_as_it_was_saved(tmp_path):
+    applied = applied_adalora(bert(), rank=1)
+    before, trains = values(applied.model), trainable(applied.model)
+    model, losses = trained(applied, tmp_path)
+    assert losses[-1] < 0.8 * losses[0]
+    frozen = before.keys() - trains
+    after = values(model)
+    assert all(torch.equal(after[name], before[name]) for name in frozen)
+    assert trainable(model) == trains
+    assert 0 in adapter_ranks(model).values()  # a module may lose all ranks
+    loaded = reloaded(model, bert(), tmp_path)
+    torch.testing.assert_close(logits(loaded), logits(model.eval()))
+
+
+def test_dropping_the_zeros_changes_no_output(tmp_path):
+    applied = applied_adalora(bert())
+    with_zeros = []
+
+    class Look(TrainerCallback):
+        def on_train_end(self, args, state, control, **kwargs):
+            with_zeros.append(logits(applied.model.eval()))
+
+    model, _ = trained(applied, tmp_path, callbacks=[Look()])
+    torch.testing.assert_close(logits(model.eval()), with_zeros[0])
+
+
+def test_before_training_the_model_computes_what_it_did():
+    model = tiny_gpt2(GPT2ForSequenceClassification)
+    expected = logits(model)
+    assert torch.equal(logits(applied_adalora(model).model.eval()), expected)
+
+
+def test_accumulated_batches_are_one_step(tmp_path):
+    applied = applied_adalora(bert(), steps=12)
+    watch = Watch(applied.model)
+    model, _ = trained(
+        applied, tmp_path, steps=12, callbacks=[watch], gradient_accumulation_steps=2
+    )
+    assert len(watch.ranks) == 12
+    assert sum(adapter_ranks(model).values()) == 2 * MODULES
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+def test_it_starts_with_half_as_many_again_at_lora_s_scale(rank):
+    applied = applied_adalora(bert(), rank=rank, steps=1000, alpha_per_rank=3.0)
+    config = applied.model.peft_config["default"]
+    assert isinstance(config, AdaLoraConfig)
+    initial = {1: 2, 2: 3, 3: 5, 4: 6}[rank]
+    assert (config.target_r, config.init_r, config.lora_alpha) == (rank, initial, 3 * initial)
+    assert (config.tinit, config.tfinal, config.deltaT) == (150, 450, 2)
+    assert isinstance(applied.model.base_model, AdaLoraModel)
+
+
+@pytest.mark.parametrize("steps", range(2, 12))
+def test_however_short_training_is_the_budget_is_met(steps, tmp_path):
+    applied = applied_adalora(bert(), steps=steps)
+    model, _ = trained(applied, tmp_path, steps=steps)
+    assert sum(adapter_ranks(model).values()) == 2 * MODULES
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_without_steps_there_is_no_schedule(steps):
+    with pytest.raises(ConfigError, match=f"needs 2 training steps or more, and there are {steps}"):
+        applied_adalora(bert(), steps=steps)
+
+
+def test_another_number_of_steps_than_the_schedule_s_is_refused(tmp_path):
+    message = f"schedule was made for {STEPS} steps and training takes 50"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        trained(applied_adalora(bert()), tmp_path, steps=50)
