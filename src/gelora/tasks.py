@@ -128,6 +128,15 @@ TASKS: dict[str, Task] = {
 }
 
 
+def less_is_better(metric: str) -> bool:
+    """Say whether the lower of two values of a metric is the better one.
+
+    >>> less_is_better("eval_perplexity"), less_is_better("accuracy")
+    (True, False)
+    """
+    return metric.endswith(("loss", "perplexity"))
+
+
 def find_task(name: str) -> Task:
     """Return the task of that name.
 

@@ -23,12 +23,14 @@ from gelora.checkpoints import find_checkpoint
 from gelora.cli import loading
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
-from gelora.cli.parsing import arguments_type, training_fields, unknown_flag
+from gelora.cli.parsing import training_fields, unknown_flag
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.data import TaskData
 from gelora.errors import ConfigError
 from gelora.hub import check_token
+from gelora.tasks import less_is_better
 from gelora.training import check_arguments
+from gelora.training.arguments import arguments_type
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ def for_the_trainer(
     metric = arguments.metric_for_best_model
     if metric is not None and "greater_is_better" not in config.extra:
         # Where a metric is named, transformers itself knows of losses alone that less is better.
-        arguments.greater_is_better = not metric.endswith(("loss", "perplexity"))
+        arguments.greater_is_better = not less_is_better(metric)
     return arguments
 
 

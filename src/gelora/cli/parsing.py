@@ -17,7 +17,7 @@ from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, fla
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
-from gelora.errors import ConfigError, MissingExtraError
+from gelora.errors import ConfigError
 
 # Flags of which one named drops those of a file below: they say the same thing in two ways.
 ALTERNATIVES = [
@@ -98,27 +98,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def arguments_type(problem: str | None) -> Any:
-    """Return the class that a Trainer's flags are read as: TRL's own for instruction tuning.
-
-    Raises:
-        MissingExtraError: It is TRL's, which is not installed.
-    """
-    if problem != "instruction_tuning":
-        from transformers import TrainingArguments
-
-        return TrainingArguments
-    try:
-        from trl.trainer.sft_config import SFTConfig
-    except ImportError as error:
-        raise MissingExtraError(
-            "Instruction tuning needs TRL, which is not installed: pip install 'gelora[sft]'."
-        ) from error
-    return SFTConfig
-
-
 def training_fields(problem: str | None) -> frozenset[str]:
     """Return the names of all flags that are passed on to the Trainer of a problem."""
+    from gelora.training.arguments import arguments_type
+
     return frozenset(one.name for one in fields(arguments_type(problem)))
 
 

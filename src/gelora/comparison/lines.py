@@ -40,18 +40,26 @@ def append_line(path: Path, record: Any) -> None:
     Raises:
         ArtifactError: It holds NaN or infinity, which JSON cannot carry.
     """
-    try:
-        line = json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
-    except ValueError as error:
-        raise ArtifactError(
-            f"A value that JSON cannot carry was to be written to {path}: {error}."
-        ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
+    line = as_line(record).encode()
     with path.open("ab+") as file:
         file.truncate(_whole_lines(path))
-        file.write(line.encode() + b"\n")
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def as_line(record: Any) -> str:
+    """Return a dataclass as a line of a file.
+
+    Raises:
+        ArtifactError: It holds NaN or infinity, which JSON cannot carry.
+    """
+    try:
+        return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ArtifactError(
+            f"A {type(record).__name__} holds a value that JSON cannot carry: {error}."
+        ) from error
 
 
 def _whole_lines(path: Path) -> int:

@@ -43,8 +43,8 @@ class Row:
         size: In the method's own measure: a rank, the width of a bottleneck, or 0.
         parameters: "adapter": those beside the head that are left when training has ended;
             "head": the head's; "trained": what training moved, head included, before any pruning.
-        meets_budget: The adapter's are within 5 % of the budget, or within half of what one step
-            of the method's size costs, nearer than which its sizes cannot be told to come.
+        meets_budget: The adapter's are within 5 % of the budget, or above it by no more than half
+            of what the method's next larger size would add, or below it by no more than that.
         seed: Of the new head, the adapter and the order of the texts.
         learning_rate: The peak.
         selection_seconds: Wall time of choosing ranks or directions before training: measuring,
@@ -156,6 +156,7 @@ class Failure:
         seed: Of the run; None where there is none.
         learning_rate: Of the run; None where there is none.
         error: Its kind and its message.
+        traceback: Where it was raised; empty for an error of gelora's.
     """
 
     stage: str
@@ -166,6 +167,7 @@ class Failure:
     seed: int | None
     learning_rate: float | None
     error: str
+    traceback: str = ""
 
 
 @dataclass(frozen=True)

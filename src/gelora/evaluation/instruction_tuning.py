@@ -51,16 +51,34 @@ def evaluate(
     Warns:
         SkippedRowsWarning: Some examples are longer than the limit, or have no completion.
     """
+    losses, tokens = validation_losses(
+        model, tokenizer, data, batch_size=batch_size, max_length=max_length
+    )
+    return {"perplexity": perplexity(losses, tokens)}
+
+
+def validation_losses(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> tuple[Float[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
+    """Return the summed loss of every completion, and how many tokens each is of.
+
+    Raises:
+        As `evaluate`, which also warns of what is cut.
+    """
     validation = labelled_validation(data)
     limit = token_limit(tokenizer, model, max_length)
     examples = tokenize_examples(validation, tokenizer)
     counts = count_lengths(examples, limit)
     if counts.cut or counts.empty:
-        warnings.warn(f"{data.name}, validation: {counts}.", SkippedRowsWarning, stacklevel=3)
+        warnings.warn(f"{data.name}, validation: {counts}.", SkippedRowsWarning, stacklevel=4)
     kept = [example for example in (e.cut(limit) for e in examples) if example.num_predicted]
     losses = completion_losses(model, tokenizer, kept, batch_size=batch_size)
-    counted = np.array([example.num_predicted for example in kept], dtype=np.int64)
-    return {"perplexity": perplexity(losses, counted)}
+    return losses, np.array([example.num_predicted for example in kept], dtype=np.int64)
 
 
 def base_model_metrics(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
 from transformers import PreTrainedModel
 
 from gelora.adapters import adapter_parameters, lora_config, verify_ranks
@@ -95,7 +96,7 @@ def check_causal(model: PreTrainedModel | PeftModel) -> None:
         )
 
 
-def train_in_float32(model: PeftModel, *, has_autocast: bool) -> None:
+def train_in_float32(model: nn.Module, *, has_autocast: bool) -> None:
     """Make every trainable parameter float32; PEFT does so for LoRA's own, not for the head.
 
     Raises:

@@ -1,0 +1,73 @@
+"""What a comparison is asked for, completed and checked before anything is measured."""
+
+from collections.abc import Sequence
+
+from gelora.baselines.registry import MODULES, find_method
+from gelora.comparison.results import REFERENCE_METHOD
+from gelora.comparison.settings import TaskSettings
+from gelora.errors import ConfigError
+from gelora.ranks.rules import read_budget
+
+PAPERS_BUDGET = "paper"
+"""The budget that is what the paper's rule asks for."""
+ALWAYS = (REFERENCE_METHOD, "lora-r1", "lora-r2")
+"""In every comparison: GeLoRA, and LoRA of the two ranks that the paper's are about."""
+PAPERS_METHOD = "gelora-paper"
+"""What is varied unless another is named."""
+
+
+def methods_of(tasks: Sequence[TaskSettings], methods: Sequence[str] | None) -> list[str]:
+    """Return the methods to run, those of always first, none twice; where tasks are varied, one.
+
+    Raises:
+        ConfigError: Several are named where one is varied.
+    """
+    if not any(task.varied for task in tasks):
+        return list(dict.fromkeys([*ALWAYS, *(MODULES if methods is None else methods)]))
+    named = list(methods or [PAPERS_METHOD])
+    if len(named) > 1:
+        raise ConfigError(
+            f"One method is varied at a time, and {len(named)} are named: {', '.join(named)}."
+        )
+    return named
+
+
+def check_names(*, methods: Sequence[str], budgets: Sequence[str]) -> None:
+    """Check that all methods exist, and that budgets can be read.
+
+    Raises:
+        ConfigError: They do not, or cannot.
+    """
+    for method in methods:
+        find_method(method)
+    for budget in budgets:
+        if budget != PAPERS_BUDGET:
+            read_budget(budget)
+
+
+def check_values(
+    *,
+    tasks: Sequence[str],
+    budgets: Sequence[str],
+    seeds: Sequence[int],
+    learning_rates: Sequence[float],
+) -> None:
+    """Check what is run over: that there is something, none twice, and rates above 0.
+
+    Raises:
+        ConfigError: It is not so.
+    """
+    for name, values in (("tasks", tasks), ("budgets", budgets), ("seeds", seeds)):
+        if not values:
+            raise ConfigError(f"There are no {name} to compare on: name one or more.")
+        _check_distinct(name, values)
+    _check_distinct("learning_rates", learning_rates)
+    for rate in learning_rates:
+        if not rate > 0:
+            raise ConfigError(f"learning_rates must be above 0. Got {rate}.")
+
+
+def _check_distinct(name: str, values: Sequence[object]) -> None:
+    twice = [value for value in values if list(values).count(value) > 1]
+    if twice:
+        raise ConfigError(f"{name} has {twice[0]} twice: leave out one of them.")

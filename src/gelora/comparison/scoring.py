@@ -1,0 +1,91 @@
+"""A model's metrics together with what it predicted of every item, from one pass over the data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from gelora.comparison.results import Reference
+from gelora.data import TaskData
+from gelora.evaluation import labelled_validation, predict
+from gelora.evaluation.instruction_tuning import perplexity, validation_losses
+from gelora.evaluation.question_answering import answer_questions, metrics_of, settings_of
+from gelora.metrics import Metric, compute_metrics
+from gelora.question_answering.scoring import score_questions
+from gelora.tasks import Problem
+
+Scored = tuple[dict[str, Metric], dict[str, list[Any]]]
+
+
+def score(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int,
+    max_length: int | None,
+) -> Scored:
+    """Return the metrics of every validation split, and the predictions of the first.
+
+    Raises:
+        DataError: As `evaluate`.
+    """
+    predicted: list[dict[str, list[Any]]] = []
+
+    def score_split(data: TaskData) -> dict[str, Metric]:
+        metrics, values = _SCORERS[data.problem](
+            model, tokenizer, data, batch_size=batch_size, max_length=max_length
+        )
+        predicted.append(values)
+        return metrics
+
+    metrics = data.score_splits(score_split)
+    return metrics, predicted[0]
+
+
+def reference(data: TaskData, *, sha256: str) -> Reference:
+    """Return what the predictions of a task are scored by."""
+    has_labels = data.problem in ("classification", "regression")
+    return Reference(
+        problem=data.problem,
+        metrics=list(data.metrics),
+        num_labels=data.num_labels,
+        labels=list(labelled_validation(data)["label"]) if has_labels else [],
+        sha256=sha256,
+    )
+
+
+def _labels(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
+    validation = labelled_validation(data)
+    scores = predict(model, tokenizer, validation, **options, named=f"{data.name}, validation")
+    metrics = compute_metrics(scores, np.asarray(validation["label"]), metrics=data.metrics)
+    if scores.ndim == 1:
+        return metrics, {"number": scores.astype(float).tolist()}
+    return metrics, {"label": scores.argmax(axis=1).tolist()}
+
+
+def _answers(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
+    validation, settings = labelled_validation(data), settings_of(data)
+    answers = answer_questions(model, tokenizer, data, **options)
+    exact, f1 = score_questions(
+        [answer.text for answer in answers],
+        [gold["text"] for gold in validation["answers"]],
+        version_2=bool(settings.version_2_with_negative),
+    )
+    values = {"f1": f1.tolist(), "exact_match": exact.tolist()}
+    return metrics_of(answers, validation, settings), values
+
+
+def _completions(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
+    losses, tokens = validation_losses(model, tokenizer, data, **options)
+    values = {"loss": losses.tolist(), "tokens": tokens.tolist()}
+    return {"perplexity": perplexity(losses, tokens)}, values
+
+
+_SCORERS: Mapping[Problem, Any] = {
+    "classification": _labels,
+    "regression": _labels,
+    "question_answering": _answers,
+    "instruction_tuning": _completions,
+}

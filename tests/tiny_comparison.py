@@ -1,0 +1,34 @@
+"""Settings of a comparison of a few seconds: a tiny model, tiny files, a few steps each."""
+
+from pathlib import Path
+
+from transformers import BertForSequenceClassification
+
+from gelora.comparison.settings import TaskSettings
+from gelora.model.source import ModelSource
+from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
+from tiny_tasks import tiny_task, write_lines
+
+
+def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes) -> TaskSettings:
+    """Write a model and a task's files into the folder, and return settings that name them."""
+    save_tiny(tiny_bert(BertForSequenceClassification), tiny_tokenizer(), folder / "model")
+    task = tiny_task(num_train=100, num_validation=40)
+    files = {
+        f"{split}_file": str(
+            write_lines(folder / f"{split}.jsonl", text=rows["text"], label=rows["label"])
+        )
+        for split, rows in (("train", task.train), ("validation", task.validation))
+    }
+    settings = {
+        "data": {**files, "seed": 3},
+        "model": ModelSource(str(folder / "model")),
+        "max_length": 32,
+        "measurement": {"seed": 3},
+        "training": {
+            "learning_rate": 5e-3,
+            "max_steps": steps,
+            "per_device_train_batch_size": 8,
+        },
+    }
+    return TaskSettings(name=name, **{**settings, **changes})
