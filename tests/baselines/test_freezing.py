@@ -1,4 +1,4 @@
-"""The head trains with what a method names, in float32, and nothing else does."""
+"""The head trains with what a method names, and nothing else does."""
 
 import pytest
 import torch
@@ -11,7 +11,8 @@ from transformers import (
 
 from gelora.baselines.freezing import backbone_parameters, train_with_head
 from gelora.errors import ConfigError
-from tiny_methods import trainable
+from gelora.training.wrapping import train_in_float32
+from tiny_methods import apply_method, trainable
 from tiny_models import tiny_bert, tiny_deberta, tiny_gpt2, tiny_llama
 
 
@@ -36,12 +37,20 @@ def test_a_language_models_own_head_is_backbone(tied):
     assert ("lm_head.weight" in backbone) == (not tied)
 
 
-def test_what_trains_becomes_float32_and_the_rest_stays_as_it_was():
-    model = tiny_bert(BertForSequenceClassification).bfloat16()
-    model.requires_grad_(True)
+def test_what_trained_before_is_frozen():
+    model = tiny_bert(BertForSequenceClassification).requires_grad_(True)
     names = {"bert.encoder.layer.0.output.dense.bias"}
     train_with_head(model, "classification", names)
     assert trainable(model) == names | {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize("method", ["full", "bitfit", "houlsby", "linear-probe"])
+def test_half_precision_is_seen_to_by_the_same_function_as_an_adapters(method):
+    model = tiny_bert(BertForSequenceClassification).bfloat16()
+    apply_method(method, model, budget=3000)
+    with pytest.raises(ConfigError, match="model is in bfloat16.* add --bf16 true"):
+        train_in_float32(model, has_autocast=False)
+    train_in_float32(model, has_autocast=True)
     for parameter in model.parameters():
         expected = torch.float32 if parameter.requires_grad else torch.bfloat16
         assert parameter.dtype == expected

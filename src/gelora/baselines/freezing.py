@@ -1,6 +1,7 @@
-"""Which of a model's own parameters train: those that a method names, and the head, all in float32.
+"""Which of a model's own parameters train: those that a method names, and the head.
 
-For methods that are written here; PEFT does the same for its own.
+For methods that are written here; PEFT does the same for its own. It leaves their precision to
+`training.wrapping.train_in_float32`, which knows how they are going to be trained.
 """
 
 from collections.abc import Collection
@@ -29,8 +30,6 @@ def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, n
 def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[str]) -> None:
     """Train the named parameters of the backbone and the whole head, and freeze all others.
 
-    A model that is left in half precision then needs the autocast of training.
-
     Args:
         model: With a head for the problem.
         problem: Of the task.
@@ -55,5 +54,4 @@ def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[
             )
     model.requires_grad_(False)
     for parameter in trained.values():
-        parameter.data = parameter.data.float()
         parameter.requires_grad = True
