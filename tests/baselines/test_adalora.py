@@ -82,7 +82,7 @@ def test_the_ranks_fall_on_the_schedule_and_meet_the_budget(tmp_path):
         assert total == cubic or step <= warm_up
     assert totals[warm_up - 1] == initial
     assert set(totals[last - 1 :]) == {target}
-    assert watch.ranks[-1] == list(adapter_ranks(model).values())
+    assert [rank for rank in watch.ranks[-1] if rank] == list(adapter_ranks(model).values())
     assert len(set(watch.ranks[-1])) > 1  # not the same everywhere: they were chosen
     assert watch.ranks[-1] == watch.ranks[last - 1]
 
@@ -92,16 +92,25 @@ def test_in_the_end_it_counts_what_its_formula_says(tmp_path):
     assert adapter_parameters(applied.model) == 3 * PER_RANK
     model, _ = trained(applied, tmp_path)
     assert adapter_parameters(model) == 2 * PER_RANK
-    assert find_method("adalora").size(bert(), 2 * PER_RANK, SETTING) == Size(2, 2 * PER_RANK)
 
 
-def test_its_size_is_the_rank_in_the_end():
+def test_its_size_is_the_number_of_singular_values_in_the_end():
     size = find_method("adalora").size
-    assert size(bert(), 1, SETTING) == Size(1, PER_RANK)
-    assert size(bert(), 10**9, SETTING) == Size(21, 21 * PER_RANK)  # 32 of them at first
+    assert size(bert(), 2 * PER_RANK, SETTING) == Size(2 * MODULES, 2 * PER_RANK)
+    assert size(bert(), 2 * PER_RANK + 3 * 65, SETTING) == Size(27, 27 * 65)
+    assert size(bert(), 1, SETTING) == Size(1, 65)
+    assert size(bert(), 10**9, SETTING) == Size(21 * MODULES, 21 * PER_RANK)  # of 32 at first
     wide = Setting(problem="classification", target_modules="all-linear")
     per_rank = 12 * (4 * 2 * 768 + 2 * (768 + 3072) + 6)
-    assert size(deberta_base(), 320_000, wide) == Size(2, 2 * per_rank)
+    assert size(deberta_base(), 2 * per_rank, wide) == Size(2 * 72, 2 * per_rank)
+
+
+@pytest.mark.parametrize("number", [5, 17, 30])
+def test_a_number_between_whole_ranks_is_met(number, tmp_path):
+    applied = apply_method("adalora", bert(), budget=65 * number, total_steps=20)
+    model, _ = trained(applied, tmp_path, steps=20)
+    assert sum(adapter_ranks(model).values()) == number
+    assert adapter_parameters(model) == 65 * number
 
 
 def test_what_trains_is_the_adapter_and_the_head():
@@ -116,12 +125,14 @@ def test_it_learns_leaves_the_rest_alone_and_loads_as_it_was_saved(tmp_path):
     before, trains = values(applied.model), trainable(applied.model)
     model, losses = trained(applied, tmp_path)
     assert losses[-1] < 0.8 * losses[0]
-    frozen = before.keys() - trains
-    after = values(model)
-    assert all(torch.equal(after[name], before[name]) for name in frozen)
-    assert trainable(model) == trains
-    assert 0 in adapter_ranks(model).values()  # a module may lose all ranks
-    loaded = reloaded(model, bert(), tmp_path)
+    after = {name.replace(".base_layer", ""): value for name, value in values(model).items()}
+    for name in before.keys() - trains:
+        if ".ranknum." not in name:  # goes with the adapter of a module that keeps none
+            assert torch.equal(after[name.replace(".base_layer", "")], before[name])
+    assert trainable(model) < trains
+    assert len(adapter_ranks(model)) < MODULES  # one that loses all ranks is no longer adapted
+    with pytest.warns(RuntimeWarning, match="rank_pattern keys did not match"):  # PEFT's own do not
+        loaded = reloaded(model, bert(), tmp_path)
     torch.testing.assert_close(logits(loaded), logits(model.eval()))
 
 
@@ -164,7 +175,7 @@ def test_it_starts_with_half_as_many_again_at_lora_s_scale(rank):
     assert isinstance(applied.model.base_model, AdaLoraModel)
 
 
-@pytest.mark.parametrize("steps", range(2, 12))
+@pytest.mark.parametrize("steps", [2, 3, 4, 7])
 def test_however_short_training_is_the_budget_is_met(steps, tmp_path):
     applied = applied_adalora(bert(), steps=steps)
     model, _ = trained(applied, tmp_path, steps=steps)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peft import AdaLoraConfig, PeftModel
-from peft.tuners.adalora import AdaLoraModel
+from peft.tuners.adalora import AdaLoraLayer, AdaLoraModel
 from torch import nn
 from transformers import (
     PreTrainedModel,
@@ -68,12 +68,15 @@ class _Allocation(TrainerCallback):
 
 
 def _size(model: PreTrainedModel, budget: int, setting: Setting) -> Size:
+    """Return how many singular values, in all modules together, are nearest to the budget.
+
+    Each has its value and two vectors. If modules differ in what that costs, it is the mean, for
+    which modules they are left in is not known before training.
+    """
     modules = adapted_modules(model, setting)
-    return nearest_size(
-        budget,
-        lambda rank: sum(rank * (one.in_features + one.out_features + 1) for one in modules),
-        largest=max(int(largest_rank(modules) / INITIAL_RANKS), 1),
-    )
+    cost = sum(module.in_features + module.out_features + 1 for module in modules) / len(modules)
+    largest = int(largest_rank(modules) / INITIAL_RANKS) * len(modules)
+    return nearest_size(budget, lambda values: round(values * cost), largest=largest)
 
 
 def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
@@ -82,13 +85,13 @@ def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
             f"AdaLoRA's schedule needs 2 training steps or more, and there are "
             f"{setting.total_steps}."
         )
-    initial = math.ceil(INITIAL_RANKS * size.value)
     warm_up, final = (int(share * setting.total_steps) for share in (WARM_UP, FINAL))
     between = setting.total_steps - warm_up - final
     names = adapted_paths(model, setting)
+    initial = math.ceil(INITIAL_RANKS * size.value / len(names))
     config = AdaLoraConfig(
         init_r=initial,
-        target_r=size.value,
+        target_r=math.ceil(size.value / len(names)),
         tinit=warm_up,
         tfinal=final,
         deltaT=max(round(BETWEEN_ALLOCATIONS * between), 1),
@@ -102,17 +105,26 @@ def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
     wrapped = wrap_by(model, config, setting.problem)
     adapted = wrapped.base_model
     assert isinstance(adapted, AdaLoraModel)
+    # The paper's budget is a number of singular values in all; PEFT takes a mean in whole numbers.
+    adapted.rankallocator.target_bgt = size.value
     callback = _Allocation(adapted, setting.total_steps)
     return Applied(wrapped, callbacks=[callback], finish=_without_zeros)
 
 
 def _without_zeros(model: nn.Module) -> nn.Module:
-    """Drop the singular values that were set to zero, with their vectors."""
+    """Drop the singular values that were set to zero, and adapters that have none left."""
     assert isinstance(model, PeftModel)
     adapted, config = model.base_model, model.peft_config["default"]
     assert isinstance(adapted, AdaLoraModel)
     assert isinstance(config, AdaLoraConfig)
     adapted.resize_modules_by_rank_pattern(config.rank_pattern, "default")
+    kept = {name: values for name, values in (config.rank_pattern or {}).items() if any(values)}
+    base = model.get_base_model()
+    for name, layer in list(base.named_modules()):
+        if isinstance(layer, AdaLoraLayer) and layer.r["default"] == 0:
+            base.set_submodule(name, layer.get_base_layer())
+    config.rank_pattern = kept
+    config.target_modules = sorted(name.partition(".lora_E")[0] for name in kept)
     return model
 
 
