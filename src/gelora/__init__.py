@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gelora.adapters import lora_config, verify_ranks
+    from gelora.comparison import compare
     from gelora.dimension.profile import DimensionProfile
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
@@ -24,6 +25,7 @@ _HOMES = {
     "GeloraError": "gelora.errors",
     "RankPlan": "gelora.ranks",
     "TwoNN": "gelora.dimension.twonn",
+    "compare": "gelora.comparison",
     "evaluate": "gelora.evaluation",
     "export_uniform": "gelora.exports",
     "lora_config": "gelora.adapters",
@@ -41,6 +43,7 @@ __all__ = [
     "GeloraError",
     "RankPlan",
     "TwoNN",
+    "compare",
     "evaluate",
     "export_uniform",
     "lora_config",

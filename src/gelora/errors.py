@@ -11,6 +11,7 @@
     ├── ArtifactError              a file that is truncated, of another kind, or of a newer schema
     │   ├── ModelMismatchError     a profile or plan used with another model than its own
     │   └── OutputExistsError      an output folder that holds another run
+    ├── ComparisonError            runs of a comparison that failed, while the others are there
     └── MissingExtraError          an optional dependency that is not installed
 
     GeloraWarning                  filter this to filter all of ours
@@ -67,6 +68,10 @@ class ModelMismatchError(ArtifactError):
 
 class OutputExistsError(ArtifactError, FileExistsError):
     """The output folder holds another run, which is never overwritten unasked."""
+
+
+class ComparisonError(GeloraError, RuntimeError):
+    """Some runs of a comparison failed; the results of the others are there."""
 
 
 class MissingExtraError(GeloraError, ImportError):

@@ -14,7 +14,7 @@ MAX_SEED = 2**32 - 1  # NumPy's
 COUNTS = (
     *("num_samples", "measure_batch_tokens", "max_length"),
     *("per_device_train_batch_size", "per_device_eval_batch_size"),
-    *("early_stopping_patience", "dimension_steps"),
+    *("early_stopping_patience", "dimension_steps", "processes"),
 )
 
 

@@ -12,6 +12,7 @@ from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli.flags import (
     AdapterSource,
     AnswerFlags,
+    ComparisonFlags,
     DataFlags,
     EvaluationFlags,
     ExportFlags,
@@ -38,8 +39,10 @@ class Config:
     """All groups. A verb fills those it takes, and the others keep their defaults.
 
     Attributes:
-        extra: Flags meant for `transformers.TrainingArguments`, by name, as they were given.
-        named: Names of the flags of the command line, and of a file's flags of measuring.
+        extra: Flags meant for `transformers.TrainingArguments`, or with `compare` for each of its
+            tasks, by name, as they were given.
+        named: Names of the flags of the command line, and of a file's flags of measuring; with
+            `compare`, of all of a file's.
     """
 
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -56,6 +59,7 @@ class Config:
     answers: AnswerFlags = field(default_factory=AnswerFlags)
     adapter_source: AdapterSource = field(default_factory=AdapterSource)
     export: ExportFlags = field(default_factory=ExportFlags)
+    comparison: ComparisonFlags = field(default_factory=ComparisonFlags)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: frozenset[str] = frozenset()
@@ -131,11 +135,19 @@ def _folder_of(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb of the command: its one line of help, and the groups of flags it takes."""
+    """A verb of the command.
+
+    Attributes:
+        summary: Its one line of help.
+        groups: The groups of flags it takes.
+        forwards: Whether other flags are passed on to the Trainer.
+        has_tasks: Whether other flags are passed on to each of its tasks, as `run` takes them.
+    """
 
     summary: str
     groups: tuple[str, ...]
     forwards: bool = False
+    has_tasks: bool = False
 
 
 VERBS = {
@@ -176,6 +188,11 @@ VERBS = {
     "export": Verb(
         "Export an adapter for servers, or a plan for other trainers.",
         ("adapter_source", "plan_source", "model", "data", "lora", "export", "run"),
+    ),
+    "compare": Verb(
+        "Compare methods on tasks at equal budgets, over seeds.",
+        ("comparison", "run"),
+        has_tasks=True,
     ),
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(

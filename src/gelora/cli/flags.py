@@ -61,8 +61,7 @@ class DataFlags:
     problem_type: (
         Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
     ) = None
-    """What the model is to do; None tells by the task, or whether the labels are classes or
-    numbers."""
+    """What the model is to do; None tells by the task, or by whether labels are classes."""
     max_length: int = 256
     """Tokens after which a text, or a pair, is cut."""
     max_train_samples: int | None = None
@@ -258,6 +257,28 @@ class AdapterSource:
 
     adapter: str | None = None
     """Folder of an adapter; None is the output folder's."""
+
+
+@dataclass(frozen=True)
+class ComparisonFlags:
+    """What is compared."""
+
+    tasks: tuple[str, ...] = ("agreement",)
+    """Names of tasks, or YAML files of a task's settings as gelora run takes them."""
+    methods: tuple[str, ...] | None = None
+    """gelora, lora-r1 and lora-r2 are always there; None is all, or gelora-paper with --vary."""
+    budgets: tuple[str, ...] = ("paper",)
+    """--budget for short: trainable parameters, as a number, r=2, or paper for its ranks'."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Seeds of training; the data are the same for all."""
+    learning_rates: tuple[float, ...] = ()
+    """To try for each method on a part of the training data; with none, the task's own is used."""
+    vary: str | None = None
+    """One method over a setting: rounding=up,down; target_modules=query+value,all-linear."""
+    engine: Literal["local", "ray"] = "local"
+    """Where runs go: to processes of this machine, or to a Ray cluster."""
+    processes: int = 1
+    """Runs at a time."""
 
 
 @dataclass(frozen=True)

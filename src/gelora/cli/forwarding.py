@@ -9,6 +9,7 @@ import copy
 import logging
 import warnings
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ PUSHING = frozenset({"push_to_hub", "hub_model_id", "hub_private_repo"})
 
 # Flags of the training group that the Trainer's arguments do not have.
 OURS = frozenset({"resume_from_checkpoint", "early_stopping_patience", "dimension_steps"})
+
+# Flags of the Trainer's that do not change what is learned.
+_AROUND = frozenset(
+    {"eval_strategy", "eval_steps", "save_strategy", "save_steps", "save_total_limit"}
+    | {"logging_steps", "logging_strategy", "report_to", "run_name", "use_cpu", "disable_tqdm"}
+)
 
 
 def training_arguments(config: Config) -> TrainingArguments:
@@ -89,6 +96,17 @@ def training_arguments(config: Config) -> TrainingArguments:
     check_arguments(arguments, config.problem)
     _check_pushing(config, arguments)
     return arguments
+
+
+def settings_for_trainer(config: Config, arguments: TrainingArguments) -> dict[str, Any]:
+    """Return what the flags say of training alone, JSON-able, as the Trainer's arguments take it.
+
+    Where results go, what is shown, evaluated and saved on the way, and the seed, are left out.
+    """
+    names = {*asdict(config.training), *config.extra, *_like_other_problems(config)}
+    kept = sorted(names - OURS - PUSHING - _AROUND)
+    values = {name: getattr(arguments, name) for name in kept}
+    return {k: value.value if isinstance(value, Enum) else value for k, value in values.items()}
 
 
 def _like_other_problems(config: Config) -> dict[str, Any]:

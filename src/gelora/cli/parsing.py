@@ -42,6 +42,10 @@ DATA = [
     (frozenset({"validation_file"}), frozenset({"validation_mismatched_file"})),
 ]
 ALIASES = {"task": "task_name"}
+ALIASES_OF_TASKS = {"task": "tasks", "budget": "budgets"}
+"""Of a verb that has tasks."""
+TASKS_FOLDER = "runs/comparison"
+"""Where such a verb's results go unless a folder is named."""
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
 )
@@ -60,13 +64,17 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         ConfigError: A flag or YAML key is unknown, or a file cannot be read.
         SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
     """
-    arguments = _spelled_out(arguments)
+    aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
+    arguments = _spelled_out(arguments, aliases)
     path = _config_path(arguments)
     written = read_yaml(path) if path is not None else {}
-    keys = {ALIASES.get(name, name): value for name, value in written.items()}
+    keys = {aliases.get(name, name): value for name, value in written.items()}
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
     tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
     config = _read(verb, tokens)
+    if VERBS[verb].has_tasks:  # which take their own flags from these, and check them
+        run = replace(config.run, output_dir=config.run.output_dir or TASKS_FOLDER)
+        return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
     saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
     saved |= _not_replaced(_source_of_states(config), tokens, DATA)
     if saved:
@@ -131,7 +139,7 @@ def _read(verb: str, tokens: Sequence[str]) -> Config:
         ),
     )
     extra = as_mapping(rest)
-    if not VERBS[verb].forwards:
+    if not (VERBS[verb].forwards or VERBS[verb].has_tasks):
         for name in extra:
             raise unknown_flag(name, flags_of(verb))
     return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
@@ -159,6 +167,8 @@ def _not_replaced(
 
 def _for_verb(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the values that are this verb's: one file serves all verbs of a run."""
+    if VERBS[verb].has_tasks:
+        return dict(values)
     mine = flags_of(verb)
     forwards = VERBS[verb].forwards
     return {k: v for k, v in values.items() if k in mine or (forwards and k not in FLAGS)}
@@ -196,14 +206,18 @@ def _flags_type(verb: str) -> type:
 
 
 def _description(verb: str) -> str:
-    more = (
-        " Every other flag of transformers.TrainingArguments is passed on to it; for instruction"
-        " tuning, those of trl.SFTConfig."
-    )
-    return VERBS[verb].summary + (more if VERBS[verb].forwards else "")
+    more = ""
+    if VERBS[verb].forwards:
+        more = (
+            " Every other flag of transformers.TrainingArguments is passed on to it; for"
+            " instruction tuning, those of trl.SFTConfig."
+        )
+    if VERBS[verb].has_tasks:
+        more = " Every flag of gelora run may be given, too, and holds for all tasks."
+    return VERBS[verb].summary + more
 
 
-def _spelled_out(tokens: Sequence[str]) -> list[str]:
+def _spelled_out(tokens: Sequence[str], aliases: Mapping[str, str] = ALIASES) -> list[str]:
     """Replace short names by full ones, and give flags without a value the one it stands for.
 
     >>> _spelled_out(["--task", "cola", "--uniform", "--merged"])
@@ -212,8 +226,8 @@ def _spelled_out(tokens: Sequence[str]) -> list[str]:
     spelled: list[str] = []
     for token, following in pairwise([*tokens, "--"]):
         name, _, value = token.removeprefix("--").partition("=")
-        if token.startswith("--") and name in ALIASES:
-            spelled.append(f"--{ALIASES[name]}" + (f"={value}" if "=" in token else ""))
+        if token.startswith("--") and name in aliases:
+            spelled.append(f"--{aliases[name]}" + (f"={value}" if "=" in token else ""))
         elif token in {f"--{name}" for name in OPTIONAL_VALUES} and following.startswith("--"):
             spelled.append(f"{token}={OPTIONAL_VALUES[name]}")
         else:

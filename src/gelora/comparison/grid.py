@@ -72,6 +72,7 @@ def compare(
     learning_rates: Sequence[float] = (),
     engine: EngineName = "local",
     processes: int = 1,
+    overwrite: bool = False,
 ) -> Results:
     """Train every method on every task at every budget with every seed, and return all results.
 
@@ -97,6 +98,7 @@ def compare(
             training data; with none, the task's own is for all methods.
         engine: "local", or "ray" for the machines of a Ray cluster.
         processes: Runs at a time.
+        overwrite: Whether to remove what an earlier comparison left in the folder.
 
     Raises:
         ConfigError: An unknown method, engine or budget, a number out of its range, two tasks of
@@ -120,7 +122,7 @@ def compare(
         "seeds": list(seeds),
         "learning_rates": list(learning_rates),
     }
-    with Store(Path(folder)) as store:
+    with Store(Path(folder), overwrite=overwrite) as store:
         places = _sized_places(store, run, tasks, names, budgets)
         trials = [
             [place.cell(seeds[0], rate, is_trial=True) for rate in learning_rates]

@@ -1,6 +1,7 @@
 """The folder of a comparison while it is written, by one process at a time."""
 
 import fcntl
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,16 +40,21 @@ class Store:
 
     Args:
         folder: Of the comparison, made if it is not there.
+        overwrite: Whether to remove what an earlier comparison left in it.
 
     Raises:
         OutputExistsError: Another process holds the folder.
         ArtifactError: A file in it cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = _locked(folder / _LOCK_FILE)
+        if overwrite:
+            for name in (COMPARISON_FILE, RESULTS_FILE, PREDICTIONS_FILE, TRIALS_FILE):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / PROFILES_FOLDER, ignore_errors=True)
         self._rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, Row)}
         self._trials = {trial.key: trial for trial in read_lines(folder / TRIALS_FILE, Trial)}
         self._drop_predictions_without_rows()

@@ -1,0 +1,156 @@
+"""`gelora compare`: tasks and methods in, results.jsonl, tables and a report out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from gelora.artifacts import ENVIRONMENT_FILE, write_json
+from gelora.cli import loading
+from gelora.cli.checks import check_flags
+from gelora.cli.config import FLAGS, Config
+from gelora.cli.console import Output
+from gelora.cli.flags import LoraFlags, RankFlags
+from gelora.cli.forwarding import OURS, settings_for_trainer, training_arguments
+from gelora.cli.parsing import parse
+from gelora.cli.record import describe_environment
+from gelora.cli.values import as_arguments
+from gelora.comparison import TaskSettings, compare
+from gelora.comparison.results import FAILURES_FILE
+from gelora.errors import ComparisonError, ConfigError
+from gelora.reporting.comparison_page import write_comparison
+
+_VARIABLE = frozenset({"rounding", "alpha_per_rank"}) | {
+    name for name, group in FLAGS.items() if group in ("measurement", "targets")
+}
+
+
+def main(config: Config) -> Output:
+    """Run what is not there yet, and show the table.
+
+    Raises:
+        ComparisonError: Some runs failed; all others are done.
+    """
+    flags, folder = config.comparison, config.folder
+    tasks = [settings for name in flags.tasks for settings in _settings(name, config)]
+    environment = {**describe_environment(), "device": loading.device_name()}
+    write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
+    results = compare(
+        tasks,
+        folder,
+        methods=flags.methods,
+        budgets=flags.budgets,
+        seeds=flags.seeds,
+        learning_rates=flags.learning_rates,
+        engine=flags.engine,
+        processes=flags.processes,
+        overwrite=config.run.overwrite,
+    )
+    report = write_comparison(folder) if results.rows else None
+    if results.failures:
+        first, count = results.failures[0], len(results.failures)
+        at = " at ".join(part for part in (first.method, first.budget) if part)
+        raise ComparisonError(
+            f"{count} of what was to run failed, and {len(results.rows)} runs are there; the first "
+            f"to fail, {first.task}{f', {at}' if at else ''}: {first.error.rstrip('.')}. All are "
+            f"in {folder / FAILURES_FILE}, and the same call tries them again."
+        )
+    table = (folder / "table.md").read_text(encoding="utf-8")
+    return Output(
+        f"{table}\n{report}",
+        {"rows": [asdict(row) for row in results.rows], "report": str(report)},
+    )
+
+
+def _settings(name: str, config: Config) -> list[TaskSettings]:
+    """Return the settings of a task, or those of each of its variants."""
+    path = Path(name)
+    is_file = path.suffix in (".yaml", ".yml")
+    given = [
+        f"--config={path}" if is_file else f"--task_name={name}",
+        *as_arguments(config.extra),
+        *([f"--seed={config.run.seed}"] if "seed" in config.named else []),
+        f"--output_dir={config.folder / 'tasks' / path.stem}",  # no run's, whose flags would count
+    ]
+    if config.comparison.vary is None:
+        return [_task_settings(path.stem if is_file else name, parse("run", given))]
+    varied, values = _variants(config.comparison.vary)
+    return [
+        replace(
+            _task_settings(
+                path.stem if is_file else name,
+                parse("run", [*given, f"--{varied}", *value.split("+")]),
+            ),
+            varied={varied: value},
+        )
+        for value in values
+    ]
+
+
+def _variants(vary: str) -> tuple[str, Sequence[str]]:
+    """Read what is to be varied.
+
+    >>> _variants("rounding=up,down")
+    ('rounding', ['up', 'down'])
+    """
+    name, _, values = vary.partition("=")
+    if name not in _VARIABLE or not all(values.split(",")):
+        raise ConfigError(
+            f"--vary {vary} is not of the form NAME=VALUE,VALUE with one of "
+            f"{', '.join(sorted(_VARIABLE))}."
+        )
+    return name, values.split(",")
+
+
+def _task_settings(name: str, config: Config) -> TaskSettings:
+    _check(name, config)
+    arguments = training_arguments(config)
+    if arguments.load_best_model_at_end:
+        raise ConfigError(
+            f"The task {name} asks for load_best_model_at_end, which would choose a model by the "
+            "validation set that is reported: leave it out."
+        )
+    measuring = config.measurement
+    return TaskSettings(
+        name=name,
+        data=loading.data_arguments(config),
+        model=loading.model_source(config),
+        max_length=config.data.max_length,
+        measurement={
+            "num_samples": measuring.num_samples,
+            "precision": measuring.precision,
+            "pooling": measuring.pooling,
+            "states": measuring.states,
+            "granularity": measuring.granularity,
+            "estimator": measuring.estimator,
+            "all_estimators": measuring.all_estimators,
+            "discard_fraction": measuring.discard_fraction,
+            "batch_tokens": measuring.measure_batch_tokens,
+            "seed": config.run.seed,
+        },
+        target_modules=config.target_modules,
+        rounding=config.ranks.rounding,
+        alpha_per_rank=config.ranks.alpha_per_rank,
+        training=settings_for_trainer(config, arguments),
+        batch_size=config.evaluation.per_device_eval_batch_size,
+    )
+
+
+def _check(name: str, config: Config) -> None:
+    """Refuse what a method decides, and what no comparison does; a rule or budget is a method's."""
+    check_flags("run", config)
+    given: dict[str, tuple[Any, Any]] = {
+        **{flag: (getattr(config.training, flag), None) for flag in sorted(OURS)},
+        "keep_hidden_states": (config.measurement.keep_hidden_states, False),
+    }
+    for flags, defaults in ((config.lora, LoraFlags()), (config.ranks, RankFlags())):
+        usual = asdict(defaults)
+        given |= {flag: (value, usual[flag]) for flag, value in asdict(flags).items()}
+    for flag in ("rank_rule", "budget", "rounding", "alpha_per_rank"):
+        del given[flag]
+    for flag, (value, usual) in given.items():
+        if value != usual:
+            raise ConfigError(
+                f"The task {name} sets {flag} to {value}, which no comparison does: leave it out, "
+                "and name methods that differ in what is to be compared."
+            )
