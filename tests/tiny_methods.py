@@ -1,5 +1,6 @@
 """Methods of fine-tuning on tiny models: applied, trained for a few steps, and what changed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from transformers import set_seed
 
 from gelora.baselines import Applied, Setting, find_method
+from gelora.baselines.method import Callback
 from gelora.training.fitting import fit
 from tiny_models import tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
@@ -34,7 +36,14 @@ def values(model: nn.Module) -> dict[str, Tensor]:
     return {name: each.detach().clone() for name, each in model.named_parameters()}
 
 
-def fit_tiny(model: nn.Module, folder: Path, **arguments: Any) -> list[float]:
+def fit_tiny(
+    model: nn.Module,
+    folder: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Path | None = None,
+    **arguments: Any,
+) -> list[float]:
     """Train on the tiny task, and return the losses logged."""
     trained = fit(
         model,
@@ -43,6 +52,8 @@ def fit_tiny(model: nn.Module, folder: Path, **arguments: Any) -> list[float]:
         arguments=quick_arguments(
             folder, **{"max_steps": 60, "logging_steps": 20, "learning_rate": 1e-2, **arguments}
         ),
+        checkpoint=checkpoint,
+        callbacks=callbacks,
     )
     return [entry["loss"] for entry in trained.history if "loss" in entry]
 

@@ -29,19 +29,22 @@ ADAPTER = "default"
 class Gates(nn.Module):
     """A number for every rank, which multiplies its row of A.
 
+    They are a column, as all that is kept beside them: PEFT takes an A of one axis for a part of
+    one, and warns of it in every checkpoint.
+
     Attributes:
         values: The numbers, trained.
     """
 
-    def __init__(self, values: Float[Tensor, " rank"]) -> None:
+    def __init__(self, values: Float[Tensor, "rank 1"]) -> None:
         super().__init__()
         self.values = nn.Parameter(values)
 
     def forward(self, a: Float[Tensor, "rank width"]) -> Float[Tensor, "rank width"]:
         """Return the A that the model computes with."""
-        return self.values[:, None] * a
+        return self.values * a
 
-    def is_kept(self) -> Bool[Tensor, " rank"]:
+    def is_kept(self) -> Bool[Tensor, "rank 1"]:
         """Tell which ranks the plain adapter keeps."""
         return self.values != 0
 
@@ -143,7 +146,7 @@ def pruned(model: PeftModel) -> PeftModel:
     base, config = model.get_base_model(), cast("LoraConfig", model.peft_config[ADAPTER])
     ranks: dict[str, int] = {}
     for one in gated_layers(model):
-        kept = one.gates.is_kept()
+        kept = one.gates.is_kept().flatten()
         if not kept.any():
             base.set_submodule(one.name, one.layer.get_base_layer())
             continue

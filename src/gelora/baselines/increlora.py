@@ -152,17 +152,17 @@ class Growth(TrainerCallback):
 
 
 def orthogonality_gradient(
-    vectors: Float[Tensor, "rank width"], is_open: Bool[Tensor, " rank"]
+    vectors: Float[Tensor, "rank width"], is_open: Bool[Tensor, "rank 1"]
 ) -> Float[Tensor, "rank width"]:
     """Return the gradient of the Frobenius norm of V V^T - 1, of the open rows of V."""
-    rows = torch.where(is_open[:, None], vectors, 0.0)
-    excess = rows @ rows.T - torch.diag(is_open.to(rows.dtype))
+    rows = torch.where(is_open, vectors, 0.0)
+    excess = rows @ rows.T - torch.diag(is_open.flatten().to(rows.dtype))
     return 2 * excess @ rows / excess.norm()
 
 
 def _trained(one: GatedLayer) -> tuple[Tensor, Tensor, Tensor]:
     """Return what a module trains, a row for each rank."""
-    return one.gates.values[:, None], one.a, one.b.T
+    return one.gates.values, one.a, one.b.T
 
 
 def _triplets(one: GatedLayer) -> Triplets:

@@ -53,7 +53,7 @@ class ProximalStep(TrainerCallback):
     ) -> None:
         """Do the proximal step; the step that was just done is not yet counted."""
         gates = torch.stack([one.gates.values for one in self.layers])
-        costs = torch.tensor([[one.cost] for one in self.layers], device=gates.device)
+        costs = torch.tensor([[[one.cost]] for one in self.layers], device=gates.device)
         surplus = smallest_surplus(
             gates.abs().flatten(), costs.expand_as(gates).flatten(), self.budget
         )
@@ -106,7 +106,7 @@ def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
         model,
         _initial_rank(model, size, setting),
         setting,
-        lambda rank: Gates(torch.randn(rank)),
+        lambda rank: Gates(torch.randn(rank, 1)),
     )
     return Applied(
         wrapped,

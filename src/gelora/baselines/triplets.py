@@ -25,34 +25,34 @@ class Triplets(Gates):
         reserve: How many wait for the module to grow.
     """
 
-    rank: Int[Tensor, ""]
-    reserve: Int[Tensor, ""]
-    sensitivity: Float[Tensor, ""]
-    uncertainty: Float[Tensor, ""]
-    trained_since: Int[Tensor, " rank"]
-    reserved_since: Int[Tensor, " rank"]
+    rank: Int[Tensor, "1 1"]
+    reserve: Int[Tensor, "1 1"]
+    sensitivity: Float[Tensor, "1 1"]
+    uncertainty: Float[Tensor, "1 1"]
+    trained_since: Int[Tensor, "rank 1"]
+    reserved_since: Int[Tensor, "rank 1"]
 
     def __init__(self, capacity: int, reserve: int) -> None:
-        values = torch.full((capacity,), RESERVED)
+        values = torch.full((capacity, 1), RESERVED)
         values[0] = 0
         super().__init__(values)
-        self.register_buffer("rank", torch.tensor(1))
-        self.register_buffer("reserve", torch.tensor(reserve))
-        self.register_buffer("sensitivity", torch.tensor(0.0))
-        self.register_buffer("uncertainty", torch.tensor(0.0))
-        self.register_buffer("trained_since", torch.full((capacity,), LONG_AGO))
-        self.register_buffer("reserved_since", torch.full((capacity,), LONG_AGO))
+        self.register_buffer("rank", torch.tensor([[1]]))
+        self.register_buffer("reserve", torch.tensor([[reserve]]))
+        self.register_buffer("sensitivity", torch.zeros(1, 1))
+        self.register_buffer("uncertainty", torch.zeros(1, 1))
+        self.register_buffer("trained_since", torch.full((capacity, 1), LONG_AGO))
+        self.register_buffer("reserved_since", torch.full((capacity, 1), LONG_AGO))
 
     def forward(self, a: Float[Tensor, "rank width"]) -> Float[Tensor, "rank width"]:
         """Return the vectors on the right times their singular values."""
         reserved = torch.where(self.is_open(), RESERVED, 0.0)
-        return torch.where(self.is_kept(), self.values, reserved)[:, None] * a
+        return torch.where(self.is_kept(), self.values, reserved) * a
 
-    def is_kept(self) -> Bool[Tensor, " rank"]:
+    def is_kept(self) -> Bool[Tensor, "rank 1"]:
         """Tell which are trained."""
         return self._index() < self.rank
 
-    def is_open(self) -> Bool[Tensor, " rank"]:
+    def is_open(self) -> Bool[Tensor, "rank 1"]:
         """Tell whose vectors are trained: those in reserve, too."""
         return self._index() < self.rank + self.reserve
 
@@ -83,10 +83,10 @@ class Triplets(Gates):
         It grows with every step to 1 at the end of the warm-up.
         """
         of_values, of_vectors = (
-            ((step - since[:, None]) / warmup).clamp(0, 1)
+            ((step - since) / warmup).clamp(0, 1)
             for since in (self.trained_since, self.reserved_since)
         )
         return of_values, of_vectors, of_vectors
 
-    def _index(self) -> Int[Tensor, " rank"]:
-        return torch.arange(len(self.values), device=self.values.device)
+    def _index(self) -> Int[Tensor, "rank 1"]:
+        return torch.arange(len(self.values), device=self.values.device)[:, None]
