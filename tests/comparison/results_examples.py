@@ -1,8 +1,24 @@
 """Comparisons that nobody ran: rows, predictions and labels drawn from chances."""
 
+from dataclasses import asdict
+
 import numpy as np
 
-from gelora.comparison.results import Predictions, Reference, Results, Row, Trial
+from gelora.artifacts import write_json
+from gelora.comparison.lines import append_line
+from gelora.comparison.results import (
+    COMPARISON_FILE,
+    FAILURES_FILE,
+    LABELS_FILE,
+    PREDICTIONS_FILE,
+    RESULTS_FILE,
+    TRIALS_FILE,
+    Predictions,
+    Reference,
+    Results,
+    Row,
+    Trial,
+)
 from gelora.metrics import metric_values
 
 
@@ -104,10 +120,31 @@ def example_results(
         failures=failures,
         references=references,
         settings={
-            "tasks": list(tasks),
+            "tasks": [{"name": task, "model": {"name_or_path": "tiny-bert"}} for task in tasks],
             "methods": list(accuracies),
             "budgets": list(budgets),
             "seeds": list(seeds),
             "learning_rates": [5e-4, 1e-3],
         },
     )
+
+
+def write_results(results, folder):
+    """Write a comparison as `gelora compare` leaves it."""
+    for name, records in (
+        (RESULTS_FILE, results.rows),
+        (PREDICTIONS_FILE, results.predictions.values()),
+        (TRIALS_FILE, results.trials),
+        (FAILURES_FILE, results.failures),
+    ):
+        for record in records:
+            append_line(folder / name, record)
+    tasks = {name: asdict(reference) for name, reference in results.references.items()}
+    write_json(folder / LABELS_FILE, {"tasks": tasks}, kind="labels")
+    asked = {
+        "settings": results.settings,
+        "rows": [row.key for row in results.rows],
+        "trials": [trial.key for trial in results.trials],
+    }
+    write_json(folder / COMPARISON_FILE, asked, kind="comparison")
+    return folder

@@ -16,15 +16,17 @@ from scipy import stats
 
 from gelora.comparison.resampling import draw_items, item_count, weighted_metric
 from gelora.comparison.results import REFERENCE_METHOD, Results, Row
+from gelora.tasks import less_is_better
 
 Outcome = Literal["win", "tie", "loss"]
 """Of `gelora` against a method: a difference counts if its corrected p is below 0.05."""
 
 DRAWS = 2000  # the variance of a difference is then known to 1/sqrt(2·2000) = 1.6 % of its error
 SIGNIFICANT = 0.05
-LOWER_IS_BETTER = frozenset({"perplexity"})
 
 Draws = Float[np.ndarray, "draws seeds"]
+Resampled = Mapping[str, Float[np.ndarray, " draws"]]
+"""A metric of every run on the same resampled items, by the run's hash."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Summary:
         return float(np.mean([row.value for row in self.rows]))
 
     @property
+    def quality(self) -> float:
+        """The mean, with its sign turned where less is better."""
+        return -self.mean if less_is_better(self.rows[0].headline_metric) else self.mean
+
+    @property
     def standard_deviation(self) -> float | None:
         """Of the headline metric, over seeds (n - 1); None with one seed."""
         values = [row.value for row in self.rows]
@@ -97,12 +104,12 @@ def summarise(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[Su
         if not row.varied:
             groups[row.task, row.budget][row.method].append(row)
     resampled = {
-        task: _resampled_metrics(results, task, draws=draws, seed=seed) for task, _ in groups
+        task: resampled_metrics(results, task, draws=draws, seed=seed) for task, _ in groups
     }
     summaries: list[Summary] = []
     for (task, budget), methods in groups.items():
         found = {
-            method: _paired(rows, methods.get(REFERENCE_METHOD, []), resampled[task])
+            method: difference_of(rows, methods.get(REFERENCE_METHOD, []), resampled[task])
             for method, rows in methods.items()
             if method != REFERENCE_METHOD
         }
@@ -168,8 +175,7 @@ def mean_ranks(summaries: Iterable[Summary]) -> dict[str, dict[str, float]]:
     """
     means: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for summary in summaries:
-        lower = summary.rows[0].headline_metric in LOWER_IS_BETTER
-        means[summary.budget][summary.task][summary.method] = summary.mean * (1 if lower else -1)
+        means[summary.budget][summary.task][summary.method] = -summary.quality
     ranks: dict[str, dict[str, float]] = {}
     for budget, tasks in means.items():
         first, *others = tasks.values()
@@ -179,10 +185,28 @@ def mean_ranks(summaries: Iterable[Summary]) -> dict[str, dict[str, float]]:
     return ranks
 
 
-def _resampled_metrics(
-    results: Results, task: str, *, draws: int, seed: int
-) -> dict[str, Float[np.ndarray, " draws"]]:
-    """Return the headline metric of every run of a task on the same resampled items, by hash."""
+def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
+    """Return which points no other beats: none is as good for less, or better for as little.
+
+    >>> pareto_front([1, 2, 3, 3], [0.5, 0.4, 0.7, 0.6])
+    [0, 2]
+    """
+    front: list[int] = []
+    for index in sorted(range(len(costs)), key=lambda i: (costs[i], -qualities[i])):
+        if not front or qualities[index] > qualities[front[-1]]:
+            front.append(index)
+    return front
+
+
+def resampled_metrics(results: Results, task: str, *, draws: int, seed: int) -> Resampled:
+    """Return the headline metric of every run of a task on the same resampled items, by hash.
+
+    Args:
+        results: What is there of a comparison.
+        task: Its name.
+        draws: Resamplings of the items.
+        seed: Of the resamplings.
+    """
     metrics = {row.hash: row.headline_metric for row in results.rows if row.task == task}
     runs = {run: results.predictions[run].values for run in metrics if run in results.predictions}
     if not runs:
@@ -196,10 +220,18 @@ def _resampled_metrics(
     return dict(zip(runs, np.concatenate(parts, axis=1), strict=True))
 
 
-def _paired(
-    rows: Sequence[Row], others: Sequence[Row], resampled: Mapping[str, np.ndarray]
+def difference_of(
+    rows: Sequence[Row], others: Sequence[Row], resampled: Resampled
 ) -> Difference | None:
-    """Return the difference over the seeds that both have, still without correction."""
+    """Return how runs differ from others over the seeds that both have, without correction.
+
+    None where fewer than two seeds are common.
+
+    Args:
+        rows: One for each seed.
+        others: What they are compared with.
+        resampled: Of `resampled_metrics`.
+    """
     references = {row.seed: row for row in others if row.hash in resampled}
     pairs = [
         (row, references[row.seed])
@@ -211,8 +243,8 @@ def _paired(
     values = np.array([row.value - other.value for row, other in pairs])
     draws = np.stack([resampled[row.hash] - resampled[other.hash] for row, other in pairs], axis=1)
     mean, low, high, p_value = paired_difference(values, draws)
-    lower = rows[0].headline_metric in LOWER_IS_BETTER
-    outcome: Outcome = "tie" if mean == 0 else "win" if (mean < 0) != lower else "loss"
+    less = less_is_better(rows[0].headline_metric)
+    outcome: Outcome = "tie" if mean == 0 else "win" if (mean < 0) != less else "loss"
     return Difference(mean, low, high, p_value, p_value, outcome)
 
 

@@ -14,7 +14,7 @@ from gelora.reporting.wording import (
     rank_sentence,
     with_error,
 )
-from gelora.tasks import SAMPLE_WORDS
+from gelora.tasks import SAMPLE_WORDS, less_is_better
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -34,8 +34,7 @@ _METRIC_NAMES = {
     "best_exact_thresh": "threshold best for exact match",
 }
 """In the order of a table, but for the headline metric, which comes first."""
-_DECIMALS = {"question_answering": 2, "instruction_tuning": 2}  # of percents and of perplexities
-_LOWER_IS_BETTER = frozenset({"perplexity"})
+DECIMALS = {"question_answering": 2, "instruction_tuning": 2}  # of percents and of perplexities
 _BASELINE_NAMES = {
     "frozen_encoder": "frozen encoder",
     "majority": "majority class",
@@ -73,7 +72,7 @@ def result_sentence(metrics: Mapping[str, Any]) -> str:
         if name in values
     ]
     against = f", against {join(others)}" if others else ""
-    direction = " (lower is better)" if name in _LOWER_IS_BETTER else ""
+    direction = " (lower is better)" if less_is_better(name) else ""
     return (
         f"The adapter reaches {metric_name(name)} {metric_value(own, problem)} on "
         f"{own['num_samples']:,} validation {samples_word(problem)}{against}{direction}."
@@ -131,7 +130,7 @@ def metric_value(metric: Mapping[str, Any] | None, problem: str) -> str:
     """Return a metric of `metrics.json` with its standard error, or a dash."""
     if metric is None:
         return "–"
-    decimals = _DECIMALS.get(problem, 3)
+    decimals = DECIMALS.get(problem, 3)
     return with_error(metric["value"], metric["standard_error"], decimals=decimals)
 
 
