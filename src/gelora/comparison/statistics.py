@@ -39,7 +39,7 @@ class Difference:
         high: Of the 95 % interval.
         p_value: Two-sided, that the true difference is 0.
         corrected_p: The same by Holm's correction over the methods of the task and budget.
-        outcome: Of `gelora`.
+        is_better: Whether the method's mean is the better one.
     """
 
     value: float
@@ -47,7 +47,14 @@ class Difference:
     high: float
     p_value: float
     corrected_p: float
-    outcome: Outcome
+    is_better: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of what the method is compared with, by the corrected p."""
+        if self.corrected_p >= SIGNIFICANT:
+            return "tie"
+        return "loss" if self.is_better else "win"
 
 
 @dataclass(frozen=True)
@@ -243,15 +250,14 @@ def difference_of(
     values = np.array([row.value - other.value for row, other in pairs])
     draws = np.stack([resampled[row.hash] - resampled[other.hash] for row, other in pairs], axis=1)
     mean, low, high, p_value = paired_difference(values, draws)
-    less = less_is_better(rows[0].headline_metric)
-    outcome: Outcome = "tie" if mean == 0 else "win" if (mean < 0) != less else "loss"
-    return Difference(mean, low, high, p_value, p_value, outcome)
+    is_better = mean < 0 if less_is_better(rows[0].headline_metric) else mean > 0
+    return Difference(mean, low, high, p_value, p_value, is_better)
 
 
 def _corrected(differences: Mapping[str, Difference]) -> dict[str, Difference]:
-    """Correct the p-values of a task and budget; what is not significant is a tie."""
+    """Correct the p-values of all methods of a task and budget."""
     corrected = holm([one.p_value for one in differences.values()])
     return {
-        method: replace(one, corrected_p=p, outcome=one.outcome if p < SIGNIFICANT else "tie")
-        for (method, one), p in zip(differences.items(), corrected, strict=True)
+        method: replace(one, corrected_p=p_value)
+        for (method, one), p_value in zip(differences.items(), corrected, strict=True)
     }

@@ -41,7 +41,7 @@ def parameters_figure(summaries: Sequence[Summary], *, metric_label: str) -> Fig
     counts = [count for one in summaries if (count := adapter_parameters(one)) > 0]
     if counts:  # the head alone has none, and a logarithm has no 0
         axes.set_xscale("symlog", linthresh=min(counts), linscale=0.4)
-        axes.set_xlim(left=-min(counts) / 4 if len(counts) < len(summaries) else min(counts) / 2)
+        axes.set_xlim(left=-min(counts) / 2 if len(counts) < len(summaries) else min(counts) / 2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.set_xlabel("parameters beside the head")
     return figure
