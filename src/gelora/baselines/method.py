@@ -41,8 +41,8 @@ class Setting:
         alpha_per_rank: LoRA's alpha/r.
         total_steps: Optimiser steps of the training, for schedules.
         seed: Decides every random choice.
-        batches: Training batches on the model's device, each call from the first on; without
-            labels' loss, for methods that look at the data before training.
+        batches: Training batches with their labels on the model's device, each call from the first
+            on, for methods that look at the data before training.
         profile: The dimensions of the model's blocks on the training texts, for GeLoRA's ranks.
     """
 

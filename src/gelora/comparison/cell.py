@@ -26,12 +26,9 @@ from gelora.comparison.settings import Cell
 from gelora.data import TaskData, load_task_data
 from gelora.errors import DataError
 from gelora.model.loading import public_name
-from gelora.question_answering.windows import POSITIONS
 from gelora.training.arguments import arguments_type
 from gelora.training.fitting import Fit, fit, trainer_module
 from gelora.training.wrapping import head_modules, train_in_float32
-
-_LABELS = frozenset({"labels", *POSITIONS})
 
 
 @dataclass(frozen=True)
@@ -227,4 +224,4 @@ def _num_examples(data: TaskData, trainer: Callable[[], Trainer]) -> int:
 
 def _batches(trainer: Trainer, device: torch.device) -> Iterator[Mapping[str, Tensor]]:
     for batch in trainer.get_train_dataloader():
-        yield {name: tensor.to(device) for name, tensor in batch.items() if name not in _LABELS}
+        yield {name: tensor.to(device) for name, tensor in batch.items()}
