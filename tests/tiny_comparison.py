@@ -9,6 +9,8 @@ from gelora.model.source import ModelSource
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
 
+TWO_BUDGETS = {"methods": ["bitfit"], "budgets": ["r=1", "r=2"], "seeds": [0, 1]}
+
 
 def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes) -> TaskSettings:
     """Write a model and a task's files into the folder, and return settings that name them."""

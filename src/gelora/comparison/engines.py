@@ -107,15 +107,17 @@ def _received(connection: Connection, process: Any) -> Any:
     try:
         outcome = connection.recv()
     except EOFError:
-        outcome = None
+        process.join()
+        outcome = Failed(_end_of(process.exitcode))
     process.join()
     connection.close()  # at which the process would end, before it has put things away
-    if outcome is not None:
-        return outcome
-    code = process.exitcode
+    return outcome
+
+
+def _end_of(code: int) -> str:
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     hint = "; memory may have run out: try fewer --processes" if code == -signal.SIGKILL else ""
-    return Failed(f"The process {ended}{hint}.")
+    return f"The process {ended}{hint}."
 
 
 def _child(

@@ -1,0 +1,44 @@
+"""Comparisons in this process alone, where no test is about processes."""
+
+import pytest
+from transformers.utils.logging import disable_progress_bar
+
+from gelora.comparison import compare, grid
+from gelora.comparison.engines import attempt
+from gelora.comparison.settings import Cell
+from tiny_comparison import TWO_BUDGETS, tiny_settings
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory):
+    """Name a tiny model and a tiny task."""
+    disable_progress_bar()
+    return tiny_settings(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Run all here, and return the list that every cell joins when it is run."""
+    return run_here(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def two_budgets(settings, tmp_path_factory):
+    """Return a comparison's folder, its results and the cells that were run."""
+    folder = tmp_path_factory.mktemp("two_budgets")
+    with pytest.MonkeyPatch.context() as patch:
+        cells = run_here(patch)
+        return folder, compare([settings], folder, **TWO_BUDGETS), cells
+
+
+def run_here(patch: pytest.MonkeyPatch) -> list[Cell]:
+    cells: list[Cell] = []
+
+    def run(function, items):
+        for item in items:
+            if isinstance(item, Cell):
+                cells.append(item)
+            yield item, attempt(function, item, threads=1)
+
+    patch.setattr(grid, "_engine", lambda name, processes: run)
+    return cells

@@ -1,0 +1,239 @@
+"""All runs of a comparison: which there are, what their lines say, and what is not run again."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gelora.baselines.registry import find_method
+from gelora.comparison import TaskSettings, compare, grid
+from gelora.comparison.grid import run_cell
+from gelora.comparison.results import read_results
+from gelora.errors import ConfigError, RankError
+from gelora.metrics import compute_metrics
+from tiny_comparison import TWO_BUDGETS
+
+FILES = ("results.jsonl", "predictions.jsonl", "labels.json", "comparison.json")
+
+
+def test_every_method_budget_and_seed_has_a_row_in_order(two_budgets):
+    _, results, _ = two_budgets
+    assert [(row.budget, row.method, row.seed) for row in results.rows] == [
+        (budget, method, seed)
+        for budget in ("r=1", "r=2")
+        for method in ("gelora", "lora-r1", "lora-r2", "bitfit")
+        for seed in (0, 1)
+    ]
+    assert not results.failures
+    assert len({row.key for row in results.rows}) == 16
+
+
+def test_what_does_not_hang_on_the_budget_is_run_once(two_budgets):
+    _, results, ran = two_budgets
+    assert len(ran) == 2 * (2 + 1 + 1 + 1)  # gelora at both budgets
+    rows = {(row.method, row.seed, row.budget): row for row in results.rows}
+    one, other = rows["bitfit", 0, "r=1"], rows["bitfit", 0, "r=2"]
+    assert one == replace(other, budget="r=1", budget_parameters=768, meets_budget=one.meets_budget)
+
+
+def test_rows_say_the_parameters_and_whether_the_budget_is_met(two_budgets):
+    _, results, _ = two_budgets
+    rows = {(row.method, row.budget): row for row in results.rows if row.seed == 0}
+    rank_1 = 3 * 4 * (32 + 32)  # blocks, modules, sides
+    for budget, parameters in (("r=1", rank_1), ("r=2", 2 * rank_1)):
+        assert {rows[m, budget].budget_parameters for m in ("gelora", "bitfit")} == {parameters}
+        gelora = rows["gelora", budget]
+        assert gelora.parameters == {
+            "adapter": parameters,
+            "head": 2 * 32 + 2,
+            "trained": parameters + 66,
+        }
+        assert sum(64 * rank for rank in gelora.ranks.values()) == parameters
+        assert [rows[m, budget].meets_budget for m in ("lora-r1", "lora-r2", "bitfit")] == [
+            *((budget == "r=1"), (budget == "r=2")),
+            False,
+        ]
+
+
+def test_only_what_measures_says_what_measuring_took(two_budgets):
+    for row in two_budgets[1].rows:
+        has_cost = row.method == "gelora"
+        assert (row.selection_seconds > 0) == (row.forward_tokens > 0) == has_cost
+
+
+def test_the_metrics_follow_from_predictions_and_labels(two_budgets):
+    _, results, _ = two_budgets
+    (reference,) = results.references.values()
+    assert reference.metrics[0] == results.rows[0].headline_metric
+    for row in results.rows:
+        predicted = np.array(results.predictions[row.hash].values["label"])
+        found = compute_metrics(
+            np.eye(2)[predicted], np.array(reference.labels), metrics=reference.metrics
+        )
+        assert {name: metric.value for name, metric in found.items()} == {
+            name: metric["value"] for name, metric in row.metrics.items()
+        }
+
+
+def test_what_is_there_is_not_run_again(two_budgets, settings, ran):
+    folder, results, _ = two_budgets
+    before = {name: (folder / name).read_bytes() for name in FILES}
+    assert compare([settings], folder, **TWO_BUDGETS) == results
+    assert ran == []
+    assert before == {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_overwriting_runs_all_again(settings, ran, tmp_path):
+    options = {"methods": [], "budgets": ["r=1"], "seeds": [0]}
+    first = compare([settings], tmp_path, **options)
+    second = compare([settings], tmp_path, **options, overwrite=True)
+    assert len(ran) == 6
+    assert [row.key for row in first.rows] == [row.key for row in second.rows]
+    assert [row.training_seconds for row in first.rows] != [
+        row.training_seconds for row in second.rows
+    ]
+
+
+def test_what_has_no_end_yet_is_read_as_far_as_it_is_there(two_budgets, tmp_path):
+    folder, results, _ = two_budgets
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    path = copy / "results.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:3]) + lines[3][:20])
+    assert read_results(copy).rows == results.rows[:3]
+
+
+def test_another_setting_is_another_run_and_the_old_rows_stay_out(settings, ran, tmp_path):
+    options = {"methods": [], "budgets": ["r=1"], "seeds": [0]}
+    first = compare([settings], tmp_path, **options)
+    changed = replace(settings, training={**settings.training, "max_steps": 2})
+    second = compare([changed], tmp_path, **options)
+    assert len(ran) == 6
+    assert {row.hash for row in first.rows}.isdisjoint(row.hash for row in second.rows)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
+    assert [row.steps for row in second.rows] == [2, 2, 2]
+    assert compare([settings], tmp_path, **options).rows == first.rows
+    assert len(ran) == 6
+
+
+def test_the_same_cell_gives_the_same_result(settings, ran, tmp_path):
+    compare([settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0])
+    one, other = run_cell(ran[0]), run_cell(ran[0])
+    assert one[0].metrics == other[0].metrics
+    assert one[1] == other[1]
+
+
+def test_the_rate_that_did_best_goes_to_all_seeds(settings, ran, tmp_path):
+    rates = [1e-6, 5e-2]
+    results = compare(
+        [replace(settings, training={**settings.training, "max_steps": 25})],
+        tmp_path,
+        methods=[],
+        budgets=["r=1"],
+        seeds=[4, 5],
+        learning_rates=rates,
+    )
+    assert [(t.method, t.learning_rate, t.seed) for t in results.trials] == [
+        (method, rate, 4) for method in ("gelora", "lora-r1", "lora-r2") for rate in rates
+    ]
+    for row in results.rows:
+        tried = {t.learning_rate: t.value for t in results.trials if t.method == row.method}
+        assert tried[row.learning_rate] == max(tried.values())
+
+
+def test_trials_see_nothing_of_the_validation_set(settings, ran, tmp_path):
+    options = {"methods": [], "budgets": ["r=1"], "seeds": [0], "learning_rates": [1e-3, 1e-2]}
+    rest = {k: v for k, v in settings.data.items() if k != "validation_file"}
+    other = replace(settings, data={**rest, "validation_file": settings.data["train_file"]})
+    values = [
+        [trial.value for trial in compare([task], tmp_path / str(i), **options).trials]
+        for i, task in enumerate((settings, other))
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_run_that_fails_keeps_no_other_from_its_end(settings, ran, tmp_path, monkeypatch):
+    def no_bitfit(cell):
+        if cell.method == "bitfit":
+            raise KeyError("bitfit")
+        return run_cell(cell)
+
+    options = {"methods": ["bitfit"], "budgets": ["r=1", "r=2"], "seeds": [0]}
+    with monkeypatch.context() as patch:
+        patch.setattr(grid, "run_cell", no_bitfit)
+        results = compare([settings], tmp_path, **options)
+    assert {row.method for row in results.rows} == {"gelora", "lora-r1", "lora-r2"}
+    for failure, budget in zip(results.failures, ("r=1", "r=2"), strict=True):
+        assert (failure.stage, failure.method, failure.seed) == ("run", "bitfit", 0)
+        assert (failure.budget, failure.error) == (budget, "KeyError: 'bitfit'")
+        assert "no_bitfit" in failure.traceback
+
+    ran.clear()
+    again = compare([settings], tmp_path, **options)
+    assert [cell.method for cell in ran] == ["bitfit"]
+    assert again.failures == []
+    assert len(again.rows) == 8
+
+
+def test_a_method_without_a_size_there_is_a_failure(settings, ran, tmp_path, monkeypatch):
+    def refuse(model, budget, setting):
+        raise RankError(f"nothing for {budget}")
+
+    method = replace(find_method("bitfit"), size=refuse)
+    monkeypatch.setattr("gelora.baselines.bitfit.METHODS", {"bitfit": method})
+    results = compare([settings], tmp_path, methods=["bitfit"], budgets=["r=1"], seeds=[0])
+    assert len(results.rows) == 3
+    (failure,) = results.failures
+    assert (failure.stage, failure.method, failure.budget) == ("ranks", "bitfit", "r=1")
+    assert failure.error == "RankError: nothing for 768"
+
+
+def test_data_that_cannot_be_read_are_a_failure_of_their_task_alone(settings, ran, tmp_path):
+    broken = TaskSettings("broken", {"train_file": str(tmp_path / "none.jsonl")}, settings.model)
+    results = compare([broken, settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0])
+    assert [row.task for row in results.rows] == ["tiny"] * 3
+    (failure,) = results.failures
+    assert (failure.stage, failure.task, failure.method) == ("ranks", "broken", "")
+    assert "none.jsonl" in failure.error
+    assert compare([settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0]).failures == []
+
+
+def test_varied_tasks_run_one_method(settings, ran, tmp_path):
+    tasks = [
+        replace(settings, rounding=rounding, varied={"rounding": rounding})
+        for rounding in ("up", "down")
+    ]
+    results = compare(tasks, tmp_path, seeds=[0])
+    assert [(row.method, row.budget, row.varied) for row in results.rows] == [
+        ("gelora-paper", "paper", {"rounding": "up"}),
+        ("gelora-paper", "paper", {"rounding": "down"}),
+    ]
+    assert all(row.meets_budget for row in results.rows)
+    assert len(list((tmp_path / "profiles").iterdir())) == 1  # rounding is no matter of measuring
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["lora-x"]}, "There is no method 'lora-x'"),
+        ({"budgets": ["r=0"]}, "budget 'r=0' is neither a positive number"),
+        ({"seeds": []}, "There are no seeds to compare on"),
+        ({"seeds": [1, 1]}, "seeds has 1 twice"),
+        ({"learning_rates": [1e-3, 0.0]}, "learning_rates must be above 0. Got 0.0."),
+        ({"engine": "slurm"}, "engine must be local or ray. Got 'slurm'."),
+        ({"processes": 0}, "processes must be at least 1. Got 0."),
+    ],
+)
+def test_what_cannot_be_run_is_refused_first(changes, message, settings, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        compare([settings], tmp_path / "none", **changes)
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_tasks_of_one_name_or_two_methods_to_vary_are_refused(settings, tmp_path):
+    with pytest.raises(ConfigError, match="tasks has tiny twice"):
+        compare([settings, settings], tmp_path)
+    varied = replace(settings, varied={"rounding": "up"})
+    with pytest.raises(ConfigError, match="One method is varied at a time, and 2 are named: lora"):
+        compare([varied], tmp_path, methods=["lora", "dora"])
