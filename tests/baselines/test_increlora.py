@@ -39,6 +39,10 @@ def bert():
     return tiny_bert(BertForSequenceClassification)
 
 
+def applied_increlora(model, *, budget=BUDGET, **setting):
+    return apply_method("increlora", model, budget=budget, **{"total_steps": 80, **setting})
+
+
 def ranks_of(model):
     return [int(one.gates.rank) for one in gated_layers(model)]
 
@@ -68,7 +72,7 @@ def started(applied, folder, *, max_steps):
 
 
 def test_ranks_grow_in_training_to_the_budget_and_the_plain_adapter_is_the_same(tmp_path):
-    applied = apply_method("increlora", bert(), budget=BUDGET)
+    applied = applied_increlora(bert())
     model, before, watch = applied.model, values(applied.model), Watch(applied.model)
     losses = fit_tiny(
         model, tmp_path, callbacks=[*applied.callbacks, watch], learning_rate=2e-2, max_steps=80
@@ -98,7 +102,7 @@ def test_ranks_grow_in_training_to_the_budget_and_the_plain_adapter_is_the_same(
     ],
 )
 def test_a_module_s_importance_is_the_sum_of_its_update_times_the_gradient_there(make, tmp_path):
-    applied = apply_method("increlora", make(), budget=BUDGET)
+    applied = applied_increlora(make())
     growth, arguments = started(applied, tmp_path, max_steps=100)
     layers, weights = gated_layers(applied.model), []
     with torch.no_grad():
@@ -120,7 +124,7 @@ def test_a_module_s_importance_is_the_sum_of_its_update_times_the_gradient_there
 
 
 def test_the_modules_with_the_highest_scores_grow_and_by_half_the_mean_rank(tmp_path):
-    applied = apply_method("increlora", bert(), budget=8 * MODULES * COST)
+    applied = applied_increlora(bert(), budget=8 * MODULES * COST)
     growth, arguments = started(applied, tmp_path, max_steps=2 * (ROUNDS + 1))
     assert (growth.modules, growth.number) == (2, 4)
     state = TrainerState(max_steps=26, global_step=1)
@@ -144,7 +148,7 @@ def test_the_gradient_of_the_penalty(seed):
 
 
 def test_the_penalty_is_a_tenth_of_the_mean_over_all_vectors(tmp_path):
-    applied = apply_method("increlora", bert(), budget=BUDGET)
+    applied = applied_increlora(bert())
     growth, arguments = started(applied, tmp_path, max_steps=100)
     norms = []
     for one, triplets in growth.layers:
@@ -162,14 +166,14 @@ def test_the_penalty_is_a_tenth_of_the_mean_over_all_vectors(tmp_path):
 
 
 def test_vectors_begin_small_and_at_random():
-    applied = apply_method("increlora", bert(), budget=BUDGET)
+    applied = applied_increlora(bert())
     for one in gated_layers(applied.model):
         for vectors in (one.a, one.b):
             assert 0.017 < vectors.std() < 0.023
 
 
 def test_what_is_new_takes_shorter_steps(tmp_path):
-    applied = apply_method("increlora", bert(), budget=BUDGET)
+    applied = applied_increlora(bert())
     growth, arguments = started(applied, tmp_path, max_steps=8 * (ROUNDS + 1))
     assert growth.interval == 4
     growth.layers[3][1].grow(1, step=8)
@@ -198,7 +202,7 @@ def test_what_is_new_takes_shorter_steps(tmp_path):
 
 
 def test_what_trains_is_what_adalora_trains_and_the_head():
-    names = trainable(apply_method("increlora", bert(), budget=BUDGET).model)
+    names = trainable(applied_increlora(bert()).model)
     heads = {name for name in names if ".classifier.modules_to_save" in name}
     assert len(heads) == 2
     assert len(names - heads) == 3 * MODULES
@@ -206,7 +210,7 @@ def test_what_trains_is_what_adalora_trains_and_the_head():
 
 def test_before_training_the_model_computes_nearly_what_it_did():
     expected = logits(bert())
-    model = apply_method("increlora", bert(), budget=BUDGET).model
+    model = applied_increlora(bert()).model
     torch.testing.assert_close(logits(model), expected, atol=1e-5, rtol=0)
 
 
@@ -217,7 +221,7 @@ def test_every_module_has_a_rank_whatever_the_budget():
 
 
 def test_at_one_rank_a_module_there_is_nothing_to_grow(tmp_path):
-    applied = apply_method("increlora", bert(), budget=1)
+    applied = applied_increlora(bert(), budget=1)
     fit_tiny(applied.model, tmp_path, callbacks=applied.callbacks, max_steps=3)
     assert set(adapter_ranks(applied.finish(applied.model)).values()) == {1}
 
@@ -226,7 +230,7 @@ def test_where_ranks_differ_in_cost_the_budget_is_met_to_one_rank(tmp_path):
     model = tiny_llama(LlamaForCausalLM)
     setting = Setting(problem="instruction_tuning")
     budget = find_method("increlora").size(model, 1500, setting).parameters
-    applied = apply_method("increlora", model, budget=1500, problem="instruction_tuning")
+    applied = applied_increlora(model, budget=1500, problem="instruction_tuning")
     growth, arguments = started(applied, tmp_path, max_steps=40)
     for step in range(20):
         growth.on_optimizer_step(arguments, TrainerState(global_step=step + 20), CONTROL)
@@ -234,7 +238,7 @@ def test_where_ranks_differ_in_cost_the_budget_is_met_to_one_rank(tmp_path):
 
 
 def test_resumed_training_is_the_same_bit_for_bit(tmp_path):
-    whole, resumed = (apply_method("increlora", bert(), budget=BUDGET) for _ in range(2))
+    whole, resumed = (applied_increlora(bert()) for _ in range(2))
     training = {"max_steps": 24, "save_strategy": "steps", "save_steps": 8}
     fit_tiny(whole.model, tmp_path, callbacks=whole.callbacks, **training)
     fit_tiny(
@@ -249,7 +253,14 @@ def test_resumed_training_is_the_same_bit_for_bit(tmp_path):
     assert changed(resumed.model, values(whole.model)) == set()
 
 
+@pytest.mark.parametrize("steps", [3, 4, 6, 10, 30])
+def test_the_budget_is_met_in_few_steps_too(steps, tmp_path):
+    applied = applied_increlora(bert(), budget=8 * MODULES * COST, total_steps=steps)
+    fit_tiny(applied.model, tmp_path, callbacks=applied.callbacks, max_steps=steps)
+    assert sum(ranks_of(applied.model)) == 8 * MODULES
+
+
 def test_no_hook_is_left_on_the_model(tmp_path):
-    applied = apply_method("increlora", bert(), budget=BUDGET)
+    applied = applied_increlora(bert())
     fit_tiny(applied.model, tmp_path, callbacks=applied.callbacks, max_steps=2)
     assert not any(module._forward_hooks for module in applied.model.modules())

@@ -7,8 +7,9 @@ how uncertain that is, as in AdaLoRA. "Advance learning" trains the vectors of t
 before these are needed, and a restarted warm-up lets new ones begin slowly. At the end the lambdas
 are multiplied into Q, and a plain LoRA is left.
 
-Where the authors' code differs it is for a fixed scale alpha/r, which theirs divides by the rank of
-the moment, and because what is new here warms up only, while theirs starts a schedule of its own.
+The authors' code differs in three things: it divides the scale alpha/r by the rank of the moment,
+which here is fixed; what is new starts a learning-rate schedule of its own, where here it warms up
+only; and its penalty is of every vector alone, where here, as in AdaLoRA, of all in a module.
 """
 
 import math
@@ -38,7 +39,8 @@ from gelora.baselines.uniform import adapted_modules, largest_rank, rank_paramet
 BETA = 0.85
 ORTHOGONALITY = 0.1
 STD = 0.02
-# Theirs grow 12 to 42 times, over 40 to 60 % of the training; here over its first half.
+# Theirs grow 12 to 42 times, over 40 to 60 % of the training; here over its first half, and less
+# often where that has not as many steps.
 ROUNDS = 12
 
 
@@ -50,13 +52,16 @@ class Growth(TrainerCallback):
     Args:
         model: With triplets between its A and B.
         budget: Parameters that the trained triplets may cost in the end.
+        rounds: How often modules grow.
         modules: How many grow in a round.
         number: Triplets that each of them gets.
     """
 
-    def __init__(self, model: PeftModel, budget: int, *, modules: int, number: int) -> None:
+    def __init__(
+        self, model: PeftModel, budget: int, *, rounds: int, modules: int, number: int
+    ) -> None:
         self.layers = tuple((one, _triplets(one)) for one in gated_layers(model))
-        self.budget, self.modules, self.number = budget, modules, number
+        self.budget, self.rounds, self.modules, self.number = budget, rounds, modules, number
         self.interval = 1
         self.is_growing = False
         self.importances = torch.zeros(len(self.layers))
@@ -70,7 +75,7 @@ class Growth(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Plan the rounds; the first follows two intervals, as in the authors' code."""
-        self.interval = max(state.max_steps // (2 * (ROUNDS + 1)), 1)
+        self.interval = max(state.max_steps // (2 * (self.rounds + 1)), 1)
         self.importances = self.importances.to(args.device)
         self.is_growing = self._can_grow()
 
@@ -84,8 +89,8 @@ class Growth(TrainerCallback):
             importances = cast("Tensor", reduce(self.importances, "mean"))
             for (_, triplets), importance in zip(self.layers, importances, strict=True):
                 triplets.observe(importance, BETA)
+        share = ORTHOGONALITY / (2 * len(self.layers))
         for one, triplets in self.layers:
-            share = ORTHOGONALITY / (2 * len(self.layers))
             if one.a.grad is not None and one.b.grad is not None:  # an expert may have had no token
                 is_open = triplets.is_open()
                 one.a.grad.add_(orthogonality_gradient(one.a, is_open), alpha=share)
@@ -148,7 +153,7 @@ class Growth(TrainerCallback):
 
     def _is_warming(self, state: TrainerState) -> bool:
         """Whether something may be so new that its steps are shortened."""
-        return state.global_step < (ROUNDS + 2) * self.interval
+        return state.global_step < (self.rounds + 2) * self.interval
 
 
 def orthogonality_gradient(
@@ -179,15 +184,17 @@ def _size(model: PreTrainedModel, budget: int, setting: Setting) -> Size:
 
 def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
     modules = adapted_modules(model, setting)
+    rounds = max(min(ROUNDS, setting.total_steps // 2 - 1), 1)
     # The authors' code gives half the mean rank at a time, to as many modules as the rounds ask.
-    number = max(round(size.value / len(modules) / 2), 1)
-    growing = math.ceil((size.value - len(modules)) / (ROUNDS * number))
-    capacity = min(1 + (ROUNDS + 1) * number, largest_rank(modules))
+    mean_rank = size.value / len(modules)
+    number = max(round(mean_rank / 2), math.ceil((mean_rank - 1) / rounds), 1)
+    growing = math.ceil((size.value - len(modules)) / (rounds * number))
+    capacity = min(1 + (rounds + 1) * number, largest_rank(modules))
     wrapped = gated_lora(model, capacity, setting, lambda rank: Triplets(rank, reserve=number))
     for one in gated_layers(wrapped):
         nn.init.normal_(one.a, std=STD)
         nn.init.normal_(one.b, std=STD)
-    growth = Growth(wrapped, size.parameters, modules=growing, number=number)
+    growth = Growth(wrapped, size.parameters, rounds=rounds, modules=growing, number=number)
     return Applied(wrapped, callbacks=[growth], finish=lambda _: pruned(wrapped))
 
 

@@ -68,7 +68,7 @@ def soft_threshold(
     """Return the values nearer to zero by the threshold, and zero where that would cross it.
 
     >>> soft_threshold(torch.tensor([-3.0, 1.0, 2.0]), torch.tensor(1.0))
-    tensor([-2., 0., 1.])
+    tensor([-2.,  0.,  1.])
     """
     return values.sign() * (values.abs() - threshold).clamp(min=0)
 
