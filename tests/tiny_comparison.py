@@ -10,6 +10,7 @@ from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
 
 TWO_BUDGETS = {"methods": ["bitfit"], "budgets": ["r=1", "r=2"], "seeds": [0, 1]}
+KILLED = {"methods": [], "budgets": ["r=1", "r=2"], "seeds": [0], "learning_rates": [1e-3, 1e-2]}
 
 
 def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes) -> TaskSettings:

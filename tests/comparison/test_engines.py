@@ -17,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 
 def test_each_item_has_a_process_of_its_own():
     outcomes = dict(run_locally(process_of, range(4), processes=2))
-    assert {item: outcome[0] for item, outcome in outcomes.items()} == dict(zip(*[range(4)] * 2))
+    assert {item: outcome[0] for item, outcome in outcomes.items()} == {n: n for n in range(4)}
     processes = {outcome[1] for outcome in outcomes.values()}
     assert len(processes - {os.getpid()}) == 4
 
@@ -54,9 +54,7 @@ def test_processes_end_with_a_killed_parent(tmp_path):
     path = tmp_path / "pid"
     code = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r}); from tiny_jobs import stay; "
-        "import pytest
-
-from gelora.comparison.engines import run_locally; "
+        "from gelora.comparison.engines import run_locally; "
         f"list(run_locally(stay, [{str(path)!r}], processes=1))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
@@ -68,8 +66,8 @@ from gelora.comparison.engines import run_locally; "
 
 def test_what_a_run_prints_or_warns_of_goes_nowhere(capfd):
     def talk(item):
-        print(item)
-        print(item, file=sys.stderr)
+        sys.stdout.write(item)
+        sys.stderr.write(item)
         return item
 
     assert attempt(talk, "hello", threads=1) == "hello"

@@ -168,6 +168,8 @@ def _sized_places(
             store.fail("ranks", task, outcome)
             continue
         logger.info("%s is measured and sized.", task.label)
+        for warning in outcome.warnings:
+            logger.warning("Warning: %s: %s", task.label, warning)
         store.keep_selection(outcome.selection)
         prepared[task.label] = outcome
     store.keep_references(

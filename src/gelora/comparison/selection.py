@@ -4,8 +4,9 @@ Measured once for a task and its settings, in a process of its own; the methods 
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from gelora.comparison.scoring import reference
 from gelora.comparison.settings import Selection, Sized, TaskSettings
 from gelora.data import TaskData, load_task_data, texts_of
 from gelora.dimension.profile import DimensionProfile
-from gelora.errors import GeloraError
+from gelora.errors import GeloraError, GeloraWarning
 from gelora.evaluation import labelled_validation
 from gelora.measurement import measure_dimensions
 from gelora.model.architectures import model_fingerprint
@@ -59,6 +60,7 @@ class Prepared:
         reference: What predictions are scored by.
         budgets: Parameters of every budget.
         sizes: By method and budget; the message where a method has no size there.
+        warnings: That reading and measuring gave: rows left out, dimensions not to be trusted.
     """
 
     selection: Selection
@@ -67,6 +69,7 @@ class Prepared:
     reference: Reference
     budgets: Mapping[str, int]
     sizes: Mapping[tuple[str, str], Sized | str]
+    warnings: tuple[str, ...]
 
 
 def prepare(request: Request) -> Prepared:
@@ -75,6 +78,14 @@ def prepare(request: Request) -> Prepared:
     Raises:
         GeloraError: Whatever is wrong with the data, the model or the settings.
     """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", GeloraWarning)
+        prepared = _prepare(request)
+    ours = [str(one.message) for one in said if issubclass(one.category, GeloraWarning)]
+    return replace(prepared, warnings=tuple(ours))
+
+
+def _prepare(request: Request) -> Prepared:
     task = request.task
     data = load_task_data(**task.data)
     data_sha256 = _sha256_of_data(data)
@@ -117,6 +128,7 @@ def prepare(request: Request) -> Prepared:
             for name, budget in budgets.items()
             for method in request.methods
         },
+        warnings=(),
     )
 
 

@@ -1,0 +1,93 @@
+"""A task's ranks, measured once, and the size of every method at every budget."""
+
+from dataclasses import replace
+
+import pytest
+
+from gelora.baselines.method import Size
+from gelora.comparison.selection import Prepared, Request, _step, prepare
+from gelora.comparison.settings import Sized
+from gelora.errors import ConfigError
+from gelora.ranks import plan_ranks
+
+METHODS = ("gelora", "lora", "lora-r1", "houlsby", "full")
+BUDGETS = ("paper", "r=3", "1000")
+
+
+@pytest.fixture(scope="module")
+def prepared(settings) -> Prepared:
+    return prepare(Request(settings, METHODS, BUDGETS))
+
+
+def test_budgets_in_parameters(prepared):
+    papers = plan_ranks(prepared.selection.profile).trainable_parameters
+    assert prepared.budgets == {"paper": papers, "r=3": 3 * 768, "1000": 1000}
+
+
+def test_sizes_and_their_steps(prepared):
+    assert prepared.sizes["lora", "r=3"] == Sized(Size(3, 2304), step=768)
+    assert prepared.sizes["lora", "1000"] == Sized(Size(1, 768), step=768)
+    assert prepared.sizes["lora-r1", "r=3"] == Sized(Size(1, 768), step=0)
+    sized = prepared.sizes["houlsby", "r=3"]
+    per_width = 2 * 3 * (2 * 32 + 1)  # places, blocks, down and up and the inner bias
+    assert sized.step == per_width
+    assert abs(sized.size.parameters - 2304) <= per_width / 2
+    assert prepared.sizes["gelora", "1000"].step == 256  # one rank more in a block
+
+
+def test_what_is_known_is_not_measured(settings, prepared, monkeypatch):
+    monkeypatch.setattr(
+        "gelora.comparison.selection.measure_dimensions", lambda *_, **__: pytest.fail("measured")
+    )
+    known = {prepared.selection.key: prepared.selection}
+    again = prepare(Request(settings, METHODS, BUDGETS, known))
+    assert again == replace(prepared, warnings=())
+
+
+def test_what_measuring_warns_of_is_handed_on(prepared):
+    (warning,) = prepared.warnings
+    assert warning.startswith("The dimension cannot be trusted at some levels: at 'embeddings'")
+
+
+@pytest.mark.parametrize("changes", [{"max_length": 8}, {"measurement": {"num_samples": 50}}])
+def test_another_setting_is_measured_anew(changes, settings, prepared):
+    known = {prepared.selection.key: prepared.selection}
+    other = prepare(Request(replace(settings, **changes), (), (), known))
+    assert other.selection.key != prepared.selection.key
+    assert other.data_sha256 == prepared.data_sha256
+
+
+def test_other_data_have_another_hash(settings, prepared):
+    data = {**settings.data, "max_eval_samples": 20}
+    other = prepare(Request(replace(settings, data=data), (), ()))
+    assert other.data_sha256 != prepared.data_sha256
+    assert other.selection.key not in (None, "")
+    assert len(other.reference.labels) == 20
+
+
+def test_a_model_that_is_not_there(settings):
+    missing = replace(settings, model=replace(settings.model, name_or_path="/none/such"))
+    with pytest.raises(ConfigError, match="/none/such"):
+        prepare(Request(missing, METHODS, BUDGETS))
+
+
+def test_a_step_is_to_the_next_larger_size(seed):
+    sizes = [90, 180, 400]
+
+    def size_at(budget: int) -> Size:
+        nearest = min(sizes, key=lambda parameters: abs(parameters - budget))
+        return Size(sizes.index(nearest), nearest)
+
+    for size, step in zip(sizes, (90, 220, 0), strict=True):
+        assert _step(Size(0, size), size, size_at) == step
+
+
+@pytest.mark.parametrize(
+    ("parameters", "step", "meets"),
+    [
+        *((1049, 0, True), (951, 0, True), (1051, 0, False), (949, 0, False)),
+        *((1100, 200, True), (1101, 200, False), (800, 200, True), (799, 200, False)),
+    ],
+)
+def test_a_budget_is_met_within_a_twentieth_or_a_step(parameters, step, meets):
+    assert Sized(Size(1, parameters), step).meets(1000, parameters) == meets
