@@ -7,8 +7,10 @@ import torch
 from peft import AdaLoraConfig
 from peft.tuners.adalora import AdaLoraModel
 from transformers import (
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
     TrainerCallback,
 )
 
@@ -19,7 +21,7 @@ from gelora.errors import ConfigError
 from gelora.training.fitting import fit
 from tiny_adapters import logits
 from tiny_methods import SETTING, apply_method, reloaded, trainable, values
-from tiny_models import tiny_bert, tiny_gpt2, tiny_tokenizer
+from tiny_models import tiny_batch, tiny_bert, tiny_gpt2, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 
 MODULES = 12
@@ -146,6 +148,27 @@ def test_dropping_the_zeros_changes_no_output(tmp_path):
 
     model, _ = trained(applied, tmp_path, callbacks=[Look()])
     torch.testing.assert_close(logits(model.eval()), with_zeros[0])
+
+
+@pytest.mark.parametrize("problem", ["classification", "question_answering", "instruction_tuning"])
+def test_the_loss_has_the_term_that_keeps_the_vectors_orthogonal(problem):
+    batch = tiny_batch("bert")
+    first = torch.tensor([1, 0, 1, 1])
+    positions = {"start_positions": first, "end_positions": first}
+    model, labels = {
+        "classification": (bert(), {"labels": first}),
+        "question_answering": (tiny_bert(BertForQuestionAnswering), positions),
+        "instruction_tuning": (tiny_gpt2(GPT2LMHeadModel), {"labels": batch["input_ids"]}),
+    }[problem]
+    without = model(**batch, **labels).loss
+    applied = applied_adalora(model, problem=problem)
+    terms = []
+    for name, matrix in applied.model.named_parameters():
+        if ".lora_A." in name or ".lora_B." in name:
+            products = matrix @ matrix.T if ".lora_A." in name else matrix.T @ matrix
+            terms.append(torch.linalg.norm(products - torch.eye(len(products))))
+    loss = applied.model.eval()(**batch, **labels).loss
+    torch.testing.assert_close(loss, without + 0.1 * sum(terms) / len(terms))
 
 
 def test_before_training_the_model_computes_what_it_did():

@@ -105,6 +105,8 @@ def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
     wrapped = wrap_by(model, config, setting.problem)
     adapted = wrapped.base_model
     assert isinstance(adapted, AdaLoraModel)
+    if type(wrapped) is PeftModel:  # PEFT's general class goes past AdaLoRA's term in the loss
+        wrapped.forward = adapted.forward
     # The paper's budget is a number of singular values in all; PEFT takes a mean in whole numbers.
     adapted.rankallocator.target_bgt = size.value
     callback = _Allocation(adapted, setting.total_steps)
