@@ -102,6 +102,8 @@ def test_what_gets_no_rank_gets_no_adapter_and_still_loads(tmp_path):
     assert len(applied.ranks) < MODULES
     assert sum(applied.ranks.values()) == MODULES
     assert adapter_parameters(applied.model) == PER_RANK
+    named = applied.model.peft_config["default"].target_modules
+    assert named == sorted(f"bert.{name}" for name in applied.ranks)  # the same in every process
     loaded = reloaded(applied.model, bert(), tmp_path)
     torch.testing.assert_close(logits(loaded), logits(applied.model.eval()))
 

@@ -78,7 +78,7 @@ def with_directions(wrap: Callable[[], PeftModel], setting: Setting) -> Applied:
         )
     config = model.peft_config["default"]
     assert isinstance(config, LoraConfig)
-    config.target_modules = sorted(config.target_modules or ())  # less those without a rank left
+    config.target_modules = sorted(config.target_modules or ())  # PEFT's may be a set
     return Applied(
         model,
         ranks=adapter_ranks(model),
