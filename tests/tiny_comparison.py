@@ -1,10 +1,12 @@
 """Settings of a comparison of a few seconds: a tiny model, tiny files, a few steps each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import BertForSequenceClassification
 
-from gelora.comparison.settings import TaskSettings
+from gelora.comparison.selection import Request, prepare
+from gelora.comparison.settings import Cell, TaskSettings
 from gelora.model.source import ModelSource
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
@@ -35,3 +37,21 @@ def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes
         },
     }
     return TaskSettings(name=name, **{**settings, **changes})
+
+
+def cell_of(settings: TaskSettings, method: str, **changes) -> Cell:
+    """Return a run of the method at r=2, its task measured."""
+    prepared = prepare(Request(settings, (method,), ("r=2",)))
+    cell = Cell(
+        task=settings,
+        data_sha256=prepared.data_sha256,
+        model_sha256=prepared.model_sha256,
+        method=method,
+        budget="r=2",
+        budget_parameters=prepared.budgets["r=2"],
+        sized=prepared.sizes[method, "r=2"],
+        seed=0,
+        learning_rate=1e-2,
+        selection=prepared.selection,
+    )
+    return replace(cell, **changes)

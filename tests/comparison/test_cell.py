@@ -7,27 +7,9 @@ from transformers import BertForSequenceClassification
 
 from gelora.baselines.registry import MODULES
 from gelora.comparison.cell import _arguments, count_parameters, run_cell, run_trial, total_steps
-from gelora.comparison.selection import Request, prepare
-from gelora.comparison.settings import Cell
 from gelora.data import load_task_data
+from tiny_comparison import cell_of
 from tiny_models import tiny_bert
-
-
-def cell_of(settings, method, **changes) -> Cell:
-    prepared = prepare(Request(settings, (method,), ("r=2",)))
-    cell = Cell(
-        task=settings,
-        data_sha256=prepared.data_sha256,
-        model_sha256=prepared.model_sha256,
-        method=method,
-        budget="r=2",
-        budget_parameters=prepared.budgets["r=2"],
-        sized=prepared.sizes[method, "r=2"],
-        seed=0,
-        learning_rate=1e-2,
-        selection=prepared.selection,
-    )
-    return replace(cell, **changes)
 
 
 @pytest.mark.slow
