@@ -49,6 +49,26 @@ def test_where_seeds_agree_it_is_the_bootstrap_over_items(seed):
     np.testing.assert_allclose(p_value, 2 * stats.norm.sf(0.02 / error))
 
 
+def test_what_seeds_and_what_items_add_are_summed(seed):
+    generator = np.random.default_rng(seed)
+    values, shared = generator.normal(0.1, 0.02, 4), generator.normal(0, 0.03, 4000)
+    resampled = values + shared[:, None]  # what an item does, it does at all seeds
+    _, low, high, p_value = paired_difference(values, resampled)
+    by_seeds, by_items = values.var(ddof=1) / 4, shared.var(ddof=1)
+    error = (by_seeds + by_items) ** 0.5
+    freedom = 3 * ((by_seeds + by_items) / by_seeds) ** 2
+    np.testing.assert_allclose(high - low, 2 * error * stats.t.ppf(0.975, freedom))
+    np.testing.assert_allclose(p_value, 2 * stats.t.sf(abs(values.mean()) / error, freedom))
+
+
+def test_seeds_that_agree_by_chance_count_no_less_than_items_do(seed):
+    # Each seed makes its own of an item, and the seeds' differences happen to be the same.
+    resampled = 0.02 + np.random.default_rng(seed).normal(0, 0.01, (4000, 5))
+    _, low, high, _ = paired_difference(np.full(5, 0.02), resampled)
+    error = resampled.mean(axis=1).std(ddof=1)
+    np.testing.assert_allclose(high - low, 2 * error * stats.norm.ppf(0.975))
+
+
 def test_methods_that_never_differ_are_equal_for_sure():
     assert paired_difference(np.zeros(3), np.zeros((9, 3))) == (0, 0, 0, 1)
     assert paired_difference(np.ones(3), np.ones((9, 3))) == (1, 1, 1, 0)
