@@ -47,13 +47,16 @@ def living_ranks(model):
 
 
 class Watch(TrainerCallback):
-    """Remembers all ranks after every step."""
+    """Remembers all ranks after every step, and what the model says in the end."""
 
     def __init__(self, model):
         self.model, self.ranks = model, []
 
     def on_step_end(self, args, state, control, **kwargs):
         self.ranks.append(living_ranks(self.model))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.with_zeros = logits(self.model.eval())
 
 
 def trained(applied, folder, *, steps=STEPS, callbacks=(), **arguments):
@@ -70,30 +73,39 @@ def trained(applied, folder, *, steps=STEPS, callbacks=(), **arguments):
     return applied.finish(applied.model), losses
 
 
-def test_the_ranks_fall_on_the_schedule_and_meet_the_budget(tmp_path):
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """One training, finished, and what was seen of it before."""
     applied = applied_adalora(bert())
     watch = Watch(applied.model)
-    model, _ = trained(applied, tmp_path, callbacks=[watch])
+    model, _ = trained(applied, tmp_path_factory.mktemp("adalora"), callbacks=[watch])
+    return model, watch
+
+
+def test_the_ranks_fall_on_the_schedule_and_meet_the_budget(watched):
+    _, watch = watched
     totals = [sum(ranks) for ranks in watch.ranks]
-    warm_up, last = 9, STEPS - 27  # 15 % and 45 % of the steps
+    warm_up, last = 7, STEPS - 28  # 13 % and 48 % of the steps
     initial, target = 3 * MODULES, 2 * MODULES
-    for step, total in enumerate(totals, start=1):
-        left = 1 - (step - warm_up) / (last - warm_up)
-        cubic = int((initial - target) * max(min(left, 1), 0) ** 3 + target)
-        # A singular value is zero before the first step, and a step moves it once it is cut too.
-        assert total == cubic or step <= warm_up
+    for step, total in enumerate(totals[warm_up:], start=warm_up + 1):
+        left = max(1 - (step - warm_up) / (last - warm_up), 0)
+        assert total == int((initial - target) * left**3 + target)
     assert totals[warm_up - 1] == initial
     assert set(totals[last - 1 :]) == {target}
-    assert [rank for rank in watch.ranks[-1] if rank] == list(adapter_ranks(model).values())
-    assert len(set(watch.ranks[-1])) > 1  # not the same everywhere: they were chosen
     assert watch.ranks[-1] == watch.ranks[last - 1]
+    assert len(set(watch.ranks[-1])) > 1  # not the same everywhere: they were chosen
 
 
-def test_in_the_end_it_counts_what_its_formula_says(tmp_path):
-    applied = applied_adalora(bert())
-    assert adapter_parameters(applied.model) == 3 * PER_RANK
-    model, _ = trained(applied, tmp_path)
+def test_in_the_end_it_has_what_its_formula_counts(watched):
+    model, watch = watched
+    assert [rank for rank in watch.ranks[-1] if rank] == list(adapter_ranks(model).values())
     assert adapter_parameters(model) == 2 * PER_RANK
+    assert adapter_parameters(applied_adalora(bert()).model) == 3 * PER_RANK
+
+
+def test_dropping_the_zeros_changes_no_output(watched):
+    model, watch = watched
+    torch.testing.assert_close(logits(model.eval()), watch.with_zeros)
 
 
 def test_its_size_is_the_number_of_singular_values_in_the_end():
@@ -107,7 +119,7 @@ def test_its_size_is_the_number_of_singular_values_in_the_end():
     assert size(deberta_base(), 2 * per_rank, wide) == Size(2 * 72, 2 * per_rank)
 
 
-@pytest.mark.parametrize("number", [5, 17, 30])
+@pytest.mark.parametrize("number", [5, 30])
 def test_a_number_between_whole_ranks_is_met(number, tmp_path):
     applied = apply_method("adalora", bert(), budget=65 * number, total_steps=20)
     model, _ = trained(applied, tmp_path, steps=20)
@@ -136,18 +148,6 @@ def test_it_learns_leaves_the_rest_alone_and_loads_as_it_was_saved(tmp_path):
     with pytest.warns(RuntimeWarning, match="rank_pattern keys did not match"):  # PEFT's own do not
         loaded = reloaded(model, bert(), tmp_path)
     torch.testing.assert_close(logits(loaded), logits(model.eval()))
-
-
-def test_dropping_the_zeros_changes_no_output(tmp_path):
-    applied = applied_adalora(bert())
-    with_zeros = []
-
-    class Look(TrainerCallback):
-        def on_train_end(self, args, state, control, **kwargs):
-            with_zeros.append(logits(applied.model.eval()))
-
-    model, _ = trained(applied, tmp_path, callbacks=[Look()])
-    torch.testing.assert_close(logits(model.eval()), with_zeros[0])
 
 
 @pytest.mark.parametrize("problem", ["classification", "question_answering", "instruction_tuning"])
@@ -194,11 +194,11 @@ def test_it_starts_with_half_as_many_again_at_lora_s_scale(rank):
     assert isinstance(config, AdaLoraConfig)
     initial = {1: 2, 2: 3, 3: 5, 4: 6}[rank]
     assert (config.target_r, config.init_r, config.lora_alpha) == (rank, initial, 3 * initial)
-    assert (config.tinit, config.tfinal, config.deltaT) == (150, 450, 2)
+    assert (config.tinit, config.tfinal, config.deltaT) == (130, 480, 2)
     assert isinstance(applied.model.base_model, AdaLoraModel)
 
 
-@pytest.mark.parametrize("steps", [2, 3, 4, 7])
+@pytest.mark.parametrize("steps", [2, 3, 7])
 def test_however_short_training_is_the_budget_is_met(steps, tmp_path):
     applied = applied_adalora(bert(), steps=steps)
     model, _ = trained(applied, tmp_path, steps=steps)

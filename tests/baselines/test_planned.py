@@ -57,7 +57,7 @@ def block_ranks(applied):
 
 
 def test_the_budget_is_spent_as_plan_ranks_spends_it():
-    for budget in range(3 * PER_RANK, 20 * PER_RANK, 100):
+    for budget in range(3 * PER_RANK, 20 * PER_RANK, 300):
         plan = plan_ranks(profile_of(bert()), budget=budget)
         assert size("gelora", budget) == Size(budget, plan.trainable_parameters)
         assert 0 <= budget - plan.trainable_parameters < PER_RANK
@@ -98,9 +98,9 @@ def test_the_ranks_are_gelora_s(name):
 
 def test_the_controls_have_the_same_ranks_in_other_blocks():
     assert block_ranks(applied_method("gelora-reversed")) == PLANNED[::-1]
-    shuffled = {block_ranks(applied_method("gelora-shuffled", seed=seed)) for seed in range(20)}
-    assert len(shuffled) == 5  # all that there are, but the plan's own
-    assert all(sorted(ranks) == sorted(PLANNED) for ranks in shuffled - {PLANNED})
+    shuffled = {block_ranks(applied_method("gelora-shuffled", seed=seed)) for seed in range(8)}
+    assert len(shuffled) > 2
+    assert all(sorted(ranks) == sorted(PLANNED) for ranks in shuffled)
     assert PLANNED not in shuffled
 
 
@@ -130,7 +130,7 @@ def test_the_others_have_one_scale(name):
 def test_it_learns_leaves_the_rest_alone_and_loads_as_it_was_saved(name, tmp_path):
     model = applied_method(name).model
     before = values(model)
-    losses = fit_tiny(model, tmp_path, learning_rate=5e-3)
+    losses = fit_tiny(model, tmp_path, max_steps=40, logging_steps=10)
     assert losses[-1] < 0.8 * losses[0]
     assert changed(model, before) == trainable(model)
     loaded = reloaded(model, bert(), tmp_path)

@@ -118,6 +118,25 @@ def test_alpha_per_rank_is_the_same_and_rslora_divides_alpha_by_the_root(name, r
     assert {layer.scaling["default"] for layer in layers} == {scale}
 
 
+def test_pissa_trains_the_largest_singular_values():
+    model = bert()
+    weights = {n: m.weight.detach().clone() for n, m in model.named_modules() if "query" in n}
+    applied = apply_method("pissa", model, budget=4 * PER_RANK)
+    layers = dict(applied.model.get_base_model().named_modules())
+    for name, weight in weights.items():
+        u, s, v = torch.linalg.svd(weight)
+        largest = u[:, :4] * s[:4] @ v[:4]
+        update = layers[name].get_delta_weight("default")
+        torch.testing.assert_close(update, largest, rtol=1e-4, atol=1e-5)
+
+
+def test_dora_trains_the_norms_of_the_rows():
+    applied = apply_method("dora", bert(), budget=4 * PER_RANK)
+    names = {name for name in trainable(applied.model) if "magnitude" in name}
+    assert len(names) == MODULES
+    assert sum(values(applied.model)[name].numel() for name in names) == MODULES * 32
+
+
 @pytest.mark.parametrize("rank", [1, 2, 16])
 def test_a_rank_by_name_ignores_the_budget(rank):
     method = find_method(f"lora-r{rank}")
