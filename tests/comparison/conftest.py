@@ -3,7 +3,7 @@
 import pytest
 from transformers.utils.logging import disable_progress_bar
 
-from gelora.comparison import compare, grid
+from gelora.comparison import checks, compare, grid
 from gelora.comparison.engines import attempt
 from gelora.comparison.settings import Cell
 from tiny_comparison import TWO_BUDGETS, tiny_settings
@@ -20,6 +20,13 @@ def settings(tmp_path_factory):
 def ran(monkeypatch):
     """Run all here, and return the list that every cell joins when it is run."""
     return run_here(monkeypatch)
+
+
+@pytest.fixture
+def one_method(monkeypatch):
+    """Leave one method of those that are always there, and return the least to compare with it."""
+    monkeypatch.setattr(checks, "ALWAYS", ("lora-r1",))
+    return {"methods": [], "budgets": ["r=1"], "seeds": [0]}
 
 
 @pytest.fixture(scope="session")

@@ -84,15 +84,12 @@ def test_what_is_there_is_not_run_again(two_budgets, settings, ran):
     assert before == {name: (folder / name).read_bytes() for name in FILES}
 
 
-def test_overwriting_runs_all_again(settings, ran, tmp_path):
-    options = {"methods": [], "budgets": ["r=1"], "seeds": [0]}
-    first = compare([settings], tmp_path, **options)
-    second = compare([settings], tmp_path, **options, overwrite=True)
-    assert len(ran) == 6
-    assert [row.key for row in first.rows] == [row.key for row in second.rows]
-    assert [row.training_seconds for row in first.rows] != [
-        row.training_seconds for row in second.rows
-    ]
+def test_overwriting_runs_all_again(settings, ran, one_method, tmp_path):
+    (first,) = compare([settings], tmp_path, **one_method).rows
+    (second,) = compare([settings], tmp_path, **one_method, overwrite=True).rows
+    assert len(ran) == 2
+    assert first.key == second.key
+    assert first.training_seconds != second.training_seconds
 
 
 def test_what_has_no_end_yet_is_read_as_far_as_it_is_there(two_budgets, tmp_path):
@@ -104,48 +101,43 @@ def test_what_has_no_end_yet_is_read_as_far_as_it_is_there(two_budgets, tmp_path
     assert read_results(copy).rows == results.rows[:3]
 
 
-def test_another_setting_is_another_run_and_the_old_rows_stay_out(settings, ran, tmp_path):
-    options = {"methods": [], "budgets": ["r=1"], "seeds": [0]}
-    first = compare([settings], tmp_path, **options)
+def test_another_setting_is_another_run_and_the_old_row_stays_out(
+    settings, ran, one_method, tmp_path
+):
+    (first,) = compare([settings], tmp_path, **one_method).rows
     changed = replace(settings, training={**settings.training, "max_steps": 2})
-    second = compare([changed], tmp_path, **options)
-    assert len(ran) == 6
-    assert {row.hash for row in first.rows}.isdisjoint(row.hash for row in second.rows)
-    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
-    assert [row.steps for row in second.rows] == [2, 2, 2]
-    assert compare([settings], tmp_path, **options).rows == first.rows
-    assert len(ran) == 6
+    (second,) = compare([changed], tmp_path, **one_method).rows
+    assert first.hash != second.hash
+    assert (first.steps, second.steps) == (6, 2)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+    assert compare([settings], tmp_path, **one_method).rows == [first]
+    assert len(ran) == 2
 
 
-def test_the_same_cell_gives_the_same_result(settings, ran, tmp_path):
-    compare([settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0])
-    one, other = run_cell(ran[0]), run_cell(ran[0])
+def test_the_same_cell_gives_the_same_result(two_budgets):
+    cell = two_budgets[2][0]
+    one, other = run_cell(cell), run_cell(cell)
     assert one[0].metrics == other[0].metrics
     assert one[1] == other[1]
 
 
-def test_the_rate_that_did_best_goes_to_all_seeds(settings, ran, tmp_path):
+def test_the_rate_that_did_best_goes_to_all_seeds(settings, ran, one_method, tmp_path):
     rates = [1e-6, 5e-2]
-    results = compare(
-        [replace(settings, training={**settings.training, "max_steps": 25})],
-        tmp_path,
-        methods=[],
-        budgets=["r=1"],
-        seeds=[4, 5],
-        learning_rates=rates,
-    )
-    assert [(t.method, t.learning_rate, t.seed) for t in results.trials] == [
-        (method, rate, 4) for method in ("gelora", "lora-r1", "lora-r2") for rate in rates
+    longer = replace(settings, training={**settings.training, "max_steps": 40})
+    options = {**one_method, "seeds": [4, 5], "learning_rates": rates}
+    results = compare([longer], tmp_path, **options)
+    assert [(trial.learning_rate, trial.seed) for trial in results.trials] == [
+        (rate, 4) for rate in rates
     ]
-    for row in results.rows:
-        tried = {t.learning_rate: t.value for t in results.trials if t.method == row.method}
-        assert tried[row.learning_rate] == max(tried.values())
+    values = [trial.value for trial in results.trials]
+    assert values[1] > values[0]
+    assert [(row.learning_rate, row.seed) for row in results.rows] == [(5e-2, 4), (5e-2, 5)]
 
 
-def test_trials_see_nothing_of_the_validation_set(settings, ran, tmp_path):
-    options = {"methods": [], "budgets": ["r=1"], "seeds": [0], "learning_rates": [1e-3, 1e-2]}
+def test_trials_see_nothing_of_the_validation_set(settings, ran, one_method, tmp_path):
     rest = {k: v for k, v in settings.data.items() if k != "validation_file"}
     other = replace(settings, data={**rest, "validation_file": settings.data["train_file"]})
+    options = {**one_method, "learning_rates": [1e-3, 1e-2]}
     values = [
         [trial.value for trial in compare([task], tmp_path / str(i), **options).trials]
         for i, task in enumerate((settings, other))
@@ -153,17 +145,28 @@ def test_trials_see_nothing_of_the_validation_set(settings, ran, tmp_path):
     assert values[0] == values[1]
 
 
-def test_a_run_that_fails_keeps_no_other_from_its_end(settings, ran, tmp_path, monkeypatch):
+def test_a_place_where_all_rates_diverge_is_a_failure(settings, ran, one_method, tmp_path):
+    options = {**one_method, "methods": ["full"], "learning_rates": [1e29, 1e30]}
+    results = compare([settings], tmp_path, **options)
+    assert "full" not in {row.method for row in results.rows}
+    failure = results.failures[-1]
+    assert (failure.stage, failure.method) == ("trial", "full")
+    assert failure.error == "Training diverged at every learning rate: give smaller ones."
+
+
+def test_a_run_that_fails_keeps_no_other_from_its_end(
+    settings, ran, one_method, tmp_path, monkeypatch
+):
     def no_bitfit(cell):
         if cell.method == "bitfit":
             raise KeyError("bitfit")
         return run_cell(cell)
 
-    options = {"methods": ["bitfit"], "budgets": ["r=1", "r=2"], "seeds": [0]}
+    options = {**one_method, "methods": ["bitfit"], "budgets": ["r=1", "r=2"]}
     with monkeypatch.context() as patch:
         patch.setattr(grid, "run_cell", no_bitfit)
         results = compare([settings], tmp_path, **options)
-    assert {row.method for row in results.rows} == {"gelora", "lora-r1", "lora-r2"}
+    assert {row.method for row in results.rows} == {"lora-r1"}
     for failure, budget in zip(results.failures, ("r=1", "r=2"), strict=True):
         assert (failure.stage, failure.method, failure.seed) == ("run", "bitfit", 0)
         assert (failure.budget, failure.error) == (budget, "KeyError: 'bitfit'")
@@ -173,30 +176,34 @@ def test_a_run_that_fails_keeps_no_other_from_its_end(settings, ran, tmp_path, m
     again = compare([settings], tmp_path, **options)
     assert [cell.method for cell in ran] == ["bitfit"]
     assert again.failures == []
-    assert len(again.rows) == 8
+    assert len(again.rows) == 4
 
 
-def test_a_method_without_a_size_there_is_a_failure(settings, ran, tmp_path, monkeypatch):
+def test_a_method_without_a_size_there_is_a_failure(
+    settings, ran, one_method, tmp_path, monkeypatch
+):
     def refuse(model, budget, setting):
         raise RankError(f"nothing for {budget}")
 
     method = replace(find_method("bitfit"), size=refuse)
     monkeypatch.setattr("gelora.baselines.bitfit.METHODS", {"bitfit": method})
-    results = compare([settings], tmp_path, methods=["bitfit"], budgets=["r=1"], seeds=[0])
-    assert len(results.rows) == 3
+    results = compare([settings], tmp_path, **{**one_method, "methods": ["bitfit"]})
+    assert [row.method for row in results.rows] == ["lora-r1"]
     (failure,) = results.failures
     assert (failure.stage, failure.method, failure.budget) == ("ranks", "bitfit", "r=1")
     assert failure.error == "RankError: nothing for 768"
 
 
-def test_data_that_cannot_be_read_are_a_failure_of_their_task_alone(settings, ran, tmp_path):
+def test_data_that_cannot_be_read_are_a_failure_of_their_task_alone(
+    settings, ran, one_method, tmp_path
+):
     broken = TaskSettings("broken", {"train_file": str(tmp_path / "none.jsonl")}, settings.model)
-    results = compare([broken, settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0])
-    assert [row.task for row in results.rows] == ["tiny"] * 3
+    results = compare([broken, settings], tmp_path, **one_method)
+    assert [row.task for row in results.rows] == ["tiny"]
     (failure,) = results.failures
     assert (failure.stage, failure.task, failure.method) == ("ranks", "broken", "")
     assert "none.jsonl" in failure.error
-    assert compare([settings], tmp_path, methods=[], budgets=["r=1"], seeds=[0]).failures == []
+    assert compare([settings], tmp_path, **one_method).failures == []
 
 
 def test_varied_tasks_run_one_method(settings, ran, tmp_path):
