@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gelora.comparison.engines import Failed, attempt, run_locally
+from gelora.comparison.engines import Failed, _see_one_gpu, attempt, run_locally
 from tiny_jobs import fail_on_odd, overlap, process_of, stay_or_return
 
 TESTS = Path(__file__).parents[1]
@@ -88,3 +88,19 @@ def _is_gone(process: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize(
+    ("named", "slots", "seen"),
+    [(None, range(4), ["0", "1", "2", "0"]), ("5,7,9", range(3), ["5", "7", "9"])],
+)
+def test_every_process_sees_one_gpu(named, slots, seen, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    found = []
+    for slot in slots:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if named is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        _see_one_gpu(slot)
+        found.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert found == seen
