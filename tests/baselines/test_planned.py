@@ -1,14 +1,16 @@
 """GeLoRA's ranks within a budget, in other places, and joined with other methods."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, LlamaForSequenceClassification
 
 from example_profiles import profile_of
 from gelora.adapters import adapter_parameters, adapter_ranks, verify_ranks
 from gelora.baselines import Setting, Size, find_method
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, RankError
 from gelora.ranks import plan_ranks
 from tiny_adapters import logits
 from tiny_methods import (
@@ -20,7 +22,7 @@ from tiny_methods import (
     trainable,
     values,
 )
-from tiny_models import tiny_bert
+from tiny_models import tiny_bert, tiny_llama
 
 PER_RANK = 4 * (32 + 32)  # of a block
 BUDGET = 8 * 3 * PER_RANK  # that of rank 8 everywhere
@@ -146,9 +148,23 @@ def test_eva_s_directions_cost_time_and_tokens_and_keep_the_ranks():
 
 
 def test_rounding_and_modules_reach_the_plan():
-    for given in ({"rounding": "up"}, {"target_modules": "all-linear"}):
-        plan = plan_ranks(profile_of(bert()), **given)
-        assert applied_method("gelora-paper", **given).ranks == plan.modules
+    profile = profile_of(bert())
+    series = profile.series["twonn_line"]
+    between = replace(series, dimensions=(5.2, 7.5, 6.0, 6.4))
+    profile = replace(profile, series={"twonn_line": between})
+    for given, ranks in (({}, (4, 1, 1)), ({"rounding": "up"}, (3, 1, 2))):
+        applied = applied_method("gelora-paper", profile=profile, **given)
+        assert block_ranks(applied) == ranks
+    plan = plan_ranks(profile, target_modules="all-linear")
+    applied = applied_method("gelora-paper", profile=profile, target_modules="all-linear")
+    assert applied.ranks == plan.modules
+
+
+def test_ranks_that_eva_would_move_are_refused():
+    model = tiny_llama(LlamaForSequenceClassification, pad_token_id=0)  # keys of width 16
+    given = {"profile": profile_of(model), "batches": tiny_batches, "budget": 50_000}
+    with pytest.raises(RankError, match=r"has rank \d+ and scale 2, planned were rank \d+"):
+        apply_method("gelora-eva", model, **given)
 
 
 @pytest.mark.parametrize("name", NAMES)
