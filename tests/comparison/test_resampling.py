@@ -42,6 +42,14 @@ def test_one_class_predicted_of_all_divides_by_no_zero(metric):
     assert values.tolist() == [expected[metric]] == [0.0]
 
 
+def test_f1_is_the_mean_over_the_classes_that_a_draw_has():
+    labels, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    reference = reference_of("classification", labels.tolist(), num_labels=4)
+    weights = np.array([[1.0, 1.0, 2.0, 0.0], [0.0, 1.0, 1.0, 2.0]])
+    values = weighted_metric("f1", {"label": predicted}, reference, weights)
+    np.testing.assert_allclose(values, [(2 / 3 + 4 / 5) / 2, (0 + 2 / 3 + 1) / 3])
+
+
 def test_pearson_far_from_zero(seed):
     generator = np.random.default_rng(seed)
     labels = 1e4 + generator.normal(size=50)

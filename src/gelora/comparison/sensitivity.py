@@ -40,7 +40,7 @@ class Variation:
 
     @property
     def ranks(self) -> Mapping[str, int]:
-        """Rank of every adapted module; seeds do not change them."""
+        """Rank of every adapted module, with the first seed: most methods have the same with all."""
         return self.summary.rows[0].ranks
 
     @property
