@@ -40,7 +40,7 @@ class Variation:
 
     @property
     def ranks(self) -> Mapping[str, int]:
-        """Rank of every adapted module, with the first seed: most methods have the same with all."""
+        """Rank of every adapted module, by the first seed; most methods have one for all."""
         return self.summary.rows[0].ranks
 
     @property
