@@ -220,6 +220,16 @@ def test_varied_tasks_run_one_method(settings, ran, tmp_path):
     assert len(list((tmp_path / "profiles").iterdir())) == 1  # rounding is no matter of measuring
 
 
+def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(
+    settings, ran, one_method, tmp_path
+):
+    results = compare([settings, replace(settings, name="twin")], tmp_path, **one_method)
+    assert len(ran) == 1
+    one, other = results.rows
+    assert (one.task, other.task) == ("tiny", "twin")
+    assert one == replace(other, task="tiny")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -72,8 +72,8 @@ def check_as_left_alone(folder: Path) -> None:
 def check_lines(folder: Path, found: Results) -> None:
     """Check that the files hold each line once, and no other."""
     for name, records in (
-        ("results.jsonl", [row.key for row in found.rows]),
-        ("trials.jsonl", [trial.key for trial in found.trials]),
+        ("results.jsonl", [(row.hash, row.budget) for row in found.rows]),
+        ("trials.jsonl", [(trial.hash, trial.budget) for trial in found.trials]),
         ("predictions.jsonl", [(one, None) for one in found.predictions]),
     ):
         path = folder / name

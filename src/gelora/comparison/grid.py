@@ -193,7 +193,7 @@ def _run_all(
     function: Callable[[Cell], Any],
     cells: Iterable[Cell],
 ) -> None:
-    """Run what is not there; runs that differ in the budget asked alone are one."""
+    """Run what is not there; what comes to the same, as one size at two budgets, is one run."""
     alike: dict[str, list[Cell]] = {}
     for cell in cells:
         if not store.has(cell):
@@ -210,11 +210,8 @@ def _run_all(
         if isinstance(outcome, Failed):
             stage = "trial" if cell.is_trial else "run"
             for one in alike[cell.hash]:
-                store.fail(
-                    stage, cell.task, outcome,
-                    method=cell.method, budget=one.budget,
-                    seed=cell.seed, learning_rate=cell.learning_rate,
-                )  # fmt: skip
+                at = {"method": one.method, "budget": one.budget, "seed": one.seed}
+                store.fail(stage, one.task, outcome, **at, learning_rate=one.learning_rate)
             continue
         record = outcome
         if not isinstance(outcome, Trial):
@@ -226,18 +223,14 @@ def _run_all(
 def _keep(store: Store, record: Row | Trial, cells: Sequence[Cell]) -> None:
     """Keep what came of a run as the line of every cell that it serves."""
     for cell in cells:
-        if isinstance(record, Trial):
-            store.keep(replace(record, budget=cell.budget))
-        else:
-            meets = cell.sized.meets(cell.budget_parameters, record.parameters["adapter"])
-            store.keep(
-                replace(
-                    record,
-                    budget=cell.budget,
-                    budget_parameters=cell.budget_parameters,
-                    meets_budget=meets,
-                )
-            )
+        one = replace(
+            record, task=cell.task.name, varied=dict(cell.task.varied), budget=cell.budget
+        )
+        if isinstance(one, Row):
+            budget = cell.budget_parameters
+            meets = cell.sized.meets(budget, one.parameters["adapter"])
+            one = replace(one, budget_parameters=budget, meets_budget=meets)
+        store.keep(one)
 
 
 def _rates(

@@ -26,14 +26,28 @@ REFERENCE_METHOD = "gelora"
 """What every other method is compared with."""
 
 
+Key = tuple[str, str, str]
+"""What tells a line from every other: its hash, its task with what is varied, the budget asked."""
+
+
+def task_label(task: str, varied: Mapping[str, str]) -> str:
+    """Return a task for people, with what is varied.
+
+    >>> task_label("cola", {"rounding": "up"})
+    'cola (rounding=up)'
+    """
+    settings = ", ".join(f"{name}={value}" for name, value in varied.items())
+    return f"{task} ({settings})" if settings else task
+
+
 @dataclass(frozen=True)
 class Row:
     """One run: a method of one size, trained on a task with one seed, and how good it is.
 
     Attributes:
         hash: SHA-256 of all that decides the result, by content: data, model, method, size, seed,
-            learning rate, training arguments, gelora's version. Rows that differ in the budget
-            asked alone share one run and its hash.
+            learning rate, training arguments, gelora's version. Rows that come to the same, such
+            as a method of one size at two budgets, share one run and its hash.
         task: Its name in the comparison.
         method: As in `--methods`.
         varied: The settings that this run has otherwise than the others, by name; none but with
@@ -82,9 +96,9 @@ class Row:
     ranks: Mapping[str, int]
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Tells this row from every other: its hash and the budget asked."""
-        return self.hash, self.budget
+    def key(self) -> Key:
+        """Tells this row from every other."""
+        return self.hash, task_label(self.task, self.varied), self.budget
 
     @property
     def value(self) -> float:
@@ -138,9 +152,9 @@ class Trial:
     seconds: float
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Tells this trial from every other: its hash and the budget asked."""
-        return self.hash, self.budget
+    def key(self) -> Key:
+        """Tells this trial from every other."""
+        return self.hash, task_label(self.task, self.varied), self.budget
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from gelora import __version__
 from gelora.artifacts import content_hash
 from gelora.baselines.method import Size
+from gelora.comparison.results import Key, task_label
 from gelora.dimension.profile import DimensionProfile
 from gelora.model.source import ModelSource
 
@@ -51,13 +52,8 @@ class TaskSettings:
 
     @property
     def label(self) -> str:
-        """The task for people, with what is varied.
-
-        >>> TaskSettings("cola", {}, varied={"rounding": "up"}).label
-        'cola (rounding=up)'
-        """
-        varied = ", ".join(f"{name}={value}" for name, value in self.varied.items())
-        return f"{self.name} ({varied})" if varied else self.name
+        """The task for people, with what is varied."""
+        return task_label(self.name, self.varied)
 
 
 @dataclass(frozen=True)
@@ -156,9 +152,9 @@ class Cell:
         )
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Tells the row to be made from every other."""
-        return self.hash, self.budget
+    def key(self) -> Key:
+        """Tells the line to be made from every other."""
+        return self.hash, self.task.label, self.budget
 
     @property
     def label(self) -> str:

@@ -76,7 +76,7 @@ class Store:
         return cell.key in (self._trials if cell.is_trial else self._rows)
 
     def alike(self, cell: Cell) -> Row | Trial | None:
-        """Return what the same run left for another budget."""
+        """Return what the same run left elsewhere: for another budget, or under another name."""
         records = self._trials if cell.is_trial else self._rows
         return next((one for one in records.values() if one.hash == cell.hash), None)
 
