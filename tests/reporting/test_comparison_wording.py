@@ -1,0 +1,75 @@
+"""What is said of a comparison, by differences that are given."""
+
+from dataclasses import replace
+
+import pytest
+
+from comparison.results_examples import example_results
+from gelora.comparison.statistics import Difference, Summary
+from gelora.reporting.comparison_wording import (
+    control_sentences,
+    headline,
+    place_sentences,
+    trials_note,
+)
+
+WIN = Difference(-0.05, -0.08, -0.02, 0.001, 0.01, is_better=False)
+TIE = Difference(0.02, -0.01, 0.05, 0.2, 0.4, is_better=True)
+LOSS = Difference(0.05, 0.02, 0.08, 0.001, 0.01, is_better=True)
+ROWS = example_results({"gelora": 0.8}, seeds=[0]).rows
+
+
+def summaries(**differences):
+    return [
+        Summary("cola", "r=2", name.replace("_", "-"), ROWS, difference)
+        for name, difference in {"gelora": None, **differences}.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        (WIN, "−0.050 [−0.080, −0.020], corrected p 0.010, so it matters that they stand"),
+        (TIE, "+0.020 [−0.010, 0.050], corrected p 0.400, so nothing here shows that it matters"),
+        (LOSS, "+0.050 [0.020, 0.080], corrected p 0.010, so their places by the dimension do"),
+    ],
+)
+def test_a_control_says_what_it_means_for_the_places_of_ranks(difference, verdict):
+    (sentence,) = control_sentences(
+        summaries(gelora_shuffled=difference, lora=difference), "classification"
+    )
+    assert sentence.startswith("With the same ranks in random places (gelora-shuffled)")
+    assert verdict in sentence
+
+
+def test_few_that_it_ties_with_are_named_and_many_are_counted():
+    few = {f"lora_r{rank}": TIE for rank in range(1, 6)}
+    named = place_sentences(summaries(**few), "classification")
+    assert named[-1] == ("It cannot be told from lora-r1, lora-r2, lora-r3, lora-r4 and lora-r5.")
+    counted = place_sentences(summaries(**few, lora=TIE, full=LOSS), "classification")
+    assert counted[1:] == ["It is worse than full.", "It cannot be told from the other 6."]
+
+
+def test_one_place_needs_no_list_of_places():
+    assert headline(summaries(lora=WIN)) == ["gelora wins 1, ties 0 and loses 0 in one comparison."]
+    both = [*summaries(lora=WIN), *(replace(s, budget="r=8") for s in summaries(lora=LOSS))]
+    assert headline(both) == [
+        "gelora wins 1, ties 0 and loses 1 in 2 comparisons.",
+        "On cola at r=2 it wins 1, ties 0 and loses 0.",
+        "On cola at r=8 it wins 0, ties 0 and loses 1.",
+    ]
+
+
+@pytest.mark.parametrize(("rate", "is_edge"), [(1e-4, True), (5e-4, False), (1e-3, True)])
+def test_a_rate_at_either_edge_of_the_grid_is_told(rate, is_edge):
+    results = example_results(
+        {"gelora": 0.8}, seeds=[0], changes={"gelora": {"learning_rate": rate}}
+    )
+    lowest = replace(results.trials[0], learning_rate=1e-4)
+    note = trials_note(replace(results, trials=[*results.trials, lowest]))
+    assert ("1 of 1 choices are the smallest or the largest" in note) == is_edge
+
+
+def test_a_single_rate_is_no_search():
+    results = example_results({"gelora": 0.8}, seeds=[0])
+    assert "were not searched" in trials_note(replace(results, trials=[]))
