@@ -217,7 +217,8 @@ def test_varied_tasks_run_one_method(settings, ran, tmp_path):
         ("gelora-paper", "paper", {"rounding": "down"}),
     ]
     assert all(row.meets_budget for row in results.rows)
-    assert len(list((tmp_path / "profiles").iterdir())) == 1  # rounding is no matter of measuring
+    assert len(list((tmp_path / "profiles").iterdir())) == 1
+    assert len({row.selection_seconds for row in results.rows}) == 1  # measured once for both
 
 
 def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(

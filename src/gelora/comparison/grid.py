@@ -159,19 +159,20 @@ def _sized_places(
     budgets: Sequence[str],
 ) -> list[Place]:
     """Measure every task, and return every method at every budget that it has a size for."""
-    known = store.selections()
-    requests = [Request(task, tuple(methods), tuple(budgets), known) for task in tasks]
     prepared: dict[str, Prepared] = {}
-    for request, outcome in run(prepare, requests):
-        task = request.task
-        if isinstance(outcome, Failed):
-            store.fail("ranks", task, outcome)
-            continue
-        logger.info("%s is measured and sized.", task.label)
-        for warning in outcome.warnings:
-            logger.warning("Warning: %s: %s", task.label, warning)
-        store.keep_selection(outcome.selection)
-        prepared[task.label] = outcome
+    for alike in _first_and_rest(tasks):
+        known = store.selections()
+        requests = [Request(task, tuple(methods), tuple(budgets), known) for task in alike]
+        for request, outcome in run(prepare, requests):
+            task = request.task
+            if isinstance(outcome, Failed):
+                store.fail("ranks", task, outcome)
+                continue
+            logger.info("%s is measured and sized.", task.label)
+            for warning in outcome.warnings:
+                logger.warning("Warning: %s: %s", task.label, warning)
+            store.keep_selection(outcome.selection)
+            prepared[task.label] = outcome
     store.keep_references(
         {task.name: prepared[task.label].reference for task in tasks if task.label in prepared}
     )
@@ -185,6 +186,19 @@ def _sized_places(
                 else:
                     store.fail("ranks", task, Failed(sized), method=method, budget=budget)
     return places
+
+
+def _first_and_rest(
+    tasks: Sequence[TaskSettings],
+) -> tuple[list[TaskSettings], list[TaskSettings]]:
+    """Return one task of each that are measured alike, and those that its profile will do for."""
+    first: dict[str, TaskSettings] = {}
+    for task in tasks:
+        measured = (task.data, task.model, task.max_length, task.measurement)
+        early = (task.target_modules, task.rounding) if task.may_stop_early else ()
+        first.setdefault(repr((measured, early)), task)
+    firsts = list(first.values())
+    return firsts, [task for task in tasks if task not in firsts]
 
 
 def _run_all(

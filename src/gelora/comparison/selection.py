@@ -96,8 +96,7 @@ def _prepare(request: Request) -> Prepared:
         "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
         "max_length": task.max_length,
         "measurement": dict(task.measurement),
-        # These decide how many texts are measured, where measuring may stop early.
-        "ranks": [task.target_modules, task.rounding] if task.measurement.get("precision") else [],
+        "ranks": [task.target_modules, task.rounding] if task.may_stop_early else [],
     }
     key = content_hash(measured_from)
     selection = request.known.get(key)

@@ -55,6 +55,11 @@ class TaskSettings:
         """The task for people, with what is varied."""
         return task_label(self.name, self.varied)
 
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether the ranks decide how many texts are measured."""
+        return bool(self.measurement.get("precision"))
+
 
 @dataclass(frozen=True)
 class Selection:
