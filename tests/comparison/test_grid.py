@@ -221,6 +221,13 @@ def test_varied_tasks_run_one_method(settings, ran, tmp_path):
     assert len({row.selection_seconds for row in results.rows}) == 1  # measured once for both
 
 
+def test_one_size_is_not_run_again_for_another_budget(settings, ran, one_method, tmp_path):
+    compare([settings], tmp_path, **one_method)
+    (row,) = compare([settings], tmp_path, **{**one_method, "budgets": ["r=2"]}).rows
+    assert len(ran) == 1
+    assert (row.budget, row.budget_parameters, row.meets_budget) == ("r=2", 1536, False)
+
+
 def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(
     settings, ran, one_method, tmp_path
 ):
