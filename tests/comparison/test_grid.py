@@ -221,6 +221,15 @@ def test_varied_tasks_run_one_method(settings, ran, tmp_path):
     assert len({row.selection_seconds for row in results.rows}) == 1  # measured once for both
 
 
+def test_two_settings_varied_together_are_found_again(settings, ran, tmp_path):
+    varied = {"rounding": "up", "pooling": "mean"}
+    task = replace(settings, rounding="up", varied=varied)
+    (row,) = compare([task], tmp_path, seeds=[0]).rows
+    assert compare([task], tmp_path, seeds=[0]).rows == [row]
+    assert len(ran) == 1
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
 def test_one_size_is_not_run_again_for_another_budget(settings, ran, one_method, tmp_path):
     compare([settings], tmp_path, **one_method)
     (row,) = compare([settings], tmp_path, **{**one_method, "budgets": ["r=2"]}).rows

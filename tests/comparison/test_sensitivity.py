@@ -66,5 +66,12 @@ def test_ranks_of_a_block_are_together():
     assert found.block_ranks == ["1", "2/4", "3"]
 
 
+def test_blocks_are_in_their_order_and_not_the_alphabets():
+    modules = [f"encoder.layer.{block}.attention.self.key" for block in range(12)]
+    by_alphabet = dict(sorted(zip(modules, range(1, 13), strict=True)))  # as results.jsonl has them
+    (found,) = variations(varied_results(({"pooling": "last"}, by_alphabet, 0.8)))
+    assert found.block_ranks == list(map(str, range(1, 13)))
+
+
 def test_a_comparison_without_variations_has_none():
     assert variations(example_results({"gelora": 0.8, "lora": 0.8})) == []

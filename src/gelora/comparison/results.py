@@ -31,12 +31,12 @@ Key = tuple[str, str, str]
 
 
 def task_label(task: str, varied: Mapping[str, str]) -> str:
-    """Return a task for people, with what is varied.
+    """Return a task for people, with what is varied, in one order: it is part of a line's key.
 
-    >>> task_label("cola", {"rounding": "up"})
-    'cola (rounding=up)'
+    >>> task_label("cola", {"rounding": "up", "pooling": "last"})
+    'cola (pooling=last, rounding=up)'
     """
-    settings = ", ".join(f"{name}={value}" for name, value in varied.items())
+    settings = ", ".join(f"{name}={value}" for name, value in sorted(varied.items()))
     return f"{task} ({settings})" if settings else task
 
 

@@ -49,7 +49,9 @@ class Variation:
         blocks: dict[str, set[int]] = {}
         for module, rank in self.ranks.items():
             blocks.setdefault(re.sub(r"(\.\d+)\..*", r"\1", module), set()).add(rank)
-        return ["/".join(map(str, sorted(ranks))) for ranks in blocks.values()]
+        # A file has its modules by the alphabet, where block 10 comes before block 2.
+        ordered = sorted(blocks, key=lambda block: list(map(int, re.findall(r"\d+", block))))
+        return ["/".join(map(str, sorted(blocks[block]))) for block in ordered]
 
 
 def variations(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[Variation]:
