@@ -147,6 +147,11 @@ def test_the_gradient_of_the_penalty(seed):
     assert orthogonality_gradient(2 * orthogonal, is_open)[~is_open.flatten()].abs().max() == 0
 
 
+def test_vectors_that_are_orthonormal_already_stay_as_they_are():
+    is_open = torch.tensor([True, True, False])[:, None]
+    assert torch.equal(orthogonality_gradient(torch.eye(3), is_open), torch.zeros(3, 3))
+
+
 def test_the_penalty_is_a_tenth_of_the_mean_over_all_vectors(tmp_path):
     applied = applied_increlora(bert())
     growth, arguments = started(applied, tmp_path, max_steps=100)

@@ -162,7 +162,8 @@ def orthogonality_gradient(
     """Return the gradient of the Frobenius norm of V V^T - 1, of the open rows of V."""
     rows = torch.where(is_open, vectors, 0.0)
     excess = rows @ rows.T - torch.diag(is_open.flatten().to(rows.dtype))
-    return 2 * excess @ rows / excess.norm()
+    # At 0, where rows are orthonormal to the last digit, the norm has no gradient: none is added.
+    return 2 * excess @ rows / excess.norm().clamp(min=torch.finfo(rows.dtype).tiny)
 
 
 def _trained(one: GatedLayer) -> tuple[Tensor, Tensor, Tensor]:
