@@ -254,6 +254,8 @@ def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(
         ({"budgets": ["r=0"]}, "budget 'r=0' is neither a positive number"),
         ({"seeds": []}, "There are no seeds to compare on"),
         ({"seeds": [1, 1]}, "seeds has 1 twice"),
+        ({"seeds": [0, -1]}, "seeds must lie between 0 and 4294967295. Got -1."),
+        ({"learning_rates": [1e-3, float("inf")]}, "learning_rates must be above 0. Got inf."),
         ({"learning_rates": [1e-3, 0.0]}, "learning_rates must be above 0. Got 0.0."),
         ({"engine": "slurm"}, "engine must be local or ray. Got 'slurm'."),
         ({"processes": 0}, "processes must be at least 1. Got 0."),
@@ -263,6 +265,23 @@ def test_what_cannot_be_run_is_refused_first(changes, message, settings, tmp_pat
     with pytest.raises(ConfigError, match=message):
         compare([settings], tmp_path / "none", **changes)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_task_without_a_learning_rate_is_refused_first(settings, tmp_path):
+    task = replace(settings, training={"max_steps": 2})
+    with pytest.raises(ConfigError, match="The training of tiny has no learning_rate: give it"):
+        compare([task], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_was_asked_for_keeps_its_labels_until_more_is_asked_for(
+    settings, ran, one_method, tmp_path, monkeypatch
+):
+    before = compare([settings], tmp_path, **one_method)
+    monkeypatch.setattr(grid, "_rates", lambda *_: 1 / 0)  # as one killed among its trials
+    with pytest.raises(ZeroDivisionError):
+        compare([replace(settings, name="other")], tmp_path, **one_method)
+    assert read_results(tmp_path) == before
 
 
 def test_two_tasks_of_one_name_or_two_methods_to_vary_are_refused(settings, tmp_path):

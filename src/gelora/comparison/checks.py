@@ -1,5 +1,6 @@
 """What a comparison is asked for, completed and checked before anything is measured."""
 
+import math
 from collections.abc import Sequence
 
 from gelora.baselines.registry import MODULES, find_method
@@ -14,6 +15,7 @@ ALWAYS = (REFERENCE_METHOD, "lora-r1", "lora-r2")
 """In every comparison: GeLoRA, and LoRA of the two ranks that the paper's are about."""
 PAPERS_METHOD = "gelora-paper"
 """What is varied unless another is named."""
+MAX_SEED = 2**32 - 1  # NumPy's
 
 
 def methods_of(tasks: Sequence[TaskSettings], methods: Sequence[str] | None) -> list[str]:
@@ -52,7 +54,7 @@ def check_values(
     seeds: Sequence[int],
     learning_rates: Sequence[float],
 ) -> None:
-    """Check what is run over: that there is something, none twice, and rates above 0.
+    """Check what is run over: that there is something, none twice, and all in their range.
 
     Raises:
         ConfigError: It is not so.
@@ -61,10 +63,27 @@ def check_values(
         if not values:
             raise ConfigError(f"There are no {name} to compare on: name one or more.")
         _check_distinct(name, values)
+    for seed in seeds:
+        if not 0 <= seed <= MAX_SEED:
+            raise ConfigError(f"seeds must lie between 0 and {MAX_SEED}. Got {seed}.")
     _check_distinct("learning_rates", learning_rates)
     for rate in learning_rates:
-        if not rate > 0:
+        if not 0 < rate < math.inf:
             raise ConfigError(f"learning_rates must be above 0. Got {rate}.")
+
+
+def check_have_rates(tasks: Sequence[TaskSettings]) -> None:
+    """Check that every task says its own learning rate, where none are to be tried.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    for task in tasks:
+        if "learning_rate" not in task.training:
+            raise ConfigError(
+                f"The training of {task.label} has no learning_rate: give it one, or give "
+                "learning_rates to try."
+            )
 
 
 def _check_distinct(name: str, values: Sequence[object]) -> None:

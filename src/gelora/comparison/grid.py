@@ -14,7 +14,13 @@ from typing import Any, Literal
 
 from gelora.baselines.registry import find_method
 from gelora.comparison.cell import run_cell, run_trial
-from gelora.comparison.checks import PAPERS_BUDGET, check_names, check_values, methods_of
+from gelora.comparison.checks import (
+    PAPERS_BUDGET,
+    check_have_rates,
+    check_names,
+    check_values,
+    methods_of,
+)
 from gelora.comparison.engines import Failed
 from gelora.comparison.results import Results, Row, Trial, read_results
 from gelora.comparison.search import best_rate
@@ -114,6 +120,8 @@ def compare(
         seeds=seeds,
         learning_rates=learning_rates,
     )
+    if not learning_rates:
+        check_have_rates(tasks)
     run = _engine(engine, processes)
     settings = {
         "tasks": [asdict(task) for task in tasks],
@@ -137,6 +145,8 @@ def compare(
             for seed in seeds
         ]
         tried = [cell for row in trials for cell in row]
+        # One after the other, so that a report in between is of the call before, with its labels.
+        store.keep_references({one.task.name: one.prepared.reference for one in places})
         store.keep_asked(settings, rows=cells, trials=tried)
         _run_all(store, run, run_cell, cells)
     return read_results(folder)
@@ -173,9 +183,6 @@ def _sized_places(
                 logger.warning("Warning: %s: %s", task.label, warning)
             store.keep_selection(outcome.selection)
             prepared[task.label] = outcome
-    store.keep_references(
-        {task.name: prepared[task.label].reference for task in tasks if task.label in prepared}
-    )
     places: list[Place] = []
     for task in tasks:
         for budget in budgets if task.label in prepared else ():
