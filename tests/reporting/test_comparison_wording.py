@@ -60,6 +60,35 @@ def test_one_place_needs_no_list_of_places():
     ]
 
 
+def test_what_is_won_at_equal_budgets_is_told_from_what_is_won_at_any():
+    off = [replace(row, meets_budget=False) for row in ROWS]
+    both = [*summaries(lora=LOSS), replace(summaries(linear_probe=WIN)[1], rows=off)]
+    assert headline(both) == [
+        "gelora wins 1, ties 0 and loses 1 in 2 comparisons.",
+        "Against those that meet the budget it wins 0, ties 0 and loses 1 in one comparison.",
+    ]
+
+
+def test_methods_that_tried_fewer_rates_are_counted():
+    results = example_results({"gelora": 0.8, "lora": 0.8}, seeds=[0])
+    assert "fewer rates" not in trials_note(results)
+    failed = [one for one in results.trials if (one.method, one.value) != ("lora", None)]
+    assert "1 of 2 choices are among fewer rates, for a trial failed" in trials_note(
+        replace(results, trials=failed)
+    )
+
+
+def test_every_value_of_a_varied_setting_is_a_choice_of_its_own():
+    results = example_results({"gelora-paper": 0.8}, seeds=[0])
+    rows, trials = (
+        [replace(one, varied={"rounding": way}) for one in records for way in ("up", "down")]
+        for records in (results.rows, results.trials)
+    )
+    assert "2 of 2 choices are the smallest" in trials_note(
+        replace(results, rows=rows, trials=trials)
+    )
+
+
 @pytest.mark.parametrize(("rate", "is_edge"), [(1e-4, True), (5e-4, False), (1e-3, True)])
 def test_a_rate_at_either_edge_of_the_grid_is_told(rate, is_edge):
     results = example_results(

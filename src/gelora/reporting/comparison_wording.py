@@ -6,7 +6,7 @@ Every function turns summaries into words; nothing is computed that a table does
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gelora.comparison.results import REFERENCE_METHOD, Results
+from gelora.comparison.results import REFERENCE_METHOD, Results, Row, Trial, task_label
 from gelora.comparison.statistics import SIGNIFICANT, Outcome, Summary
 from gelora.reporting import wording
 from gelora.reporting.comparison_tables import (
@@ -41,7 +41,7 @@ TEST_NOTE = (
 
 
 def headline(summaries: Sequence[Summary]) -> list[str]:
-    """Return how `gelora` fares, over all and for each task and budget."""
+    """Return how `gelora` fares: over all, at equal budgets alone, for each task and budget."""
     tested = [one for one in summaries if one.difference is not None]
     if not tested:
         return [
@@ -49,6 +49,11 @@ def headline(summaries: Sequence[Summary]) -> list[str]:
         ]
     places = dict.fromkeys((one.task, one.budget) for one in tested)
     sentences = [f"{REFERENCE_METHOD} {_counts(tested)} in {_comparisons(len(tested))}."]
+    equal = [one for one in tested if all(row.meets_budget for row in one.rows)]
+    if 0 < len(equal) < len(tested):
+        sentences.append(
+            f"Against those that meet the budget it {_counts(equal)} in {_comparisons(len(equal))}."
+        )
     if len(places) > 1:
         sentences += [
             f"On {task} at {budget} it "
@@ -114,7 +119,7 @@ def place_note(summaries: Sequence[Summary], problem: str) -> str:
     if any(not row.meets_budget for one in summaries for row in one.rows):
         notes.append(
             f"{OFF_BUDGET} misses the budget of {row.budget_parameters:,} parameters: it has one "
-            "size, or none that is nearer."
+            "size, or none that is nearer, or ends where training leads it."
         )
     notes.append("Times are medians over seeds.")
     return " ".join(notes)
@@ -125,18 +130,20 @@ def trials_note(results: Results) -> str:
     if not results.trials:
         return "Learning rates were not searched: all methods have the one that was given."
     rates = sorted({trial.learning_rate for trial in results.trials})
-    tried = {(t.task, t.budget, t.method) for t in results.trials}
-    chosen = {
-        (row.task, row.budget, row.method): row.learning_rate
-        for row in results.rows
-        if (row.task, row.budget, row.method) in tried
-    }
+    tried = Counter(map(_place, results.trials))
+    chosen = {_place(row): row.learning_rate for row in results.rows if _place(row) in tried}
+    fewer = sum(tried[place] < len(results.settings["learning_rates"]) for place in chosen)
     edge = sum(rate in (rates[0], rates[-1]) for rate in chosen.values())
     note = (
         "Every method tried the same rates, once each, on a part of the training data, scored on "
         "the rest of it; the best, in brackets, was taken for all seeds. No validation sample "
         "was seen."
     )
+    if fewer:
+        note += (
+            f" {fewer} of {len(chosen)} choices are among fewer rates, for a trial failed: the "
+            "same call tries it again."
+        )
     if edge and len(rates) > 1:
         note += (
             f" {edge} of {len(chosen)} choices are the smallest or the largest rate of the grid, "
@@ -159,6 +166,11 @@ def describe(summaries: Sequence[Summary], problem: str) -> str:
     return ", ".join(
         f"{one.method} at {one.budget} {mean_and_deviation(one, problem)}" for one in summaries
     )
+
+
+def _place(record: Row | Trial) -> tuple[str, str, str]:
+    """Return what has one learning rate: a method on a task, varied or not, at a budget."""
+    return task_label(record.task, record.varied), record.budget, record.method
 
 
 def _counts(summaries: Sequence[Summary]) -> str:
