@@ -162,6 +162,7 @@ def test_varying_how_it_is_measured(task_file):
         (["--vary", "rounding"], "--vary rounding is not of the form NAME=VALUE,VALUE"),
         (["--use_dora"], "The task tiny sets use_dora to True, which no comparison does"),
         (["--max_rank", "4"], "The task tiny sets max_rank to 4, which no comparison does"),
+        (["--rank_rule", "paper"], "--rank_rule paper is for gelora run: here each of --methods"),
         (["--early_stopping_patience", "2"], "tiny sets early_stopping_patience to 2"),
         (["--load_best_model_at_end", "true"], "tiny asks for load_best_model_at_end"),
         (["--learning_rat", "1"], "no flag --learning_rat; did you mean 'learning_rate'?"),

@@ -65,6 +65,22 @@ def test_other_data_have_another_hash(settings, prepared):
     assert len(other.reference.labels) == 20
 
 
+def test_the_same_rows_scored_by_other_metrics_have_another_hash(settings, prepared):
+    rows = {f"{s}_file": settings.data[f"{s}_file"] for s in ("train", "validation")}
+    data = {**rows, "text_columns": ("text",), "label_column": "label", "seed": 3}
+    plain, cola = (
+        prepare(Request(replace(settings, data={**data, "task_name": name}), (), ()))
+        for name in (None, "cola")
+    )
+    assert plain.data_sha256 == prepared.data_sha256
+    assert (plain.reference.labels, plain.selection.profile) == (
+        cola.reference.labels,
+        cola.selection.profile,
+    )
+    assert plain.reference.metrics[0] != cola.reference.metrics[0]
+    assert plain.data_sha256 != cola.data_sha256
+
+
 def test_a_model_that_is_not_there(settings):
     missing = replace(settings, model=replace(settings.model, name_or_path="/none/such"))
     with pytest.raises(ConfigError, match="/none/such"):

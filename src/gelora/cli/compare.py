@@ -32,6 +32,11 @@ def main(config: Config) -> Output:
         ComparisonError: Some runs failed; all others are done.
     """
     flags, folder = config.comparison, config.folder
+    if "rank_rule" in config.extra:
+        raise ConfigError(
+            f"--rank_rule {config.extra['rank_rule']} is for gelora run: here each of --methods "
+            "has its own rule, as gelora-paper has the paper's."
+        )
     tasks = [settings for name in flags.tasks for settings in _settings(name, config)]
     environment = {**describe_environment(), "device": loading.device_name()}
     write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")

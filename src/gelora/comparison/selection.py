@@ -88,7 +88,7 @@ def prepare(request: Request) -> Prepared:
 def _prepare(request: Request) -> Prepared:
     task = request.task
     data = load_task_data(**task.data)
-    data_sha256 = _sha256_of_data(data)
+    data_sha256 = _sha256_of_data(data, is_known=task.data.get("task_name") is not None)
     device = torch.device(torch.accelerator.current_accelerator() or "cpu")
     model, tokenizer = task.model.load(device=device, task=None)
     measured_from = {
@@ -207,11 +207,17 @@ def _step(size: Size, budget: int, size_at: Callable[[int], Size]) -> int:
     return size_at(high).parameters - size.parameters
 
 
-def _sha256_of_data(data: TaskData) -> str:
+def _sha256_of_data(data: TaskData, *, is_known: bool) -> str:
+    """Return the SHA-256 of the rows and of how they are read and scored.
+
+    A known task has its own metrics; the same rows under no task's name have others.
+    """
     splits = [data.train, labelled_validation(data), *data.more_validation.values()]
     settings = data.question_answering
+    metrics = {} if is_known else {"metrics": list(data.metrics)}
     return content_hash(
         {
+            **metrics,
             "splits": [split.to_dict() for split in splits],
             "question_answering": settings and asdict(settings),
         }
