@@ -177,12 +177,13 @@ def test_vectors_begin_small_and_at_random():
             assert 0.017 < vectors.std() < 0.023
 
 
-def test_what_is_new_takes_shorter_steps(tmp_path):
+@pytest.mark.parametrize("grown_at", [8, 52], ids=["first round", "last round"])
+def test_what_is_new_takes_shorter_steps(grown_at, tmp_path):
     applied = applied_increlora(bert())
     growth, arguments = started(applied, tmp_path, max_steps=8 * (ROUNDS + 1))
     assert growth.interval == 4
-    growth.layers[3][1].grow(1, step=8)
-    state = TrainerState(max_steps=104, global_step=8)
+    growth.layers[3][1].grow(1, step=grown_at)
+    state = TrainerState(max_steps=104, global_step=grown_at)
     growth.on_pre_optimizer_step(arguments, state, CONTROL)
     before = values(applied.model)
     with torch.no_grad():
