@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gelora.comparison.results import Trial
-from gelora.comparison.search import best_rate, part_for_trials
+from gelora.comparison.search import best_rate, is_tied, part_for_trials
 from gelora.errors import DataError
 from tiny_tasks import tiny_task
 
@@ -60,6 +60,7 @@ def test_the_best_rate(metric, values, best):
     trials = [_trial(metric, rate, v) for rate, v in zip([1e-4, 1e-3, 1e-2], values, strict=False)]
     assert best_rate(trials) == best
     assert best_rate(trials[::-1]) == best
+    assert is_tied(trials) == (values == [0.5, 0.7, 0.7])
 
 
 def _trial(metric: str, rate: float, value: float | None) -> Trial:

@@ -78,6 +78,15 @@ def test_methods_that_tried_fewer_rates_are_counted():
     )
 
 
+def test_rates_that_did_equally_well_are_told():
+    results = example_results({"gelora": 0.8, "lora": 0.8}, seeds=[0])
+    assert "equally well" not in trials_note(results)
+    same = [replace(one, value=0.5) if one.method == "lora" else one for one in results.trials]
+    assert "1 of 2 choices are between rates that did equally well" in trials_note(
+        replace(results, trials=same)
+    )
+
+
 def test_every_value_of_a_varied_setting_is_a_choice_of_its_own():
     results = example_results({"gelora-paper": 0.8}, seeds=[0])
     rows, trials = (

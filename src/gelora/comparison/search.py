@@ -55,6 +55,13 @@ def best_rate(trials: Sequence[Trial]) -> float | None:
     return min((sign * value, trial.learning_rate) for value, trial in usable)[1]
 
 
+def is_tied(trials: Sequence[Trial]) -> bool:
+    """Say whether the best rate did no better than another."""
+    best = best_rate(trials)
+    values = [trial.value for trial in trials]
+    return any(values.count(one.value) > 1 for one in trials if one.learning_rate == best)
+
+
 def _draw(num_rows: int, strata: np.ndarray | None, *, seed: int) -> np.ndarray:
     """Draw the trained share of the rows, of each stratum if there are any, in their order."""
     generator = np.random.default_rng(seed)

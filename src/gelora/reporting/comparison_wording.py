@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gelora.comparison.results import REFERENCE_METHOD, Results, Row, Trial, task_label
+from gelora.comparison.search import is_tied
 from gelora.comparison.statistics import SIGNIFICANT, Outcome, Summary
 from gelora.reporting import wording
 from gelora.reporting.comparison_tables import (
@@ -130,9 +131,12 @@ def trials_note(results: Results) -> str:
     if not results.trials:
         return "Learning rates were not searched: all methods have the one that was given."
     rates = sorted({trial.learning_rate for trial in results.trials})
-    tried = Counter(map(_place, results.trials))
+    tried: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in results.trials:
+        tried.setdefault(_place(trial), []).append(trial)
     chosen = {_place(row): row.learning_rate for row in results.rows if _place(row) in tried}
-    fewer = sum(tried[place] < len(results.settings["learning_rates"]) for place in chosen)
+    tied = sum(is_tied(tried[place]) for place in chosen)
+    fewer = sum(len(tried[place]) < len(results.settings["learning_rates"]) for place in chosen)
     edge = sum(rate in (rates[0], rates[-1]) for rate in chosen.values())
     note = (
         "Every method tried the same rates, once each, on a part of the training data, scored on "
@@ -143,6 +147,11 @@ def trials_note(results: Results) -> str:
         note += (
             f" {fewer} of {len(chosen)} choices are among fewer rates, for a trial failed: the "
             "same call tries it again."
+        )
+    if tied:
+        note += (
+            f" {tied} of {len(chosen)} choices are between rates that did equally well, "
+            "which says nothing of them: the smallest was taken."
         )
     if edge and len(rates) > 1:
         note += (
