@@ -49,7 +49,7 @@ def cell_of(settings: TaskSettings, method: str, **changes) -> Cell:
         method=method,
         budget="r=2",
         budget_parameters=prepared.budgets["r=2"],
-        sized=prepared.sizes[method, "r=2"],
+        size=prepared.sizes[method, "r=2"],
         seed=0,
         learning_rate=1e-2,
         selection=prepared.selection,

@@ -21,7 +21,7 @@ def test_every_method_runs_and_says_its_parameters(method, settings):
     assert len(predictions.values["label"]) == 40
     assert row.meets_budget == (method not in ("gelora-paper", "full", "linear-probe", "bitfit"))
     if method not in ("adalora", "increlora", "sora"):  # which end where training leads them
-        assert row.parameters["adapter"] == cell.sized.size.parameters
+        assert row.parameters["adapter"] == cell.size.parameters
         assert row.parameters["trained"] == row.parameters["adapter"] + 66
 
 

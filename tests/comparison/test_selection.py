@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gelora.baselines.method import Size
-from gelora.comparison.selection import Prepared, Request, _step, prepare
-from gelora.comparison.settings import Sized
+from gelora.comparison.selection import Prepared, Request, prepare
 from gelora.errors import ConfigError
 from gelora.ranks import plan_ranks
 
@@ -24,15 +23,12 @@ def test_budgets_in_parameters(prepared):
     assert prepared.budgets == {"paper": papers, "r=3": 3 * 768, "1000": 1000}
 
 
-def test_sizes_and_their_steps(prepared):
-    assert prepared.sizes["lora", "r=3"] == Sized(Size(3, 2304), step=768)
-    assert prepared.sizes["lora", "1000"] == Sized(Size(1, 768), step=768)
-    assert prepared.sizes["lora-r1", "r=3"] == Sized(Size(1, 768), step=0)
-    sized = prepared.sizes["houlsby", "r=3"]
+def test_sizes_are_the_nearest(prepared):
+    assert prepared.sizes["lora", "r=3"] == Size(3, 2304)
+    assert prepared.sizes["lora", "1000"] == Size(1, 768)
+    assert prepared.sizes["lora-r1", "r=3"] == Size(1, 768)
     per_width = 2 * 3 * (2 * 32 + 1)  # places, blocks, down and up and the inner bias
-    assert sized.step == per_width
-    assert abs(sized.size.parameters - 2304) <= per_width / 2
-    assert prepared.sizes["gelora", "1000"].step == 256  # one rank more in a block
+    assert abs(prepared.sizes["houlsby", "r=3"].parameters - 2304) <= per_width / 2
 
 
 def test_what_is_known_is_not_measured(settings, prepared, monkeypatch):
@@ -85,25 +81,3 @@ def test_a_model_that_is_not_there(settings):
     missing = replace(settings, model=replace(settings.model, name_or_path="/none/such"))
     with pytest.raises(ConfigError, match="/none/such"):
         prepare(Request(missing, METHODS, BUDGETS))
-
-
-def test_a_step_is_to_the_next_larger_size(seed):
-    sizes = [90, 180, 400]
-
-    def size_at(budget: int) -> Size:
-        nearest = min(sizes, key=lambda parameters: abs(parameters - budget))
-        return Size(sizes.index(nearest), nearest)
-
-    for size, step in zip(sizes, (90, 220, 0), strict=True):
-        assert _step(Size(0, size), size, size_at) == step
-
-
-@pytest.mark.parametrize(
-    ("parameters", "step", "meets"),
-    [
-        *((1049, 0, True), (951, 0, True), (1051, 0, False), (949, 0, False)),
-        *((1100, 200, True), (1101, 200, False), (800, 200, True), (799, 200, False)),
-    ],
-)
-def test_a_budget_is_met_within_a_twentieth_or_a_step(parameters, step, meets):
-    assert Sized(Size(1, parameters), step).meets(1000, parameters) == meets

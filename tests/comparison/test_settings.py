@@ -7,7 +7,7 @@ from transformers import BertModel
 
 from example_profiles import profile_of
 from gelora.baselines.method import Size
-from gelora.comparison.settings import Cell, Selection, Sized, TaskSettings
+from gelora.comparison.settings import Cell, Selection, TaskSettings
 from gelora.model.source import ModelSource
 from tiny_models import tiny_bert
 
@@ -19,7 +19,7 @@ CELL = Cell(
     method="lora",
     budget="r=2",
     budget_parameters=1536,
-    sized=Sized(Size(2, 1536), step=768),
+    size=Size(2, 1536),
     seed=0,
     learning_rate=1e-3,
 )
@@ -31,8 +31,8 @@ CELL = Cell(
         {"data_sha256": "c"},
         {"model_sha256": "c"},
         {"method": "dora"},
-        {"sized": Sized(Size(3, 1536), step=768)},
-        {"sized": Sized(Size(2, 1537), step=768)},
+        {"size": Size(3, 1536)},
+        {"size": Size(2, 1537)},
         {"seed": 1},
         {"learning_rate": 2e-3},
         {"is_trial": True},
@@ -54,7 +54,6 @@ def test_what_decides_the_result_decides_the_hash(changes):
     "changes",
     [
         {"budget": "1500", "budget_parameters": 1500},
-        {"sized": Sized(Size(2, 1536), step=0)},
         {"task": replace(TASK, name="CoLA")},
         {"task": replace(TASK, data={"train_file": "cola.jsonl"})},  # of the same content
         {"task": replace(TASK, training={"learning_rate": 5e-4})},  # the cell has its own

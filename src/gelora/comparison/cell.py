@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, se
 from gelora.adapters import adapter_ranks
 from gelora.baselines.method import Applied
 from gelora.baselines.registry import find_method
-from gelora.comparison.results import Predictions, Row, Trial
+from gelora.comparison.results import Predictions, Row, Trial, meets_budget
 from gelora.comparison.scoring import score
 from gelora.comparison.search import part_for_trials
 from gelora.comparison.selection import setting_of
@@ -65,9 +65,9 @@ def run_cell(cell: Cell) -> tuple[Row, Predictions]:
         varied=dict(cell.task.varied),
         budget=cell.budget,
         budget_parameters=cell.budget_parameters,
-        size=cell.sized.size.value,
+        size=cell.size.value,
         parameters=trained.parameters,
-        meets_budget=cell.sized.meets(cell.budget_parameters, trained.parameters["adapter"]),
+        meets_budget=meets_budget(cell.budget_parameters, trained.parameters["adapter"]),
         seed=cell.seed,
         learning_rate=cell.learning_rate,
         selection_seconds=applied.selection_seconds + (selection.seconds if selection else 0.0),
@@ -111,7 +111,7 @@ def run_trial(cell: Cell) -> Trial:
         method=cell.method,
         varied=dict(cell.task.varied),
         budget=cell.budget,
-        size=cell.sized.size.value,
+        size=cell.size.value,
         seed=cell.seed,
         learning_rate=cell.learning_rate,
         metric=data.headline_metric,
@@ -152,7 +152,7 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
             batches=lambda: _batches(trainer(), model.device),
         )
         set_seed(cell.seed)  # of the adapter
-        applied = method.apply(model, cell.sized.size, setting)
+        applied = method.apply(model, cell.size, setting)
         has_autocast = arguments.bf16 or arguments.fp16
         train_in_float32(applied.model, has_autocast=has_autocast)
         moved = count_parameters(applied.model, head)

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from gelora.baselines.method import Size
 from gelora.baselines.registry import find_method
 from gelora.comparison.cell import run_cell, run_trial
 from gelora.comparison.checks import (
@@ -22,10 +23,10 @@ from gelora.comparison.checks import (
     methods_of,
 )
 from gelora.comparison.engines import Failed
-from gelora.comparison.results import Results, Row, Trial, read_results
+from gelora.comparison.results import Results, Row, Trial, meets_budget, read_results
 from gelora.comparison.search import best_rate
 from gelora.comparison.selection import Prepared, Request, prepare
-from gelora.comparison.settings import Cell, Sized, TaskSettings
+from gelora.comparison.settings import Cell, TaskSettings
 from gelora.comparison.store import Store
 from gelora.errors import ConfigError
 
@@ -48,7 +49,7 @@ class Place:
     prepared: Prepared
     method: str
     budget: str
-    sized: Sized
+    size: Size
 
     def cell(self, seed: int, learning_rate: float, *, is_trial: bool) -> Cell:
         """Return one run at this place."""
@@ -60,7 +61,7 @@ class Place:
             method=self.method,
             budget=self.budget,
             budget_parameters=self.prepared.budgets[self.budget],
-            sized=self.sized,
+            size=self.size,
             seed=seed,
             learning_rate=learning_rate,
             selection=self.prepared.selection if needs_profile else None,
@@ -187,11 +188,11 @@ def _sized_places(
     for task in tasks:
         for budget in budgets if task.label in prepared else ():
             for method in methods:
-                sized = prepared[task.label].sizes[method, budget]
-                if isinstance(sized, Sized):
-                    places.append(Place(task, prepared[task.label], method, budget, sized))
+                size = prepared[task.label].sizes[method, budget]
+                if isinstance(size, Size):
+                    places.append(Place(task, prepared[task.label], method, budget, size))
                 else:
-                    store.fail("ranks", task, Failed(sized), method=method, budget=budget)
+                    store.fail("ranks", task, Failed(size), method=method, budget=budget)
     return places
 
 
@@ -249,7 +250,7 @@ def _keep(store: Store, record: Row | Trial, cells: Sequence[Cell]) -> None:
         )
         if isinstance(one, Row):
             budget = cell.budget_parameters
-            meets = cell.sized.meets(budget, one.parameters["adapter"])
+            meets = meets_budget(budget, one.parameters["adapter"])
             one = replace(one, budget_parameters=budget, meets_budget=meets)
         store.keep(one)
 

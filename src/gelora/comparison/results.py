@@ -25,6 +25,17 @@ COMPARISON_FILE = "comparison.json"
 REFERENCE_METHOD = "gelora"
 """What every other method is compared with."""
 
+_CLOSE = 0.05
+
+
+def meets_budget(budget: int, parameters: int) -> bool:
+    """Say whether an adapter is within 5 % of a budget.
+
+    >>> meets_budget(1000, 950), meets_budget(1000, 1051)
+    (True, False)
+    """
+    return abs(parameters - budget) <= _CLOSE * budget
+
 
 Key = tuple[str, str, str]
 """What tells a line from every other: its hash, its task with what is varied, the budget asked."""
@@ -57,8 +68,7 @@ class Row:
         size: In the method's own measure: a rank, the width of a bottleneck, or 0.
         parameters: "adapter": those beside the head that are left when training has ended;
             "head": the head's; "trained": what training moved, head included, before any pruning.
-        meets_budget: The adapter's are within 5 % of the budget, or above it by no more than half
-            of what the method's next larger size would add, or below it by no more than that.
+        meets_budget: The adapter's are within 5 % of the budget.
         seed: Of the new head, the adapter and the order of the texts.
         learning_rate: The peak.
         selection_seconds: Wall time of choosing ranks or directions before training: measuring,

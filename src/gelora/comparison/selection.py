@@ -5,7 +5,7 @@ Measured once for a task and its settings, in a process of its own; the methods 
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gelora.baselines.uniform import adapted_modules, rank_parameters
 from gelora.comparison.checks import PAPERS_BUDGET
 from gelora.comparison.results import Reference
 from gelora.comparison.scoring import reference
-from gelora.comparison.settings import Selection, Sized, TaskSettings
+from gelora.comparison.settings import Selection, TaskSettings
 from gelora.data import TaskData, load_task_data, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import GeloraError, GeloraWarning
@@ -68,7 +68,7 @@ class Prepared:
     model_sha256: str
     reference: Reference
     budgets: Mapping[str, int]
-    sizes: Mapping[tuple[str, str], Sized | str]
+    sizes: Mapping[tuple[str, str], Size | str]
     warnings: tuple[str, ...]
 
 
@@ -183,28 +183,11 @@ def _parameters(name: str, papers: int, model: PreTrainedModel, setting: Setting
     return rank_parameters(adapted_modules(model, setting), number) if is_rank else number
 
 
-def _sized(name: str, model: PreTrainedModel, budget: int, setting: Setting) -> Sized | str:
-    """Return a method's size at a budget, and what one more of it costs."""
-    method = find_method(name)
+def _sized(name: str, model: PreTrainedModel, budget: int, setting: Setting) -> Size | str:
     try:
-        size = method.size(model, budget, setting)
-        return Sized(size, _step(size, budget, lambda more: method.size(model, more, setting)))
+        return find_method(name).size(model, budget, setting)
     except GeloraError as error:
         return f"{type(error).__name__}: {error}"
-
-
-def _step(size: Size, budget: int, size_at: Callable[[int], Size]) -> int:
-    """Return by how many parameters the next larger size exceeds this one; 0 if there is none."""
-    low, high = budget, 2 * budget + size.parameters
-    if size_at(high).parameters == size.parameters:
-        return 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if size_at(middle).parameters == size.parameters:
-            low = middle
-        else:
-            high = middle
-    return size_at(high).parameters - size.parameters
 
 
 def _sha256_of_data(data: TaskData, *, is_known: bool) -> str:

@@ -15,9 +15,6 @@ from gelora.comparison.results import Key, task_label
 from gelora.dimension.profile import DimensionProfile
 from gelora.model.source import ModelSource
 
-CLOSE = 0.05
-"""Share of a budget by which an adapter may miss it and meet it still."""
-
 
 @dataclass(frozen=True)
 class TaskSettings:
@@ -77,28 +74,6 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Sized:
-    """The size that a method takes at a budget.
-
-    Attributes:
-        size: Of the method.
-        step: Parameters by which its next larger size exceeds this; 0 where there is none.
-    """
-
-    size: Size
-    step: int
-
-    def meets(self, budget: int, parameters: int) -> bool:
-        """Say whether parameters are as near to a budget as the method's sizes allow.
-
-        They are within 5 % of it, or above it by no more than half a step, or below it by no more
-        than one. A method of one size alone has no steps.
-        """
-        above = parameters - budget
-        return -max(CLOSE * budget, self.step) <= above <= max(CLOSE * budget, self.step / 2)
-
-
-@dataclass(frozen=True)
 class Cell:
     """One run: a method of a size on a task, with a seed and a learning rate.
 
@@ -109,7 +84,7 @@ class Cell:
         method: Its name.
         budget: As asked for; it does not decide the result, the size does.
         budget_parameters: What that comes to.
-        sized: The method's size there.
+        size: The method's size there.
         seed: Of the head, the adapter and the order of the texts.
         learning_rate: The peak.
         selection: The profile, for methods that plan from one.
@@ -122,7 +97,7 @@ class Cell:
     method: str
     budget: str
     budget_parameters: int
-    sized: Sized
+    size: Size
     seed: int
     learning_rate: float
     selection: Selection | None = None
@@ -149,7 +124,7 @@ class Cell:
                 "training": training,
                 "batch_size": task.batch_size,
                 "method": self.method,
-                "size": asdict(self.sized.size),
+                "size": asdict(self.size),
                 "seed": self.seed,
                 "learning_rate": self.learning_rate,
                 "is_trial": self.is_trial,
