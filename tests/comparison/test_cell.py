@@ -11,6 +11,12 @@ from gelora.data import load_task_data
 from tiny_comparison import cell_of
 from tiny_models import tiny_bert
 
+# Of one size, or of steps too large for so small a model.
+OFF_BUDGET = {
+    *("gelora-paper", "full", "linear-probe", "bitfit"),
+    *("gelora-dora", "dora", "houlsby"),
+}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", MODULES)
@@ -19,7 +25,7 @@ def test_every_method_runs_and_says_its_parameters(method, settings):
     row, predictions = run_cell(cell := cell_of(settings, method))
     assert (row.method, row.steps, row.parameters["head"]) == (method, 30, 66)
     assert len(predictions.values["label"]) == 40
-    assert row.meets_budget == (method not in ("gelora-paper", "full", "linear-probe", "bitfit"))
+    assert row.meets_budget == (method not in OFF_BUDGET)
     if method not in ("adalora", "increlora", "sora"):  # which end where training leads them
         assert row.parameters["adapter"] == cell.size.parameters
         assert row.parameters["trained"] == row.parameters["adapter"] + 66
