@@ -58,6 +58,21 @@ def fit_tiny(
     return [entry["loss"] for entry in trained.history if "loss" in entry]
 
 
+def fit_whole_and_resumed(
+    whole: Applied, resumed: Applied, folder: Path, *, max_steps: int, save_steps: int
+) -> None:
+    """Train one model through, and another alike from the first checkpoint of that training on."""
+    training = {"max_steps": max_steps, "save_strategy": "steps", "save_steps": save_steps}
+    fit_tiny(whole.model, folder, callbacks=whole.callbacks, **training)
+    fit_tiny(
+        resumed.model,
+        folder / "resumed",
+        callbacks=resumed.callbacks,
+        checkpoint=folder / f"checkpoint-{save_steps}",
+        **training,
+    )
+
+
 def changed(model: nn.Module, before: dict[str, Tensor]) -> set[str]:
     """Return the names of the parameters that are not as they were."""
     return {name for name, value in values(model).items() if not torch.equal(value, before[name])}

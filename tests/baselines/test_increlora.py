@@ -22,6 +22,7 @@ from tiny_methods import (
     apply_method,
     changed,
     fit_tiny,
+    fit_whole_and_resumed,
     reloaded,
     tiny_batches,
     trainable,
@@ -245,15 +246,7 @@ def test_where_ranks_differ_in_cost_the_budget_is_met_to_one_rank(tmp_path):
 
 def test_resumed_training_is_the_same_bit_for_bit(tmp_path):
     whole, resumed = (applied_increlora(bert()) for _ in range(2))
-    training = {"max_steps": 24, "save_strategy": "steps", "save_steps": 8}
-    fit_tiny(whole.model, tmp_path, callbacks=whole.callbacks, **training)
-    fit_tiny(
-        resumed.model,
-        tmp_path / "resumed",
-        callbacks=resumed.callbacks,
-        checkpoint=tmp_path / "checkpoint-8",
-        **training,
-    )
+    fit_whole_and_resumed(whole, resumed, tmp_path, max_steps=24, save_steps=8)
     assert ranks_of(resumed.model) == ranks_of(whole.model)
     assert sum(ranks_of(whole.model)) == 24
     assert changed(resumed.model, values(whole.model)) == set()

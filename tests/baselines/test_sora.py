@@ -15,7 +15,16 @@ from gelora.baselines import Setting, Size, find_method
 from gelora.baselines.gates import gated_layers
 from gelora.baselines.sora import ProximalStep, smallest_surplus, soft_threshold
 from tiny_adapters import logits
-from tiny_methods import SETTING, apply_method, changed, fit_tiny, reloaded, trainable, values
+from tiny_methods import (
+    SETTING,
+    apply_method,
+    changed,
+    fit_tiny,
+    fit_whole_and_resumed,
+    reloaded,
+    trainable,
+    values,
+)
 from tiny_models import tiny_bert, tiny_llama
 
 COST = 32 + 32
@@ -111,15 +120,7 @@ def test_gates_close_in_training_to_the_budget_and_the_plain_adapter_is_the_same
 
 def test_resumed_training_is_the_same_bit_for_bit(tmp_path):
     whole, resumed = (apply_method("sora", bert(), budget=BUDGET) for _ in range(2))
-    training = {"max_steps": 12, "save_strategy": "steps", "save_steps": 4}
-    fit_tiny(whole.model, tmp_path, callbacks=whole.callbacks, **training)
-    fit_tiny(
-        resumed.model,
-        tmp_path / "resumed",
-        callbacks=resumed.callbacks,
-        checkpoint=tmp_path / "checkpoint-4",
-        **training,
-    )
+    fit_whole_and_resumed(whole, resumed, tmp_path, max_steps=12, save_steps=4)
     assert changed(resumed.model, values(whole.model)) == set()
 
 

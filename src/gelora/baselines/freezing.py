@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from gelora.errors import ConfigError
 from gelora.tasks import Problem
-from gelora.training.wrapping import head_modules
+from gelora.training.wrapping import new_head
 
 
 def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:
@@ -19,7 +19,7 @@ def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, n
 
     A language model has no new head: all of it is backbone.
     """
-    head = () if problem == "instruction_tuning" else head_modules(model)
+    head = new_head(model, problem)
     return {
         name: parameter
         for name, parameter in model.named_parameters()

@@ -19,7 +19,7 @@ from gelora.adapters import adapter_ranks
 from gelora.baselines.method import Applied
 from gelora.baselines.registry import find_method
 from gelora.comparison.results import Predictions, Row, Trial, meets_budget
-from gelora.comparison.scoring import score
+from gelora.comparison.scoring import Scored, score
 from gelora.comparison.search import part_for_trials
 from gelora.comparison.selection import setting_of
 from gelora.comparison.settings import Cell
@@ -28,7 +28,7 @@ from gelora.errors import DataError
 from gelora.model.loading import public_name
 from gelora.training.arguments import arguments_type
 from gelora.training.fitting import Fit, fit, trainer_module
-from gelora.training.wrapping import head_modules, train_in_float32
+from gelora.training.wrapping import new_head, train_in_float32
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,7 @@ def run_cell(cell: Cell) -> tuple[Row, Predictions]:
     """
     data = load_task_data(**cell.task.data)
     trained = _train(cell, data)
-    metrics, values = score(
-        trained.model,
-        trained.tokenizer,
-        data,
-        batch_size=cell.task.batch_size,
-        max_length=cell.task.max_length,
-    )
+    metrics, values = _score(cell, trained, data)
     applied, fitted, selection = trained.applied, trained.fit, cell.selection
     row = Row(
         hash=cell.hash,
@@ -94,13 +88,7 @@ def run_trial(cell: Cell) -> Trial:
     data = part_for_trials(whole, seed=cell.task.data.get("seed", 0))
     trained = _train(cell, data)
     try:
-        metrics, _ = score(
-            trained.model,
-            trained.tokenizer,
-            data,
-            batch_size=cell.task.batch_size,
-            max_length=cell.task.max_length,
-        )
+        metrics, _ = _score(cell, trained, data)
     except DataError:  # the data were fine for training: scores are not finite
         value = None
     else:
@@ -124,13 +112,12 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
     task, method = cell.task, find_method(cell.method)
     set_seed(cell.seed)  # of a new head
     model, tokenizer = task.model.load(
-        device=torch.device(torch.accelerator.current_accelerator() or "cpu"),
         task=data.problem,
         num_labels=data.num_labels,
         label_names=data.label_names,
     )
     model.name_or_path = model.config.name_or_path = public_name(str(model.name_or_path))
-    head = () if data.problem == "instruction_tuning" else tuple(head_modules(model))
+    head = new_head(model, data.problem)
     with tempfile.TemporaryDirectory() as folder:
         arguments = _arguments(cell, data, folder)
 
@@ -168,6 +155,16 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
     left, _ = count_parameters(finished, head)  # pruned, it may be
     parameters = {"adapter": left, "head": moved[1], "trained": sum(moved)}
     return _Trained(finished, tokenizer, applied, fitted, parameters)
+
+
+def _score(cell: Cell, trained: _Trained, data: TaskData) -> Scored:
+    return score(
+        trained.model,
+        trained.tokenizer,
+        data,
+        batch_size=cell.task.batch_size,
+        max_length=cell.task.max_length,
+    )
 
 
 def total_steps(arguments: TrainingArguments, num_examples: int) -> int:

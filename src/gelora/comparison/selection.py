@@ -89,8 +89,7 @@ def _prepare(request: Request) -> Prepared:
     task = request.task
     data = load_task_data(**task.data)
     data_sha256 = _sha256_of_data(data, is_known=task.data.get("task_name") is not None)
-    device = torch.device(torch.accelerator.current_accelerator() or "cpu")
-    model, tokenizer = task.model.load(device=device, task=None)
+    model, tokenizer = task.model.load(task=None)
     measured_from = {
         "texts": content_hash({"rows": texts_of(data.train)}),
         "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},

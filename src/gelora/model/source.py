@@ -42,7 +42,7 @@ class ModelSource:
     def load(
         self,
         *,
-        device: torch.device,
+        device: torch.device | None = None,
         task: Problem | None,
         num_labels: int = 2,
         label_names: Sequence[str] | None = None,
@@ -53,7 +53,7 @@ class ModelSource:
         rounding in half precision. The caller has set the seed of a new head.
 
         Args:
-            device: Where the model goes.
+            device: Where the model goes; None for the accelerator, or the CPU if there is none.
             task: Which head to put on it; None for the backbone alone.
             num_labels: Classes.
             label_names: Their names.
@@ -72,5 +72,6 @@ class ModelSource:
             trust_remote_code=self.trust_remote_code,
         )
         set_pad_token(model, tokenizer)
-        torch.nn.Module.to(model, device)
+        where = device or torch.accelerator.current_accelerator() or torch.device("cpu")
+        torch.nn.Module.to(model, where)
         return model, tokenizer

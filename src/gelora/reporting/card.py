@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gelora.artifacts import ADAPTER_FOLDER, METRICS_FILE, PROFILE_FILE, write_text
 from gelora.dimension.profile import DimensionProfile
@@ -25,6 +24,7 @@ from gelora.reporting.card_settings import framework_versions, settings
 from gelora.reporting.figures import dimension_figure
 from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import read_config, read_environment, read_metrics
+from gelora.reporting.templating import template
 from gelora.reporting.theme import standalone, to_svg
 
 CARD_FILE = "README.md"
@@ -84,22 +84,16 @@ def _render(
     metrics: Mapping[str, Any],
     found: Mapping[str, Any],
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("gelora.reporting", "templates"),
-        autoescape=False,  # Markdown: names are escaped one by one, by `plain`
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["plain"] = plain
     _, config = read_config(folder)
     recorded = read_environment(folder)
     data = recorded.get("data", {})
     model = str(metrics["model"])
     metadata = card_metadata(metrics, data=data, model=model, found=found)
     step = "block" if plan.granularity == "block" else "half block"
-    return environment.get_template("model_card.md.jinja").render(
+    return template(
+        "model_card.md.jinja",
+        filters={"plain": plain},  # names are escaped one by one
+    ).render(
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
         model=model if is_on_hub(model) else Path(model).name,
         task=metrics["task"],

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gelora.artifacts import REPORT_FILE, write_text
@@ -23,6 +22,7 @@ from gelora.reporting import comparison_tables as tables
 from gelora.reporting import comparison_wording as wording
 from gelora.reporting.comparison_tables import Table, to_markdown
 from gelora.reporting.result_wording import metric_name, samples_word
+from gelora.reporting.templating import template
 from gelora.reporting.theme import standalone, to_svg
 
 TABLE_FILE = "table.md"
@@ -226,17 +226,9 @@ def _markdown(content: Content) -> str:
 
 
 def _page(content: Content, results: Results) -> str:
-    environment = Environment(
-        loader=PackageLoader("gelora.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     settings: Mapping[str, Any] = results.settings
     tasks = settings["tasks"]
-    return environment.get_template("comparison.html.jinja").render(
+    return template("comparison.html.jinja").render(
         vars(content),
         reference=REFERENCE_METHOD,
         names=list(dict.fromkeys(task["name"] for task in tasks)),

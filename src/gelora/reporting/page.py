@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
@@ -21,6 +20,7 @@ from gelora.reporting.course import Course, course_figure, course_sentence, dime
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
+from gelora.reporting.templating import template
 from gelora.reporting.theme import to_svg
 
 
@@ -45,16 +45,8 @@ def write_report(run_folder: str | Path) -> Path:
 
 
 def _render(run: RunFiles, *, folder_name: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("gelora.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     profile, plan = run.profile, run.plan
-    return environment.get_template("report.html.jinja").render(
+    return template("report.html.jinja").render(
         run=run,
         profile=profile,
         plan=plan,

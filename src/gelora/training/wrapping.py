@@ -60,9 +60,10 @@ def wrap_by(model: PreTrainedModel, config: LoraConfig, problem: Problem) -> Pef
         config: Gets the problem's task type, and the head among its `modules_to_save`.
         problem: Of the task.
     """
-    head = () if problem == "instruction_tuning" else head_modules(model)
     config.task_type = TASK_TYPES[problem]
-    config.modules_to_save = sorted({*head, *(config.modules_to_save or ())}) or None
+    config.modules_to_save = (
+        sorted({*new_head(model, problem), *(config.modules_to_save or ())}) or None
+    )
     wrapped = get_peft_model(model, config)
     # PEFT's set has another order in every process, and it adds names that are already there.
     config.target_modules = sorted(config.target_modules or ())
@@ -81,6 +82,14 @@ def head_modules(model: PreTrainedModel) -> list[str]:
         for name, module in model.named_children()
         if backbone not in ("", name) and any(True for _ in module.parameters())
     ]
+
+
+def new_head(model: PreTrainedModel, problem: Problem) -> list[str]:
+    """Return the head's modules, or none where the head came with the model, as a language model's.
+
+    What is new has to be trained whole.
+    """
+    return [] if problem == "instruction_tuning" else head_modules(model)
 
 
 def check_causal(model: PreTrainedModel | PeftModel) -> None:
