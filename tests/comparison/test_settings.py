@@ -64,6 +64,13 @@ def test_what_does_not_decide_it_does_not(changes):
     assert replace(CELL, **changes).hash == CELL.hash
 
 
+def test_the_seed_of_the_data_decides_a_trial_by_its_parts():
+    other = replace(TASK, data={"task_name": "cola", "seed": 1})  # of the same rows
+    assert replace(CELL, task=other).hash == CELL.hash
+    trial = replace(CELL, is_trial=True)
+    assert replace(trial, task=other).hash != trial.hash
+
+
 def test_a_profile_decides_by_its_content():
     profile = profile_of(tiny_bert(BertModel))
     cell = replace(CELL, selection=Selection("key", profile, seconds=1.0))

@@ -85,7 +85,7 @@ def run_trial(cell: Cell) -> Trial:
         GeloraError: Whatever is wrong with the settings.
     """
     whole = load_task_data(**cell.task.data)
-    data = part_for_trials(whole, seed=cell.task.data.get("seed", 0))
+    data = part_for_trials(whole, seed=cell.trial_seed)
     trained = _train(cell, data)
     try:
         metrics, _ = _score(cell, trained, data)

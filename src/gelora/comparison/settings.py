@@ -103,6 +103,11 @@ class Cell:
     selection: Selection | None = None
     is_trial: bool = False
 
+    @property
+    def trial_seed(self) -> int:
+        """Seed of the parts that a trial trains on and is scored on."""
+        return self.task.data.get("seed", 0)
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of all that decides the result; the budget does so by the size alone."""
@@ -127,7 +132,7 @@ class Cell:
                 "size": asdict(self.size),
                 "seed": self.seed,
                 "learning_rate": self.learning_rate,
-                "is_trial": self.is_trial,
+                "trial_seed": self.trial_seed if self.is_trial else None,
             }
         )
 
