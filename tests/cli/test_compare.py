@@ -87,7 +87,9 @@ def test_a_failure_is_said_at_the_end_in_one_sentence(here, task_file, tmp_path,
     said = error_of(["compare", *arguments, "--output_dir", str(tmp_path / "out")])
     assert "1 of what was to run failed, and 3 runs are there" in said
     assert "tiny, adalora at paper: ConfigError: AdaLoRA's schedule needs 2 training steps" in said
-    assert (tmp_path / "out" / "report.html").exists()
+    report = tmp_path / "out" / "report.html"
+    assert report.exists()
+    assert said.rstrip().endswith(f"What is there is in {report}.")
 
 
 def test_flags_of_compare_hold_for_all_tasks(task_file, tmp_path):

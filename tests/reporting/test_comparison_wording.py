@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from comparison.results_examples import example_results
+from comparison.test_sensitivity import ranks, varied_results
+from gelora.comparison.sensitivity import variations
 from gelora.comparison.statistics import Difference, Summary
 from gelora.reporting.comparison_wording import (
     control_sentences,
     headline,
     place_sentences,
+    sensitivity_note,
     trials_note,
 )
 
@@ -48,6 +51,16 @@ def test_few_that_it_ties_with_are_named_and_many_are_counted():
     assert named[-1] == ("It cannot be told from lora-r1, lora-r2, lora-r3, lora-r4 and lora-r5.")
     counted = place_sentences(summaries(**few, lora=TIE, full=LOSS), "classification")
     assert counted[1:] == ["It is worse than full.", "It cannot be told from the other 6."]
+
+
+def test_the_mark_of_a_variation_off_its_budget_is_explained():
+    results = varied_results(({"pooling": "mean"}, ranks(1, 2, 2), 0.8))
+    meets = variations(results)
+    assert "†" not in sensitivity_note(meets)
+    rows = [replace(row, meets_budget=False, budget_parameters=1536) for row in results.rows]
+    missed = sensitivity_note(variations(replace(results, rows=rows)))
+    assert missed.startswith(sensitivity_note(meets))
+    assert "† misses the budget of 1,536 parameters" in missed
 
 
 def test_one_place_needs_no_list_of_places():

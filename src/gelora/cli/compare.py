@@ -59,6 +59,7 @@ def main(config: Config) -> Output:
             f"{count} of what was to run failed, and {len(results.rows)} runs are there; the first "
             f"to fail, {first.task}{f', {at}' if at else ''}: {first.error.rstrip('.')}. All are "
             f"in {folder / FAILURES_FILE}, and the same call tries them again."
+            + (f" What is there is in {report}." if report else "")
         )
     table = (folder / "table.md").read_text(encoding="utf-8")
     return Output(

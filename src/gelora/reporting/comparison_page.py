@@ -70,6 +70,7 @@ class Content:
     progress: str
     tasks: Sequence[TaskPart]
     ranks: Table | None
+    sensitivity_note: str
     sensitivity: Sequence[Table]
     trials_note: str
     trials: Sequence[Table]
@@ -119,6 +120,7 @@ def _content(
             for task, found in _grouped(summaries, lambda one: one.task).items()
         ],
         ranks=tables.rank_table(ranks) if ranks else None,
+        sensitivity_note=wording.sensitivity_note(varied) if varied else "",
         sensitivity=[
             tables.sensitivity_table(found, problems[setting[0]])
             for setting, found in by_setting.items()
@@ -215,6 +217,7 @@ def _markdown(content: Content) -> str:
             ]
     if content.ranks is not None:
         parts += ["## Mean rank over tasks", to_markdown(content.ranks).rstrip()]
+    parts.append(content.sensitivity_note)
     for table in content.sensitivity:
         parts += [f"## {table.label}", to_markdown(table).rstrip()]
     parts += ["## Learning rates", content.trials_note]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from gelora.comparison.results import REFERENCE_METHOD, Results, Row, Trial, task_label
 from gelora.comparison.search import is_tied
+from gelora.comparison.sensitivity import Variation
 from gelora.comparison.statistics import SIGNIFICANT, Outcome, Summary
 from gelora.reporting import wording
 from gelora.reporting.comparison_tables import (
@@ -117,13 +118,29 @@ def place_note(summaries: Sequence[Summary], problem: str) -> str:
         f"Mean ± standard deviation of {metric} over seeds, {where}; the best stands first.",
         f"Parameters are those beside the head, which every method trains: {head} more.",
     ]
-    if any(not row.meets_budget for one in summaries for row in one.rows):
-        notes.append(
-            f"{OFF_BUDGET} misses the budget of {row.budget_parameters:,} parameters: it has one "
-            "size, or none that is nearer, or ends where training leads it."
-        )
+    notes += _off_budget(summaries)
     notes.append("Times are medians over seeds.")
     return " ".join(notes)
+
+
+def sensitivity_note(varied: Sequence[Variation]) -> str:
+    """Return what to know when reading the tables of varied settings."""
+    notes = [
+        "One method with one setting varied.",
+        "A module has moved if its rank is another than in the first row.",
+        "The p are not corrected for their number.",
+        *_off_budget([one.summary for one in varied]),
+    ]
+    return " ".join(notes)
+
+
+def _off_budget(summaries: Sequence[Summary]) -> list[str]:
+    missed = [row for one in summaries for row in one.rows if not row.meets_budget]
+    if not missed:
+        return []
+    budgets = " or ".join(dict.fromkeys(f"{row.budget_parameters:,}" for row in missed))
+    why = "it has one size, or none that is nearer, or ends where training leads it"
+    return [f"{OFF_BUDGET} misses the budget of {budgets} parameters: {why}."]
 
 
 def trials_note(results: Results) -> str:
