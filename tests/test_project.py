@@ -35,6 +35,7 @@ LAYERS = {
     "training": 3,
     "evaluation": 3,
     "baselines": 3,
+    "theory": 3,
     "comparison": 4,
     "reporting": 4,
     "cli": 5,
