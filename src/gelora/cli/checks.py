@@ -15,6 +15,7 @@ COUNTS = (
     *("num_samples", "measure_batch_tokens", "max_length"),
     *("per_device_train_batch_size", "per_device_eval_batch_size"),
     *("early_stopping_patience", "dimension_steps", "processes"),
+    *("jacobian_samples", "jacobian_rank", "fisher_samples"),
 )
 
 
@@ -45,6 +46,11 @@ def check_flags(verb: str, config: Config) -> None:
         raise ConfigError(
             f"rank_rule paper spends no budget, and one of {config.ranks.budget} is given: leave "
             "out one of the two."
+        )
+    if not 0 < config.theory.tolerance < 1:
+        raise ConfigError(
+            "tolerance is a share of the largest singular value, above 0 and below 1. Got "
+            f"{config.theory.tolerance}."
         )
     if config.model.load_in_4bit and config.model.load_in_8bit:
         raise ConfigError(

@@ -28,6 +28,7 @@ from gelora.cli.verb_flags import (
     ExportFlags,
     PlanSource,
     ProfileSource,
+    TheoryFlags,
 )
 from gelora.tasks import TASKS
 
@@ -62,6 +63,7 @@ class Config:
     adapter_source: AdapterSource = field(default_factory=AdapterSource)
     export: ExportFlags = field(default_factory=ExportFlags)
     comparison: ComparisonFlags = field(default_factory=ComparisonFlags)
+    theory: TheoryFlags = field(default_factory=TheoryFlags)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: frozenset[str] = frozenset()
@@ -152,6 +154,8 @@ class Verb:
     has_tasks: bool = False
 
 
+_UNTIL_TRAINING = ("model", "data", "question_answering", "measurement", "targets", "ranks", "lora")
+
 VERBS = {
     "measure": Verb(
         "Measure the intrinsic dimension after every block of a model, on your texts.",
@@ -196,21 +200,14 @@ VERBS = {
         ("comparison", "run"),
         has_tasks=True,
     ),
+    "verify": Verb(
+        "Measure the theory on your model: ranks of Jacobians, Fisher information and updates.",
+        (*_UNTIL_TRAINING, "theory", "run"),
+    ),
     "report": Verb("Write the report of a run: one HTML page.", ("run",)),
     "run": Verb(
         "All of it: measure, plan, train, evaluate, report.",
-        (
-            "model",
-            "data",
-            "question_answering",
-            "measurement",
-            "targets",
-            "ranks",
-            "lora",
-            "training",
-            "evaluation",
-            "run",
-        ),
+        (*_UNTIL_TRAINING, "training", "evaluation", "run"),
         forwards=True,
     ),
 }

@@ -1,4 +1,4 @@
-"""Flags of single verbs: where they begin from, what they export, answer or compare.
+"""Flags of single verbs: where they begin from, what they export, answer, compare or verify.
 
 As in `flags.py`, a field is a flag, a key of the YAML file, a type and a line of help.
 """
@@ -86,3 +86,18 @@ class ComparisonFlags:
     """Where runs go: to processes of this machine, or to a Ray cluster."""
     processes: int = 1
     """Runs at a time."""
+
+
+@dataclass(frozen=True)
+class TheoryFlags:
+    """What is measured of the theory, and how far."""
+
+    jacobian_samples: int = 8
+    """Texts at which every block's Jacobians are measured, chosen by the seed."""
+    jacobian_rank: int = 128
+    """Singular values of a Jacobian to look for; a rank that reaches it is known to be at least
+    that."""
+    fisher_samples: int = 64
+    """Labelled texts whose gradients make the Fisher information, chosen by the seed."""
+    tolerance: float = 1e-3
+    """Share of the largest singular value above which one counts towards a rank."""
