@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gelora.evaluation import evaluate
     from gelora.exports import export_uniform
     from gelora.measurement import measure_dimensions, measure_hidden_states
-    from gelora.ranks import RankPlan, plan_ranks
+    from gelora.ranks import RankPlan, compare_profiles, plan_ranks
     from gelora.reporting import write_report
     from gelora.training import DimensionCallback, train
 
@@ -26,6 +26,7 @@ _HOMES = {
     "RankPlan": "gelora.ranks",
     "TwoNN": "gelora.dimension.twonn",
     "compare": "gelora.comparison",
+    "compare_profiles": "gelora.ranks",
     "evaluate": "gelora.evaluation",
     "export_uniform": "gelora.exports",
     "lora_config": "gelora.adapters",
@@ -44,6 +45,7 @@ __all__ = [
     "RankPlan",
     "TwoNN",
     "compare",
+    "compare_profiles",
     "evaluate",
     "export_uniform",
     "lora_config",

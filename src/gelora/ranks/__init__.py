@@ -1,5 +1,6 @@
 """From a `DimensionProfile` to a LoRA rank for every step: no model and no data is needed."""
 
+from gelora.ranks.comparing import ProfileComparison, compare_profiles
 from gelora.ranks.plan import RankPlan, plan_ranks
 
-__all__ = ["RankPlan", "plan_ranks"]
+__all__ = ["ProfileComparison", "RankPlan", "compare_profiles", "plan_ranks"]
