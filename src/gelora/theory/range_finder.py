@@ -1,0 +1,139 @@
+"""The leading singular values of a matrix that is known by its products alone. Linear algebra only.
+
+J J^T is applied to random directions, and a factor F with F F^T <= J J^T is built from what comes
+back: a partial Cholesky factorisation of J J^T in a random basis, which is its Nyström
+approximation in that basis (Halko, Martinsson and Tropp 2011, sections 4.3, 4.4 and 5.4).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gelora.errors import ConfigError
+from gelora.theory.spectra import Spectrum
+
+BLOCK = 16
+"""Directions drawn at a time: fewer are slow to multiply by, more are drawn in vain at the end."""
+
+MISS_PROBABILITY = 1e-6
+"""How often a residual may be smaller than the largest singular value left out."""
+
+MAX_NUMBERS = 2**25
+"""Held at once of J^T times directions: a quarter of a gigabyte in float64."""
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """A matrix J known by its products with directions, which are rows here.
+
+    Attributes:
+        num_rows: Width of what it returns.
+        num_columns: Width of what it is given.
+        forward: J times every direction.
+        adjoint: J^T times every direction.
+        device: Where the directions are to be.
+    """
+
+    num_rows: int
+    num_columns: int
+    forward: Callable[[Float[Tensor, "directions columns"]], Float[Tensor, "directions rows"]]
+    adjoint: Callable[[Float[Tensor, "directions rows"]], Float[Tensor, "directions columns"]]
+    device: torch.device = torch.device("cpu")
+
+    def outer(
+        self, directions: Float[Tensor, "directions rows"]
+    ) -> Float[Tensor, "directions rows"]:
+        """Return J J^T times every direction, so few at a time that J^T times them fit."""
+        at_once = max(MAX_NUMBERS // self.num_columns, 1)
+        return torch.cat([self.forward(self.adjoint(some)) for some in directions.split(at_once)])
+
+
+def leading_spectrum(
+    linear_map: LinearMap, *, max_rank: int, tolerance: float, generator: torch.Generator
+) -> Spectrum:
+    """Find the largest singular values of a matrix from products with random directions.
+
+    Directions are added until what is left out is below `tolerance` times the largest singular
+    value, or `max_rank` are found. A value found is never above the true one, so a rank counted
+    from them is no smaller than stated; how far below it can be shows in the residual:
+    found(j)² <= true(j)² <= found(j)² + residual². In float64 values below about 1e-7 of the
+    largest are rounding, since it is their squares that are computed.
+
+    Args:
+        linear_map: The matrix.
+        max_rank: Directions at most, and so singular values found; each costs a product with J
+            and one with J^T, and 16 more tell the residual.
+        tolerance: Share of the largest below which no singular value is sought.
+        generator: On the CPU; draws the directions.
+
+    Raises:
+        ConfigError: `max_rank` or `tolerance` is out of its range.
+    """
+    if max_rank < 1:
+        raise ConfigError(f"max_rank must be at least 1. Got {max_rank}.")
+    if not 0 <= tolerance < 1:
+        raise ConfigError(f"tolerance must be at least 0 and below 1. Got {tolerance}.")
+    size = min(linear_map.num_rows, linear_map.num_columns)
+    limit = min(max_rank, size)
+    basis = torch.empty(0, linear_map.num_rows, dtype=torch.float64, device=linear_map.device)
+    factor = basis
+    found: tuple[float, ...] = ()
+    residual = 0.0
+    while len(basis) < size:
+        directions, mixing = _fresh_directions(basis, min(BLOCK, size - len(basis)), generator)
+        left_out = linear_map.outer(directions) - (directions @ factor.T) @ factor
+        residual = math.sqrt(_largest_eigenvalue_bound(mixing @ left_out))
+        if residual <= tolerance * max(found, default=0.0) or len(basis) == limit:
+            break
+        kept = slice(0, limit - len(basis))
+        factor = torch.cat([factor, _next_rows(directions[kept], left_out[kept], factor)])
+        basis = torch.cat([basis, directions[kept]])
+        found = tuple(torch.linalg.svdvals(factor).tolist())
+        residual = 0.0
+    return Spectrum(found, size=size, residual=residual)
+
+
+def _fresh_directions(
+    basis: Float[Tensor, "found rows"], count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "count rows"], Float[Tensor, "count count"]]:
+    """Draw Gaussian directions, less their part in the basis, as mixing @ orthonormal rows.
+
+    What is left out maps the basis to zero, so that part makes no difference to it.
+    """
+    drawn = torch.randn(count, basis.shape[1], dtype=torch.float64, generator=generator)
+    drawn = drawn.to(basis.device)
+    for _ in range(2):  # once leaves rounding that grows with every block
+        drawn = drawn - (drawn @ basis.T) @ basis
+    orthonormal, triangle = torch.linalg.qr(drawn.T)
+    return orthonormal.T, triangle.T
+
+
+def _largest_eigenvalue_bound(images: Float[Tensor, "directions rows"]) -> float:
+    """Bound the largest eigenvalue of a matrix from its products with Gaussian directions.
+
+    A product is at least as long as the eigenvalue times the direction's share of its eigenvector,
+    a standard normal number, and all shares are below 1/a with probability (sqrt(2/pi) / a)^n at
+    most (Halko, Martinsson and Tropp 2011, equation 4.3).
+    """
+    factor = math.sqrt(2 / math.pi) * MISS_PROBABILITY ** (-1 / len(images))
+    return factor * float(images.norm(dim=1).max())
+
+
+def _next_rows(
+    directions: Float[Tensor, "directions rows"],
+    images: Float[Tensor, "directions rows"],
+    factor: Float[Tensor, "found rows"],
+) -> Float[Tensor, "kept rows"]:
+    """Return rows of the factor that account for what the directions are mapped to.
+
+    Fewer than there are directions where these are mapped to rounding errors.
+    """
+    core = directions @ images.T
+    squares, vectors = torch.linalg.eigh((core + core.T) / 2)
+    largest = max(float(squares[-1]), float(factor.square().sum()))
+    kept = squares > largest * directions.shape[1] * torch.finfo(torch.float64).eps
+    return (vectors[:, kept].T @ images) / squares[kept].sqrt()[:, None]
