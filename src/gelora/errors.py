@@ -18,7 +18,7 @@
     ├── ConstantStatesWarning      a level that is the same vector for every text: dimension 0
     ├── DuplicateSamplesWarning    repeated samples were set aside before the estimate
     ├── UnstableDimensionWarning   an estimate that another estimator does not confirm
-    ├── ProfileMismatchWarning profiles that are compared, and rest on unlike numbers of samples
+    ├── ProfileMismatchWarning     profiles compared that rest on unlike numbers of samples
     ├── SkippedRowsWarning         rows of the user's data that could not be used, or not whole
     └── ServingWarning             something in an adapter that a server is known to refuse
 

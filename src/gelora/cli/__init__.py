@@ -54,13 +54,14 @@ def _call(verb: str, rest: Sequence[str]) -> None:
     config = parse(verb, rest)
     check_flags(verb, config)
     with only_results_on_stdout(config.run):
-        output = import_module(f"gelora.cli.{verb}").main(config)
+        output = import_module(f"gelora.cli.{verb.replace('-', '_')}").main(config)
     if is_main_process():
         print(json.dumps(output.payload, indent=2) if config.run.json else output.text)
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {name:<9} {verb.summary}" for name, verb in VERBS.items())
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}} {verb.summary}" for name, verb in VERBS.items())
     return (
         "usage: gelora VERB [FLAGS]\n\n"
         "LoRA ranks from the geometry of your own data, before training.\n\n"

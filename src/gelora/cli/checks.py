@@ -71,7 +71,7 @@ def check_flags(verb: str, config: Config) -> None:
             "--overwrite removes the checkpoints that --resume_from_checkpoint "
             f"{config.training.resume_from_checkpoint} would go on from: leave out one of the two."
         )
-    if verb not in ("evaluate", "export") and not config.run.overwrite:
+    if verb not in ("evaluate", "export", "compare-profiles") and not config.run.overwrite:
         check_folder(config.folder)
 
 

@@ -27,6 +27,7 @@ from gelora.cli.verb_flags import (
     ComparisonFlags,
     ExportFlags,
     PlanSource,
+    ProfilePair,
     ProfileSource,
     TheoryFlags,
 )
@@ -62,6 +63,7 @@ class Config:
     answers: AnswerFlags = field(default_factory=AnswerFlags)
     adapter_source: AdapterSource = field(default_factory=AdapterSource)
     export: ExportFlags = field(default_factory=ExportFlags)
+    profile_pair: ProfilePair = field(default_factory=ProfilePair)
     comparison: ComparisonFlags = field(default_factory=ComparisonFlags)
     theory: TheoryFlags = field(default_factory=TheoryFlags)
     run: RunFlags = field(default_factory=RunFlags)
@@ -146,12 +148,15 @@ class Verb:
         groups: The groups of flags it takes.
         forwards: Whether other flags are passed on to the Trainer.
         has_tasks: Whether other flags are passed on to each of its tasks, as `run` takes them.
+        operands: Flags whose values come first, without their names. Such a verb works on the
+            results of other runs, so that no folder's own flags count.
     """
 
     summary: str
     groups: tuple[str, ...]
     forwards: bool = False
     has_tasks: bool = False
+    operands: tuple[str, ...] = ()
 
 
 _UNTIL_TRAINING = ("model", "data", "question_answering", "measurement", "targets", "ranks", "lora")
@@ -199,6 +204,11 @@ VERBS = {
         "Compare methods on tasks at equal budgets, over seeds.",
         ("comparison", "run"),
         has_tasks=True,
+    ),
+    "compare-profiles": Verb(
+        "Compare two profiles of one architecture: dimensions, increments and ranks.",
+        ("profile_pair", "targets", "ranks", "run"),
+        operands=("before", "after"),
     ),
     "verify": Verb(
         "Measure the theory on your model: ranks of Jacobians, Fisher information and updates.",

@@ -9,7 +9,7 @@ a YAML key may be one of `transformers.TrainingArguments` or of TRL's are those 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, field, fields, make_dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,7 +65,7 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
     """
     aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
-    arguments = _spelled_out(arguments, aliases)
+    arguments = _spelled_out(_named_operands(verb, arguments), aliases)
     path = _config_path(arguments)
     written = read_yaml(path) if path is not None else {}
     keys = {aliases.get(name, name): value for name, value in written.items()}
@@ -77,7 +77,7 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
     saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
     saved |= _not_replaced(_source_of_states(config), tokens, DATA)
-    if saved:
+    if saved and not VERBS[verb].operands:
         # Kept states have no folder unless one is named; checks.py says so.
         named = config.measurement.hidden_states is not None
         folder = [] if named else [f"--output_dir={config.folder}"]
@@ -215,6 +215,17 @@ def _description(verb: str) -> str:
     if VERBS[verb].has_tasks:
         more = " Every flag of gelora run may be given, too, and holds for all tasks."
     return VERBS[verb].summary + more
+
+
+def _named_operands(verb: str, tokens: Sequence[str]) -> list[str]:
+    """Name the values that stand first.
+
+    >>> _named_operands("compare-profiles", ["one", "runs/two", "--json"])
+    ['--before=one', '--after=runs/two', '--json']
+    """
+    values = takewhile(lambda token: not token.startswith("-"), tokens)
+    named = [f"--{name}={value}" for name, value in zip(VERBS[verb].operands, values, strict=False)]
+    return [*named, *tokens[len(named) :]]
 
 
 def _spelled_out(tokens: Sequence[str], aliases: Mapping[str, str] = ALIASES) -> list[str]:

@@ -31,6 +31,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def measured(value: float, error: float, *, sign: bool = False) -> str:
+    """Return a number with its error.
+
+    >>> measured(3.0, 0.123, sign=True)
+    '+3.00 ± 0.12'
+    """
+    return f"{value:{'+' if sign else ''}.2f} ± {error:.2f}"
+
+
 def dimension_table(profile: DimensionProfile) -> str:
     """Return a row for every level: dimension and increment with errors, and the verdict on it.
 
@@ -43,7 +52,7 @@ def dimension_table(profile: DimensionProfile) -> str:
     rows = [
         [
             level,
-            _measured(profile.dimensions[i], profile.standard_errors[i]),
+            measured(profile.dimensions[i], profile.standard_errors[i]),
             *(f"{profile.series[name].dimensions[i]:.2f}" for name in others),
             increments.get(level, ""),
             profile.verdicts[i],
@@ -65,7 +74,7 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
         rows.append(
             [
                 step,
-                _measured(profile.dimensions[level], profile.standard_errors[level]),
+                measured(profile.dimensions[level], profile.standard_errors[level]),
                 increments[step],
                 str(plan.ranks[i]),
                 certainty(plan, i),
@@ -151,15 +160,11 @@ def _stopped(profile: DimensionProfile) -> str:
 
 def _increments(profile: DimensionProfile) -> dict[str, str]:
     return {
-        step: _measured(increment, error, sign=True)
+        step: measured(increment, error, sign=True)
         for step, increment, error in zip(
             profile.steps, profile.increments, profile.increment_standard_errors, strict=True
         )
     }
-
-
-def _measured(value: float, error: float, *, sign: bool = False) -> str:
-    return f"{value:{'+' if sign else ''}.2f} ± {error:.2f}"
 
 
 def _metric(metric: Mapping[str, float] | None) -> str:

@@ -51,6 +51,16 @@ class ProfileSource:
 
 
 @dataclass(frozen=True)
+class ProfilePair:
+    """Which profiles are compared: gelora compare-profiles BEFORE AFTER."""
+
+    before: str | None = None
+    """File, folder or Hub id of the first."""
+    after: str | None = None
+    """The same of the second."""
+
+
+@dataclass(frozen=True)
 class PlanSource:
     """Where the ranks come from."""
 
