@@ -204,7 +204,7 @@ def test_nothing_is_shaded_where_nothing_is_discarded():
 def test_a_huge_model_shows_one_of_every_few_fits():
     profile = example_profile((tuple(f"layers.{i}" for i in range(80)),))
     panels = shown(trust_figures.fit_figure(profile))
-    assert drawing.panel_step(profile) == 2
+    assert drawing.panel_step(len(profile.levels)) == 2
     assert len(panels) == 41
     assert panels[-1].get_title("left") == "block 80"
     assert len(shown(trust_figures.decimation_figure(profile))) == 41

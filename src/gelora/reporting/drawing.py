@@ -91,9 +91,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], *, hei
         label_end(axes, right, y, text, colour, shift=float(shift))
 
 
-def panel_step(profile: DimensionProfile) -> int:
-    """Return how many levels there are to each panel of a grid: 1, but for huge models."""
-    return math.ceil(len(profile.levels) / MAX_PANELS)
+def panel_step(count: int) -> int:
+    """Return how many of so many things share each panel of a grid: 1, but for huge models."""
+    return math.ceil(count / MAX_PANELS)
 
 
 def level_panels(
@@ -111,21 +111,42 @@ def level_panels(
         height: Of a row of panels, in inches.
         sharey: Whether the panels have one vertical axis.
     """
-    names = short_names(profile)
-    shown = range(0, len(names), panel_step(profile))
+
+    def draw_level(panel: Axes, level: int) -> None:
+        if level not in profile.constant_levels:
+            draw(panel, level)
+            return
+        panel.text(0.5, 0.5, "constant", transform=panel.transAxes, ha="center", color=MUTED)
+        if not sharey:
+            panel.set_yticks([])
+
+    return panels(short_names(profile), draw_level, height=height, sharey=sharey)
+
+
+def panels(
+    names: Sequence[str],
+    draw: Callable[[Axes, int], None],
+    *,
+    height: float,
+    sharey: bool = False,
+) -> Figure:
+    """Make a figure of one small panel for every name, or of every few where there are many.
+
+    Args:
+        names: Titles of the panels.
+        draw: Draws one panel, given its index among the names.
+        height: Of a row of panels, in inches.
+        sharey: Whether the panels have one vertical axis.
+    """
+    shown = range(0, len(names), panel_step(len(names)))
     rows = math.ceil(len(shown) / COLUMNS)
     figure = Figure(figsize=(WIDTH, height * rows + 0.3), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, sharey=sharey, squeeze=False)
-    for panel in panels.flat[len(shown) :]:
+    grid = figure.subplots(rows, COLUMNS, sharey=sharey, squeeze=False)
+    for panel in grid.flat[len(shown) :]:
         panel.set_visible(False)
-    for level, panel in zip(shown, panels.flat, strict=False):
-        panel.set_title(names[level], fontsize=8.5, pad=4)
+    for index, panel in zip(shown, grid.flat, strict=False):
+        panel.set_title(names[index], fontsize=8.5, pad=4)
         panel.set_xticks([])
         panel.grid(visible=False)
-        if level in profile.constant_levels:
-            panel.text(0.5, 0.5, "constant", transform=panel.transAxes, ha="center", color=MUTED)
-            if not sharey:
-                panel.set_yticks([])
-        else:
-            draw(panel, level)
+        draw(panel, index)
     return figure

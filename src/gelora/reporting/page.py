@@ -61,7 +61,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         estimators=[trust_figures.estimator_label(name) for name in tables.estimators(run)],
         figures=_figures(run),
         course=course_sentence(profile, moved) if (moved := _course(run)) else "",
-        shown_note=_shown_note(panel_step(profile)),
+        shown_note=_shown_note(panel_step(len(profile.levels))),
         baseline_name=result_wording.baseline_name,
         metric_name=result_wording.metric_name,
         metric_value=result_wording.metric_value,

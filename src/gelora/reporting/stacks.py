@@ -65,3 +65,21 @@ def short_names(profile: DimensionProfile) -> list[str]:
     if profile.granularity == "sublayer":
         return [name.replace("block ", "") for name in names]
     return names
+
+
+def block_names(profile: DimensionProfile) -> list[str]:
+    """Return the name of every whole block, "block 1", in the profile's order."""
+    return [
+        f"{layout.name} block {index + 1}".lstrip()
+        for layout in stack_layouts(profile)
+        for index in range(len(layout.steps) // len(layout.halves))
+    ]
+
+
+def block_positions(profile: DimensionProfile) -> list[int]:
+    """Return the place of every whole block's output on a figure's horizontal axis."""
+    return [
+        position
+        for layout in stack_layouts(profile)
+        for position in layout.positions[len(layout.halves) :: len(layout.halves)]
+    ]
