@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import entr
 
 DEFAULT_TOLERANCE = 1e-3
 """A direction counts if it moves the output a thousandth as far as the strongest does, or more."""
@@ -94,9 +95,8 @@ class Spectrum:
         """
         if self.largest == 0.0:
             return 0.0
-        shares = np.array([value for value in self.singular_values if value > 0])
-        shares /= shares.sum()
-        return float(np.exp(-(shares * np.log(shares)).sum()))
+        shares = np.array(self.singular_values) / self.largest
+        return float(np.exp(entr(shares / shares.sum()).sum()))
 
     def share_of_largest(self, rank: int) -> float:
         """Return the `rank`-th singular value over the largest: the tolerance that `rank` bears.

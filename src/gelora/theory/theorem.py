@@ -93,8 +93,8 @@ def check_theorem(
     Raises:
         ModelMismatchError: The Jacobians are not two for each of the profile's blocks.
     """
-    spectra = {(each.block, each.by): each.spectra for each in jacobians}
     _check_blocks(profile, jacobians)
+    spectra = {(each.block, each.by): each.spectra for each in jacobians}
     inequalities: list[Inequality] = []
     for index, block in enumerate(profile.blocks):
         sides: tuple[tuple[Statement, JacobianOf, _LeftSide], ...] = (
