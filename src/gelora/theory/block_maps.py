@@ -6,18 +6,18 @@ as in the model's own forward pass. With P the pooling over the tokens and P+ it
 (the least change of H that moves the pooled input by v: every token by v for "mean", that one token
 for "last" and "first"):
 
-    by input        P . Df(H) . P+                                     width x width
-    by parameters   P . (derivative of f by the weights to adapt)      width x parameters
+    by input        P . Df(H) . P+                                   width x width
+    by parameters   P . (derivative of f by the weights to adapt)    width x parameters
 
-The block alone is copied, cast to float64 and run again on what it was given. Ranks are not known
-here.
+The block alone is copied and run again on what it was given, all of it in float64. Ranks are not
+known here.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,10 +37,12 @@ from gelora.model.tracing import given_state, returned_state
 from gelora.theory.range_finder import LinearMap
 from gelora.theory.record import JacobianOf
 
+Vector = Float[Tensor, " entries"]
+
 
 @dataclass(frozen=True)
 class BlockCall:
-    """One block of a model and what it was given in the forward pass of one sample.
+    """A block of a model, and a copy of what it was given in the forward pass of one sample.
 
     Attributes:
         block: The block's path from the backbone's root.
@@ -65,25 +67,175 @@ def block_calls(model: nn.Module, sample: Mapping[str, Tensor]) -> tuple[BlockCa
         sample: A batch of one sequence, without padding.
 
     Raises:
-        ArchitectureError: A block ran more than once or not at all.
+        ArchitectureError: The model has no blocks, or runs one more than once or not at all.
         DataError: There is more than one sequence, or padding.
     """
-    raise NotImplementedError
+    _check_sample(sample)
+    backbone, blocks = find_backbone(model), find_architecture(model).blocks
+    calls: dict[str, BlockCall] = {}
+
+    def keep(block: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if block in calls:
+                raise ran_twice(block)
+            # A copy: what follows may write into the tensors.
+            calls[block] = BlockCall(block, module, *copy.deepcopy((args, kwargs)))
+
+        return hook
+
+    inputs = forward_inputs(backbone, sample)
+    handles = [
+        backbone.get_submodule(block).register_forward_pre_hook(keep(block), with_kwargs=True)
+        for block in blocks
+    ]
+    try:
+        with evaluation_mode(backbone):
+            run_forward(backbone, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    missing = [block for block in blocks if block not in calls]
+    if missing:
+        raise did_not_run(missing, len(blocks))
+    return tuple(calls[block] for block in blocks)
 
 
 def block_maps(
-    call: BlockCall, *, modules: Sequence[str], pooling: Pooling
+    call: BlockCall, *, modules: Collection[str], pooling: Pooling
 ) -> dict[JacobianOf, LinearMap]:
-    """Return a block's two Jacobians at one sample, in float64, as maps.
+    """Return a block's two Jacobians at one sample, in float64.
 
     Args:
         call: The block and what it was given.
-        modules: Paths from the backbone's root of those to adapt; those of other blocks are left
-            out.
+        modules: Paths from the backbone's root of those to adapt; other blocks' are left out. It
+            is by their weight matrices alone that "parameters" differentiates, not by biases.
         pooling: "mean", "last" or "first".
 
     Raises:
-        ArchitectureError: Its weights are quantised or elsewhere, or torch has no derivative of
-            what it does.
+        ArchitectureError: Weights are quantised or not in memory, or torch has no derivative of
+            what the block does (only the maps' products may find that out).
     """
-    raise NotImplementedError
+    block = _in_float64(call)
+    weights = _weights(block, call.block, modules)
+    args, kwargs = tree_map(_as_float64, (call.args, call.kwargs))
+    states = given_state(args, kwargs)
+    if states is None:
+        raise ArchitectureError(f"Block {call.block} was given no token states.")
+    num_tokens, width = states.flatten(0, -2).shape
+    shares = _shares(num_tokens, pooling).to(states.device)
+    inverse = shares / (shares @ shares)
+
+    def pooled(move: Vector, replaced: Mapping[str, Tensor]) -> Vector:
+        """Return the pooled output, with the pooled input moved and some weights replaced."""
+        moved = states + torch.outer(inverse, move).view_as(states)
+        given = tree_map(lambda value: moved if value is states else value, (args, kwargs))
+        output = returned_state(functional_call(block, dict(replaced), *given))
+        if output is None:
+            raise ArchitectureError(f"Block {call.block} returned no token states.")
+        return shares @ output.flatten(0, -2)
+
+    def by_weights(flat: Vector) -> Vector:
+        parts = flat.split([weight.numel() for weight in weights.values()])
+        shaped = zip(weights.items(), parts, strict=True)
+        return pooled(unmoved, {name: part.view_as(weight) for (name, weight), part in shaped})
+
+    unmoved = states.new_zeros(width)
+    flat = torch.cat([unmoved[:0], *(weight.flatten() for weight in weights.values())])
+    return {
+        "input": _derivative(lambda move: pooled(move, {}), unmoved, call.block),
+        "parameters": _derivative(by_weights, flat, call.block),
+    }
+
+
+def _derivative(function: Callable[[Vector], Vector], at: Vector, block: str) -> LinearMap:
+    """Return a function's derivative at a point: forward by JVPs, adjoint by VJPs."""
+    with _differentiating(block):
+        value, pull, *_ = vjp(function, at)
+
+    def forward(directions: Float[Tensor, "directions columns"]) -> Tensor:
+        with _differentiating(block):
+            return vmap(lambda one: jvp(function, (at,), (one,))[1])(directions)
+
+    def adjoint(directions: Float[Tensor, "directions rows"]) -> Tensor:
+        with _differentiating(block):
+            return vmap(lambda one: pull(one)[0])(directions)
+
+    return LinearMap(len(value), len(at), forward, adjoint, device=at.device)
+
+
+class _Float64(TorchFunctionMode):
+    """Has what a model's code would compute in a lower precision computed in float64.
+
+    Norms and softmax are often cast to float32, whose rounding would pass for singular values.
+    """
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        lower = (torch.float32, torch.float16, torch.bfloat16)
+        given = tree_map(
+            lambda value: (
+                torch.float64 if isinstance(value, torch.dtype) and value in lower else value
+            ),
+            (args, kwargs or {}),
+        )
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        return func(*given[0], **given[1])
+
+
+@contextmanager
+def _differentiating(block: str) -> Iterator[None]:
+    # Of all kernels of attention it is the plain one that has a forward-mode derivative.
+    try:
+        with _Float64(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    except (RuntimeError, NotImplementedError) as error:
+        raise ArchitectureError(
+            f"Block {block} cannot be differentiated: {str(error).splitlines()[0]} Load the model "
+            "with attn_implementation='eager' and, if it has experts, "
+            "experts_implementation='eager'."
+        ) from error
+
+
+def _in_float64(call: BlockCall) -> nn.Module:
+    """Return a copy of the block in float64, without dropout, that no gradient reaches."""
+    for name, parameter in call.module.named_parameters():
+        if parameter.is_meta or not parameter.is_floating_point():
+            where = "on the meta device" if parameter.is_meta else f"of {parameter.dtype}"
+            raise ArchitectureError(
+                f"{call.block}.{name} is {where}, and has no derivative: load the model whole and "
+                "unquantised."
+            )
+    return copy.deepcopy(call.module).double().eval().requires_grad_(False)
+
+
+def _weights(block: nn.Module, path: str, modules: Collection[str]) -> dict[str, Tensor]:
+    """Return the weights to differentiate by, by their names in the block."""
+    inside = [name.removeprefix(f"{path}.") for name in modules if name.startswith(f"{path}.")]
+    bare = [without_adapter(block.get_submodule(name)) for name in inside]
+    wanted = {id(dict(module.named_parameters(recurse=False))["weight"]) for module in bare}
+    return {name: one.data for name, one in block.named_parameters() if id(one) in wanted}
+
+
+def _shares(num_tokens: int, pooling: Pooling) -> Float[Tensor, " tokens"]:
+    """Return each token's share in the pooled state."""
+    if pooling == "mean":
+        return torch.full((num_tokens,), 1 / num_tokens, dtype=torch.float64)
+    one_token = torch.zeros(num_tokens, dtype=torch.float64)
+    one_token[-1 if pooling == "last" else 0] = 1.0
+    return one_token
+
+
+def _as_float64(value: Any) -> Any:
+    is_number = isinstance(value, Tensor) and value.is_floating_point()
+    return value.double() if is_number else value
+
+
+def _check_sample(sample: Mapping[str, Tensor]) -> None:
+    for name, values in sample.items():
+        if len(values) != 1:
+            raise DataError(f"A sample is one sequence. Got {len(values)} rows of {name}.")
+    mask = sample.get("attention_mask")
+    if mask is not None and not mask.all():
+        padding = int((mask == 0).sum())
+        raise DataError(f"A sample has no padding. Got {padding} of {mask.numel()} tokens.")

@@ -42,7 +42,7 @@ class LinearMap:
     num_columns: int
     forward: Callable[[Float[Tensor, "directions columns"]], Float[Tensor, "directions rows"]]
     adjoint: Callable[[Float[Tensor, "directions rows"]], Float[Tensor, "directions columns"]]
-    device: torch.device = torch.device("cpu")
+    device: torch.device
 
     def outer(
         self, directions: Float[Tensor, "directions rows"]
