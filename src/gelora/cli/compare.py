@@ -79,11 +79,11 @@ def _settings(name: str, config: Config) -> list[TaskSettings]:
         f"--output_dir={config.folder / 'tasks' / path.stem}",  # no run's, whose flags would count
     ]
     if config.comparison.vary is None:
-        return [_task_settings(path.stem if is_file else name, parse("run", given))]
+        return [task_settings(path.stem if is_file else name, parse("run", given))]
     varied, values = _variants(config.comparison.vary)
     return [
         replace(
-            _task_settings(
+            task_settings(
                 path.stem if is_file else name,
                 parse("run", [*given, f"--{varied}", *value.split("+")]),
             ),
@@ -108,7 +108,12 @@ def _variants(vary: str) -> tuple[str, Sequence[str]]:
     return name, values.split(",")
 
 
-def _task_settings(name: str, config: Config) -> TaskSettings:
+def task_settings(name: str, config: Config) -> TaskSettings:
+    """Return a task's settings out of the flags of a run.
+
+    Raises:
+        ConfigError: They set what a method decides, or what no comparison does.
+    """
     _check(name, config)
     arguments = training_arguments(config)
     if arguments.load_best_model_at_end:

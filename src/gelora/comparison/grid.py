@@ -137,7 +137,7 @@ def compare(
             [place.cell(seeds[0], rate, is_trial=True) for rate in learning_rates]
             for place in (places if len(learning_rates) > 1 else ())
         ]
-        _run_all(store, run, run_trial, [cell for cells in trials for cell in cells])
+        run_all(store, run, run_trial, [cell for cells in trials for cell in cells])
         rates = _rates(store, places, trials, learning_rates)
         cells = [
             place.cell(seed, rate, is_trial=False)
@@ -149,7 +149,7 @@ def compare(
         # One after the other, so that a report in between is of the call before, with its labels.
         store.keep_references({one.task.name: one.prepared.reference for one in places})
         store.keep_asked(settings, rows=cells, trials=tried)
-        _run_all(store, run, run_cell, cells)
+        run_all(store, run, run_cell, cells)
     return read_results(folder)
 
 
@@ -209,13 +209,20 @@ def _first_and_rest(
     return firsts, [task for task in tasks if task not in firsts]
 
 
-def _run_all(
+def run_all(
     store: Store,
     run: Callable[..., Any],
     function: Callable[[Cell], Any],
     cells: Iterable[Cell],
 ) -> None:
-    """Run what is not there; what comes to the same, as one size at two budgets, is one run."""
+    """Run what is not there; what comes to the same, as one size at two budgets, is one run.
+
+    Args:
+        store: Keeps the lines.
+        run: An engine, such as `run_locally` with its processes given.
+        function: `run_cell` or `run_trial`.
+        cells: What is asked for.
+    """
     alike: dict[str, list[Cell]] = {}
     for cell in cells:
         if not store.has(cell):

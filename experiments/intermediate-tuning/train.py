@@ -1,0 +1,184 @@
+"""Train on RTE from both models, at the ranks that each asks for and at the other's.
+
+    python experiments/intermediate-tuning/train.py --processes 2
+
+From the root of the repository, after the other commands of the README. A run that is done is not
+done again. Each model's learning rate is chosen on a part of the training texts, at its own ranks;
+the validation texts only score what was trained.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from gelora.artifacts import ENVIRONMENT_FILE, content_hash, write_json
+from gelora.baselines.method import Size
+from gelora.cli import loading
+from gelora.cli.compare import task_settings
+from gelora.cli.parsing import parse
+from gelora.cli.record import describe_environment
+from gelora.comparison.cell import run_cell, run_trial
+from gelora.comparison.engines import run_locally
+from gelora.comparison.grid import run_all
+from gelora.comparison.results import Reference, Results, read_results
+from gelora.comparison.scoring import reference
+from gelora.comparison.search import best_rate
+from gelora.comparison.settings import Cell, Selection, TaskSettings
+from gelora.comparison.store import Store
+from gelora.data import load_task_data
+from gelora.dimension.profile import DimensionProfile
+from gelora.ranks import RankPlan, plan_ranks
+
+HERE = Path(__file__).parent
+RUNS = Path("runs/intermediate-tuning")
+TASK = "rte"
+MODELS = ("before", "after")
+BUDGETS: Mapping[str, str | None] = {"gelora-paper": None, "gelora": "r=8"}
+"""By the method that spends it: the paper's rule, and a budget shared out by growth."""
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+SEEDS = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model, and the model that its ranks are of."""
+
+    method: str
+    model: str
+    ranks_of: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained.
+
+    Attributes:
+        tasks: The target task from each model.
+        profiles: Of each model, on the texts of the task.
+        rates: Learning rates to choose from.
+        seeds: Of heads, adapters and the order of texts.
+    """
+
+    tasks: Mapping[str, TaskSettings]
+    profiles: Mapping[str, DimensionProfile]
+    rates: Sequence[float] = LEARNING_RATES
+    seeds: Sequence[int] = SEEDS
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the predictions are scored by."""
+        data = load_task_data(**self.tasks["before"].data)
+        return reference(data, sha256=content_hash(dict(data.provenance)))
+
+    def plan(self, arm: Arm) -> RankPlan:
+        """Return the ranks of an arm.
+
+        A plan belongs to the model that was measured; here it is given to the other on purpose.
+        """
+        task = self.tasks[arm.model]
+        return plan_ranks(
+            self._profile(arm),
+            budget=BUDGETS[arm.method],
+            target_modules=task.target_modules,
+            rounding=task.rounding,
+            alpha_per_rank=task.alpha_per_rank,
+        )
+
+    def cell(self, arm: Arm, seed: int, rate: float, *, is_trial: bool = False) -> Cell:
+        """Return one run."""
+        task, plan = self.tasks[arm.model], self.plan(arm)
+        return Cell(
+            task=replace(task, varied={"model": arm.model, "ranks_of": arm.ranks_of}),
+            data_sha256=self.reference.sha256,
+            model_sha256=content_hash(self.profiles[arm.model].fingerprint),
+            method=arm.method,
+            budget=BUDGETS[arm.method] or "paper",
+            budget_parameters=plan.trainable_parameters,
+            size=Size(plan.budget or 0, plan.trainable_parameters),
+            seed=seed,
+            learning_rate=rate,
+            selection=Selection("", self._profile(arm), 0.0),
+            is_trial=is_trial,
+        )
+
+    def arms(self) -> Iterator[Arm]:
+        """Yield every arm, the other's ranks only where they differ from the model's own."""
+        for method, model, ranks_of in product(BUDGETS, MODELS, MODELS):
+            own = Arm(method, model, model)
+            arm = Arm(method, model, ranks_of)
+            if arm == own or self.plan(arm).ranks != self.plan(own).ranks:
+                yield arm
+
+    def _profile(self, arm: Arm) -> DimensionProfile:
+        own = self.profiles[arm.model]
+        return replace(self.profiles[arm.ranks_of], fingerprint=own.fingerprint)
+
+
+def run_experiment(experiment: Experiment, folder: Path, run: Callable[..., Any]) -> Results:
+    """Choose the learning rates, train all arms, and return what is there.
+
+    Args:
+        experiment: What is trained.
+        folder: For the lines.
+        run: As `run_locally`, its processes given.
+    """
+    with Store(folder) as store:
+        trials = {
+            model: [
+                experiment.cell(
+                    Arm("gelora", model, model), experiment.seeds[0], rate, is_trial=True
+                )
+                for rate in experiment.rates
+            ]
+            for model in MODELS
+        }
+        run_all(store, run, run_trial, [cell for cells in trials.values() for cell in cells])
+        rates = {
+            model: best_rate([trial for cell in cells if (trial := store.trial(cell))])
+            for model, cells in trials.items()
+        }
+        cells = [
+            experiment.cell(arm, seed, rate)
+            for arm in experiment.arms()
+            if (rate := rates[arm.model]) is not None
+            for seed in experiment.seeds
+        ]
+        store.keep_references({TASK: experiment.reference})
+        tried = [cell for one in trials.values() for cell in one]
+        store.keep_asked({"learning_rates": rates}, rows=cells, trials=tried)
+        run_all(store, run, run_cell, cells)
+    return read_results(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("gelora").setLevel(logging.INFO)
+    folder = RUNS / "rte"
+    config = ["--config", str(HERE / "rte.yaml"), "--output_dir", str(folder)]
+    merged = ["--model_name_or_path", str(RUNS / "mnli/export/merged")]
+    experiment = Experiment(
+        tasks={
+            "before": task_settings(TASK, parse("run", config)),
+            "after": task_settings(TASK, parse("run", [*config, *merged])),
+        },
+        profiles={model: DimensionProfile.from_pretrained(RUNS / model) for model in MODELS},
+    )
+    environment = {**describe_environment(), "device": loading.device_name()}
+    write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
+    results = run_experiment(experiment, folder, partial(run_locally, processes=options.processes))
+    if results.failures:
+        sys.exit(f"{len(results.failures)} runs failed, the first: {results.failures[0].error}")
+
+
+if __name__ == "__main__":
+    main()
