@@ -13,6 +13,7 @@ condition of the theorem is not met.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def linear_map(manifold: Manifold, num_samples: int, *, rank: int, seed: int) ->
 
     Where the rank is the smaller of the two the theorem's first inequality is tight.
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     points = _widened(manifold.sample(num_samples, seed=seed), rng)
     width = points.shape[1]
     block = KnownBlock(
@@ -106,7 +107,7 @@ def curved(manifold: Manifold, num_samples: int, *, dimension: int, seed: int) -
     The set has the dimension of the projection, and so has the Jacobian as its rank: the first
     inequality is tight. The manifold is to be one that fills its space.
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     points = _widened(manifold.sample(num_samples, seed=seed), rng)
     width = points.shape[1]
     bend = rng.normal(size=(width, dimension)) / np.sqrt(4 * dimension)
@@ -117,7 +118,7 @@ def curved(manifold: Manifold, num_samples: int, *, dimension: int, seed: int) -
 
 def identity(manifold: Manifold, num_samples: int, *, seed: int) -> KnownNetwork:
     """Add nothing: the increment is 0, and so is the rank of what the weights of `read` can do."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     points = _widened(manifold.sample(num_samples, seed=seed), rng)
     width = points.shape[1]
     block = KnownBlock(np.eye(width), np.zeros((width, width)), _unchanged, has_skip=True)
@@ -134,13 +135,14 @@ def amplifying(manifold: Manifold, num_samples: int, *, added: int, seed: int) -
     the rank of what the weights of `read` can do: the second inequality is tight. The rank by the
     input is the width, at tolerances below 1 / GAIN alone.
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     faint = rng.normal(size=(num_samples, added)) / GAIN
     both = np.hstack([manifold.sample(num_samples, seed=seed), faint])
     width = both.shape[1] + SPARE_WIDTH
     directions = _directions(width, both.shape[1], rng)
-    added_directions = directions[:, -added:]
-    block = KnownBlock(added_directions.T, (GAIN - 1) * added_directions, _unchanged, has_skip=True)
+    amplified = directions[:, -added:]
+    write = (GAIN - 1) * amplified @ amplified.T
+    block = KnownBlock(np.eye(width), write, _unchanged, has_skip=True)
     dimensions = (manifold.dimension, manifold.dimension + added)
     return _network(both @ directions.T, block, dimensions, width, added)
 
@@ -152,7 +154,7 @@ def scrambling(manifold: Manifold, num_samples: int, *, rank: int, seed: int) ->
     digits, a fresh draw for each point whose derivative is 0 wherever there is one: so the
     Jacobian has the map's rank, and the dimension rises above it.
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     points = _widened(manifold.sample(num_samples, seed=seed), rng)
     width = points.shape[1]
     mixing = rng.normal(size=(2 * rank, rank)) / np.sqrt(rank)
@@ -166,22 +168,27 @@ def scrambling(manifold: Manifold, num_samples: int, *, rank: int, seed: int) ->
 
 
 def revealing(manifold: Manifold, num_samples: int, *, shown: int, seed: int) -> KnownNetwork:
-    """Break the theorem by pooling: forget the tokens' mean and show how they differ.
+    """Break the theorem by pooling: show how far apart the tokens are, which their mean hides.
 
     The two tokens of a sample lie on both sides of a point of the manifold, apart in `shown`
-    directions of their own. The block squares what it reads in these, so its pooled output tells
-    how far apart the tokens are, which their mean does not: of the pooled input it is no function,
-    and the rank by the input is 0.
+    directions of their own. The block squares what it reads in these and keeps the rest. So its
+    pooled output is no function of the pooled input: its dimension grows, and the rank by the
+    input is that of what was kept, the width of the manifold's own space.
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     points = manifold.sample(num_samples, seed=seed)
     apart = 2 + rng.normal(size=(num_samples, shown)) / 4
-    directions = _directions(points.shape[1] + shown + SPARE_WIDTH, points.shape[1] + shown, rng)
-    tokens = np.vstack([np.hstack([points, sign * apart]) @ directions.T for sign in (1, -1)])
-    own = directions[:, -shown:]
-    block = KnownBlock(own.T, own, torch.square, has_skip=False)
-    input_ids = torch.arange(2 * num_samples).reshape(2, num_samples).T
-    return KnownNetwork(KnownModel(tokens, block), input_ids, (manifold.dimension, shown), 0, shown)
+    tokens = np.vstack([np.hstack([points, sign * apart]) for sign in (1, -1)])
+    kept, read = points.shape[1], tokens.shape[1]
+    directions = _directions(read + SPARE_WIDTH, read, rng)
+    block = KnownBlock(directions.T, directions, partial(_squared_from, kept), has_skip=False)
+    return KnownNetwork(
+        KnownModel(tokens @ directions.T, block),
+        input_ids=torch.arange(2 * num_samples).reshape(2, num_samples).T,
+        dimensions=(manifold.dimension, manifold.dimension + shown),
+        input_rank=kept,
+        parameter_rank=read,
+    )
 
 
 def _network(
@@ -195,6 +202,11 @@ def _network(
     return KnownNetwork(
         KnownModel(points, block), input_ids, dimensions, input_rank, parameter_rank
     )
+
+
+def _generator(seed: int) -> np.random.Generator:
+    """Return one whose numbers are not those that a manifold draws by the same seed."""
+    return np.random.default_rng([seed, 1])
 
 
 def _widened(points: Points, rng: np.random.Generator) -> Points:
@@ -222,3 +234,7 @@ def _with_far_digits(states: Tensor) -> Tensor:
     """Add the third to the fifth digit behind the point, as a number between 0 and 4."""
     digits = torch.floor(1e5 * states) % 1e3
     return states + 4e-3 * digits
+
+
+def _squared_from(first: int, states: Tensor) -> Tensor:
+    return torch.cat([states[..., :first], states[..., first:].square()], dim=-1)
