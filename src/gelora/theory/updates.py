@@ -13,6 +13,7 @@ import torch
 from gelora.adapters import verify_saved_ranks
 from gelora.errors import RankError
 from gelora.exports.saved import Factors, read_adapter
+from gelora.exports.uniform import PLAIN_INITS
 from gelora.ranks.plan import RankPlan
 from gelora.theory.record import ModuleUpdate
 from gelora.theory.spectra import DEFAULT_TOLERANCE, Spectrum
@@ -62,9 +63,25 @@ def module_updates(folder: str | Path, plan: RankPlan) -> tuple[ModuleUpdate, ..
         RankError: Its ranks are not the plan's, or what it holds is not the update alone.
     """
     adapter = read_adapter(folder)
+    init = adapter.config.get("init_lora_weights", True)
+    if isinstance(init, str) and init not in PLAIN_INITS:
+        raise RankError(
+            f"The adapter in {folder} has init_lora_weights={init!r}, which moves a part of the "
+            "base weights into it: its B A is not what training added. Save it with "
+            "path_initial_model_for_weight_conversion first."
+        )
     verify_saved_ranks(folder, plan)
     factors = adapter.factors()
-    raise NotImplementedError
+    prefix = min(factors).removesuffix(min(plan.modules))
+    return tuple(
+        ModuleUpdate(
+            module=name,
+            block=_block_of(name, plan),
+            rank=rank,
+            spectrum=_spectrum(factors[f"{prefix}{name}"]),
+        )
+        for name, rank in plan.modules.items()
+    )
 
 
 def bound_in_use(
@@ -76,5 +93,52 @@ def bound_in_use(
         updates: Of the plan's modules.
         plan: Ranks and bounds.
         tolerance: Share of the largest singular value above which one counts.
+
+    Returns:
+        One per update, in their order.
+
+    Raises:
+        RankError: An update is of a module that the plan does not have, or has at another rank.
     """
-    raise NotImplementedError
+    return tuple(_use(update, plan, tolerance) for update in updates)
+
+
+def _use(update: ModuleUpdate, plan: RankPlan, tolerance: float) -> ModuleUse:
+    planned = plan.modules.get(update.module)
+    if planned != update.rank:
+        raise RankError(
+            f"The update of {update.module} is of rank {update.rank}, and the plan says "
+            f"{planned}: it is of another plan's adapter."
+        )
+    spectrum = update.spectrum
+    rank = spectrum.numerical_rank(tolerance).value
+    return ModuleUse(
+        module=update.module,
+        block=update.block,
+        bound=_bound(update.block, plan),
+        planned_rank=update.rank,
+        numerical_rank=rank,
+        stable_rank=spectrum.stable_rank,
+        effective_rank=spectrum.effective_rank,
+        share_used=rank / update.rank,
+    )
+
+
+def _bound(block: str, plan: RankPlan) -> int:
+    per_block = len(plan.steps) // len(plan.blocks)
+    first = plan.blocks.index(block) * per_block
+    steps = range(first, first + per_block)
+    return max(plan.bounds[step] for step in steps if plan.ranks[step] > 0)
+
+
+def _block_of(module: str, plan: RankPlan) -> str:
+    return next(block for block in plan.blocks if module.startswith(f"{block}."))
+
+
+def _spectrum(factors: Factors) -> Spectrum:
+    """Return that of scale * B A: Q R of B and of A^T leave it to the product of both R."""
+    left = torch.linalg.qr(factors.b.double(), mode="r").R
+    right = torch.linalg.qr(factors.a.double().T, mode="r").R
+    values = abs(factors.scale) * torch.linalg.svdvals(left @ right.T)
+    size = min(factors.b.shape[0], factors.a.shape[1])
+    return Spectrum(tuple(values.tolist()), size=size)
