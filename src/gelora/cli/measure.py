@@ -53,7 +53,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     if finished is not None:
         check_fingerprint(model, finished.fingerprint)
         return finished
-    if verb == "run" and data.problem == "instruction_tuning":
+    if verb in ("run", "verify") and data.problem == "instruction_tuning":
         check_causal(model)  # before the work, not after it
 
     flags = config.measurement

@@ -14,6 +14,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.ranks.advice import measurement_advice, plan_advice
+from gelora.theory.record import THEORY_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
         logger.info("%s is complete and unchanged.", path)
         return False
     if is_main_process():
+        (config.folder / THEORY_FILE).unlink(missing_ok=True)  # measured with the plan that goes
         planned.save_pretrained(config.folder)
     return True
 

@@ -83,7 +83,7 @@ def check_inputs(folder: Path, stage: str, inputs: Mapping[str, Any], *, holds: 
 
     Args:
         folder: The run's folder.
-        stage: "measure" or "train".
+        stage: "measure", "train" or "verify".
         inputs: What the stage would start from now.
         holds: What was found there, for the message.
 
@@ -136,6 +136,14 @@ def write(
     environment = {**describe_environment(), **facts, "stages": stages}
     write_config(config, verb)
     write_json(config.folder / ENVIRONMENT_FILE, environment, kind="environment")
+
+
+def add_stage(folder: Path, stage: str, *, inputs: Mapping[str, Any], **cost: float | None) -> None:
+    """Record a stage beside the others, and leave what the run said of its command and machine."""
+    path = folder / ENVIRONMENT_FILE
+    environment = read_json(path, kind="environment")
+    environment["stages"][stage] = {"inputs": dict(inputs), **cost}
+    write_json(path, environment, kind="environment")
 
 
 def forget(folder: Path, stage: str) -> None:

@@ -44,6 +44,7 @@ from gelora.metrics import Metric
 from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
 from gelora.reporting.card import has_card, write_card
+from gelora.theory.record import THEORY_FILE
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter
 
@@ -182,7 +183,7 @@ def _clear(folder: Path) -> None:
     """Remove what training left; the profile and the plan stay."""
     for path in (*folder.glob("checkpoint-*"), folder / ADAPTER_FOLDER):
         shutil.rmtree(path, ignore_errors=True)
-    for name in (METRICS_FILE, REPORT_FILE):
+    for name in (METRICS_FILE, REPORT_FILE, THEORY_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

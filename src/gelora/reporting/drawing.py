@@ -82,8 +82,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], *, hei
     if not ends:
         return
     ends = sorted(ends, key=lambda end: end[1])
-    low, high = axes.get_ylim()
-    wanted = 72 * height * (np.array([y for _, y, _, _ in ends]) - low) / (high - low)
+    scale = axes.yaxis.get_transform().transform  # a log axis parts them where they are seen
+    low, high = scale(np.array(axes.get_ylim()))
+    wanted = 72 * height * (scale(np.array([y for _, y, _, _ in ends])) - low) / (high - low)
     ladder = LINE * np.arange(len(ends))
     shifts = isotonic_regression(wanted - ladder).x + ladder - wanted
     right = max(x for x, _, _, _ in ends)

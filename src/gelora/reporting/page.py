@@ -1,8 +1,9 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
 Gathers what the template shows: figures come from `figures`, `trust_figures` and `course`,
-sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`. Nothing on the
-page is loaded from a network, and the same files give the same bytes.
+sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`, and the theory's
+part from `theory_section`. Nothing on the page is loaded from a network, and the same files give
+the same bytes.
 """
 
 import shlex
@@ -22,6 +23,7 @@ from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
 from gelora.reporting.templating import template
 from gelora.reporting.theme import to_svg
+from gelora.reporting.theory_section import theory_section
 
 
 def write_report(run_folder: str | Path) -> Path:
@@ -68,6 +70,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         facts=tables.facts(run),
         command=shlex.join(run.environment.get("command", [])),
         result=None if run.metrics is None else _result(run, run.metrics, folder_name),
+        theory=None if run.theory is None else theory_section(profile, plan, run.theory),
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )

@@ -22,6 +22,7 @@ from gelora.artifacts import (
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
+from gelora.theory.record import THEORY_FILE, TheoryRecord
 
 _METRICS_KEYS = (
     "task", "model", "problem", "num_labels", "label_names", "headline_metric", "metrics",
@@ -40,6 +41,7 @@ class RunFiles:
         environment: Where and by which command it ran; empty if that was not recorded.
         config_text: The resolved flags as YAML, "" if they were not written.
         config: The same, read.
+        theory: What `gelora verify` measured, or None before it.
     """
 
     profile: DimensionProfile
@@ -48,6 +50,7 @@ class RunFiles:
     environment: Mapping[str, Any]
     config_text: str
     config: Mapping[str, Any]
+    theory: TheoryRecord | None
 
     @property
     def model(self) -> str:
@@ -70,6 +73,8 @@ class RunFiles:
         found = {"profile": self.profile.content_hash(), "plan": self.plan.content_hash()}
         if self.metrics is not None:
             found["metrics"] = content_hash(self.metrics)
+        if self.theory is not None:
+            found["theory"] = self.theory.content_hash()
         return found
 
 
@@ -96,6 +101,7 @@ def read_run(folder: Path) -> RunFiles:
         environment=read_environment(folder),
         config_text=config_text,
         config=config,
+        theory=_read_theory(folder, profile),
     )
 
 
@@ -119,6 +125,15 @@ def read_metrics(folder: Path, plan: RankPlan) -> dict[str, Any] | None:
         )
     _check_origin(path, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
     return metrics
+
+
+def _read_theory(folder: Path, profile: DimensionProfile) -> TheoryRecord | None:
+    path = folder / THEORY_FILE
+    if not path.is_file():
+        return None
+    theory = TheoryRecord.from_pretrained(path)
+    _check_origin(path, theory.profile_hash, PROFILE_FILE, profile.content_hash())
+    return theory
 
 
 def read_environment(folder: Path) -> dict[str, Any]:

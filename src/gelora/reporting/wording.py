@@ -4,7 +4,7 @@ Every function turns values into words; nothing is read, drawn or written here. 
 results is in `result_wording`, and of how far to trust the dimensions in `trust_wording`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
@@ -93,15 +93,24 @@ def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> st
 
 def list_levels(profile: DimensionProfile, levels: Iterable[int]) -> str:
     """Name levels, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
-    names, runs = level_names(profile), list[list[int]]()
-    levels = sorted(levels)
-    if len(levels) == len(names):
-        return "all levels"
-    for level in levels:
-        if runs and level == runs[-1][-1] + 1:
-            runs[-1].append(level)
+    return list_runs(level_names(profile), levels, everything="all levels")
+
+
+def list_runs(names: Sequence[str], indices: Iterable[int], *, everything: str) -> str:
+    """Name some of a series of things, runs of three or more by their ends.
+
+    >>> list_runs(["a", "b", "c", "d", "e"], [4, 0, 1, 2], everything="all")
+    'a to c and e'
+    """
+    runs = list[list[int]]()
+    indices = sorted(indices)
+    if len(indices) == len(names):
+        return everything
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
         else:
-            runs.append([level])
+            runs.append([index])
     spans = [
         [f"{names[run[0]]} to {names[run[-1]]}"] if len(run) > 2 else [names[i] for i in run]
         for run in runs
