@@ -1,13 +1,35 @@
-"""Known networks measured as any model is: a tokenizer and texts that name their points."""
+"""Known networks by name, and measured as any model is: by texts that name their points."""
+
+from functools import partial
 
 import transformers as hf
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from gelora.dimension.manifolds import Manifold, gaussian
 from gelora.dimension.profile import DimensionProfile
 from gelora.measurement.measure import measure_dimensions
+from gelora.theory import known_networks as known
 from gelora.theory.known_networks import ADAPTED, KnownNetwork
+
+NUM_SAMPLES = 2000
+
+
+def flat(dimension):
+    """A Gaussian cloud that fills its space, of spread 1."""
+    return Manifold(partial(gaussian, dimension=dimension), dimension, 0.02)
+
+
+NETWORKS = {
+    "to fewer": partial(known.linear_map, flat(6), rank=3),
+    "to more": partial(known.linear_map, flat(4), rank=7),
+    "curved": partial(known.curved, flat(5), dimension=3),
+    "identity": partial(known.identity, flat(4)),
+    "amplifying": partial(known.amplifying, flat(3), added=2),
+    "scrambling": partial(known.scrambling, flat(3), rank=2),
+    "revealing": partial(known.revealing, flat(2), shown=2),
+}
 
 
 def point_tokenizer(network: KnownNetwork) -> hf.PreTrainedTokenizerFast:

@@ -1,38 +1,21 @@
 """The answers that known networks state: ranks from whole Jacobians, dimensions as measured."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
 from gelora.dimension.levels import estimate_levels
-from gelora.dimension.manifolds import MANIFOLDS, Manifold, gaussian
+from gelora.dimension.manifolds import MANIFOLDS
 from gelora.model.activations import hidden_states
 from gelora.ranks import plan_ranks
 from gelora.theory import known_networks as known
-from known_profiles import measured
+from known_profiles import NETWORKS, NUM_SAMPLES, flat, measured
 
-NUM_SAMPLES = 2000
 BIAS = 0.05
 """Share by which the mean of a dimension here may be off; 100 draws showed less than 0.02."""
 
 
-def flat(dimension):
-    """A Gaussian cloud that fills its space, of spread 1."""
-    return Manifold(partial(gaussian, dimension=dimension), dimension, 0.02)
-
-
-NETWORKS = {
-    "to fewer": partial(known.linear_map, flat(6), rank=3),
-    "to more": partial(known.linear_map, flat(4), rank=7),
-    "curved": partial(known.curved, flat(5), dimension=3),
-    "identity": partial(known.identity, flat(4)),
-    "amplifying": partial(known.amplifying, flat(3), added=2),
-    "scrambling": partial(known.scrambling, flat(3), rank=2),
-    "revealing": partial(known.revealing, flat(2), shown=2),
-}
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
