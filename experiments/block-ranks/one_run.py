@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
+from scipy.special import expit
 from transformers import TrainingArguments, set_seed
 
 from gelora.data import TaskData, load_task_data
@@ -21,6 +22,10 @@ from gelora.training import train
 RANKS = (0, 1, 2, 4, 8, 16)
 OTHERS = 2
 """The rank of every block but the one that is swept; there one run serves all blocks."""
+
+RESULTS_FILE, SWEEP_FILE = "results.jsonl", "sweep.json"
+TRAINED, MORE = "trained", "more"
+"""The profiles of a task: of the texts that are trained on, and of these with more."""
 
 Key = tuple[str, str | None, int, int]
 
@@ -85,8 +90,10 @@ class Line:
         block: As the run's, and so are rank and seed.
         rank: The block's.
         seed: The run's.
-        value: The task's headline metric.
-        predicted: The class of every scored row, a digit each.
+        metric: The task's headline metric.
+        brier: The mean squared difference of class 1's probability and the label (Brier 1950).
+        probabilities: Of class 1, for every scored row, in sixteenths: a hexadecimal digit each,
+            8 or more where class 1 is predicted.
         parameters: Of the adapter.
         seconds: Wall time of training.
     """
@@ -95,8 +102,9 @@ class Line:
     block: str | None
     rank: int
     seed: int
-    value: float
-    predicted: str
+    metric: float
+    brier: float
+    probabilities: str
     parameters: int
     seconds: float
 
@@ -144,7 +152,7 @@ def with_rank(plan: RankPlan, block: str, rank: int) -> RankPlan:
 
 
 def train_and_score(run: Run) -> Line:
-    """Train once, and score.
+    """Train once on a task of two classes, and score.
 
     Raises:
         GeloraError: Whatever is wrong with the settings, or the scores are not finite.
@@ -166,12 +174,15 @@ def train_and_score(run: Run) -> Line:
         trained = train(
             model, tokenizer, data, plan, arguments=arguments, max_length=task.max_length
         )
-    scored, metric = labelled_validation(data), data.headline_metric
+    scored, name = labelled_validation(data), data.headline_metric
     scores = predict(trained.model, tokenizer, scored, max_length=task.max_length)
+    labels = np.asarray(scored["label"])
+    probabilities = expit(scores[:, 1].astype(float) - scores[:, 0])
     return Line(
         *run.key,
-        value=metric_values(scores, np.asarray(scored["label"]), metrics=(metric,))[metric],
-        predicted="".join(map(str, scores.argmax(axis=1))),
+        metric=metric_values(scores, labels, metrics=(name,))[name],
+        brier=float(((probabilities - labels) ** 2).mean()),
+        probabilities="".join(f"{min(15, int(16 * one)):x}" for one in probabilities),
         parameters=trained.adapter_parameters,
         seconds=trained.seconds,
     )

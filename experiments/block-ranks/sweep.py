@@ -18,7 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from one_run import OTHERS, RANKS, Line, Run, Task, load_parts, train_and_score
+from one_run import (
+    MORE,
+    OTHERS,
+    RANKS,
+    RESULTS_FILE,
+    SWEEP_FILE,
+    TRAINED,
+    Line,
+    Run,
+    Task,
+    load_parts,
+    train_and_score,
+)
 
 from gelora.artifacts import ENVIRONMENT_FILE, PROFILE_FILE, read_json, write_json
 from gelora.cli.record import describe_environment
@@ -32,10 +44,6 @@ from gelora.model.source import ModelSource
 from gelora.ranks import RankPlan, plan_ranks
 
 logger = logging.getLogger("sweep")
-
-RESULTS_FILE, SWEEP_FILE = "results.jsonl", "sweep.json"
-TRAINED, MORE = "trained", "more"
-"""The profiles of a task: of the texts that are trained on, and of these with more."""
 
 
 def sweep(tasks: Sequence[Task], folder: Path, *, seeds: Sequence[int], processes: int) -> None:
@@ -58,7 +66,7 @@ def sweep(tasks: Sequence[Task], folder: Path, *, seeds: Sequence[int], processe
             said = f"{outcome.error} {outcome.traceback}".rstrip()
         else:
             append_line(path, outcome)
-            said = f"{outcome.value:.4f} after {outcome.seconds:.0f} s"
+            said = f"{outcome.metric:.4f} after {outcome.seconds:.0f} s"
         logger.info("%d of %d: %s: %s", number, len(todo), run.key, said)
     if failed:
         sys.exit(f"{failed} of {len(todo)} runs failed; the same call tries them again.")
@@ -126,7 +134,6 @@ def _settings(task: Task, data: TaskData) -> dict[str, Any]:
     return {
         **asdict(task),
         "metric": data.headline_metric,
-        "num_labels": data.num_labels,
         "labels": "".join(map(str, labelled_validation(data)["label"])),
     }
 
