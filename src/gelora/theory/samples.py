@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from gelora.data import LABEL_COLUMNS, TaskData
 from gelora.errors import DataError
-from gelora.theory.likelihood import NO_LABEL
 from gelora.training.fitting import trainer_module
 
 
@@ -52,7 +51,9 @@ def sample_batches(
     drawn = data.train.select(_draw(len(data.train), num_samples, seed))
     settings = copy.copy(arguments)
     settings.eval_strategy = "no"
-    settings.gradient_checkpointing = False
+    # TRL would prepare the model for it at once.
+    settings.gradient_checkpointing = settings.activation_checkpointing = False
+    settings.gradient_checkpointing_kwargs = None
     if data.problem == "instruction_tuning":
         settings.packing = False  # pyright: ignore[reportAttributeAccessIssue]
     with _frozen(model):  # no Trainer makes weights float32 that do not train
@@ -66,9 +67,7 @@ def sample_batches(
         )
     rows: Any = trainer.train_dataset
     for row in _draw(len(rows), num_samples, seed):
-        batch = trainer.data_collator([rows[row]])
-        if data.problem != "instruction_tuning" or (batch["labels"][:, 1:] != NO_LABEL).any():
-            yield batch
+        yield trainer.data_collator([rows[row]])
 
 
 @contextmanager
