@@ -160,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=1, help="runs at a time")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="one run each")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("gelora").setLevel(logging.INFO)
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "after": task_settings(TASK, parse("run", [*config, *merged])),
         },
         profiles={model: DimensionProfile.from_pretrained(RUNS / model) for model in MODELS},
+        seeds=options.seeds,
     )
     environment = {**describe_environment(), "device": loading.device_name()}
     write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
