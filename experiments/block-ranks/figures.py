@@ -66,7 +66,8 @@ def scatter_figure(found: Mapping[str, Any]) -> Figure:
             _number(gains, *point, at, colour, shift=4)
     every = next(iter(found["tasks"].values()))["ranks"]
     ranks.set_yticks(range(len(every)), [str(rank) for rank in every])
-    ranks.margins(0.15)
+    ranks.set_ylim(-0.5, len(every) - 0.5)
+    ranks.margins(x=0.15)
     ranks.set_xlabel("rank by the paper's rule")
     ranks.set_title("best rank")
     gains.set_xlabel("increment of the dimension")

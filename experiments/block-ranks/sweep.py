@@ -116,7 +116,8 @@ def _prepare(tasks: Sequence[Task], folder: Path) -> dict[str, RankPlan]:
     settings = {task.name: _settings(task, parts[task.name][0]) for task in tasks}
     path = folder / SWEEP_FILE
     if not path.exists():
-        write_json(folder / ENVIRONMENT_FILE, describe_environment(), kind="environment")
+        environment = {**describe_environment(), "command": ["python", *sys.argv]}
+        write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
         write_json(path, {"tasks": settings}, kind="sweep")
     if read_json(path, kind="sweep")["tasks"] != settings:
         sys.exit(f"{path} is of a sweep with other settings: give another --output_dir.")
