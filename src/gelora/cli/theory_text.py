@@ -12,10 +12,10 @@ from gelora.ranks import RankPlan
 from gelora.reporting import theory_wording
 from gelora.reporting.theory_tables import (
     USE_HEADINGS,
-    fisher_ranks,
     theory_rows,
     tolerance_rows,
     use_rows,
+    weights_fishers,
 )
 from gelora.theory.record import TheoryRecord
 from gelora.theory.theorem import check_theorem
@@ -81,15 +81,12 @@ def _block_table(profile: DimensionProfile, theory: TheoryRecord) -> str:
         ]
         for row in theory_rows(profile, theory)
     ]
-    fishers = [
-        ("Fisher rank", fisher_ranks(profile, theory, "weights")),
-        ("of LoRA", fisher_ranks(profile, theory, "lora")),
-    ]
-    measured = [(heading, ranks) for heading, ranks in fishers if ranks]
-    columns = zip(*(ranks for _, ranks in measured), strict=True) if measured else [()] * len(rows)
+    fishers = weights_fishers(profile, theory)
+    if not fishers:
+        return table(_HEADINGS, rows)
     return table(
-        [*_HEADINGS, *(heading for heading, _ in measured)],
-        [[*row, *more] for row, more in zip(rows, columns, strict=True)],
+        [*_HEADINGS, "Fisher rank", "effective"],
+        [[*row, *ranks] for row, ranks in zip(rows, fishers, strict=True)],
     )
 
 

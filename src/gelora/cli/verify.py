@@ -120,7 +120,7 @@ def _before_training(
         tokenizer,
         texts_of(data.train),
         target_modules=config.target_modules,
-        pooling=profile.pooling,
+        pooling=config.measurement.pooling,
         num_samples=flags.jacobian_samples,
         max_rank=flags.jacobian_rank,
         max_length=config.data.max_length,

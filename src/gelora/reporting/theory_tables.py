@@ -112,15 +112,21 @@ def fisher_rows(profile: DimensionProfile, theory: TheoryRecord) -> list[list[st
     ]
 
 
-def fisher_ranks(profile: DimensionProfile, theory: TheoryRecord, whose: FisherOf) -> list[str]:
-    """Return every block's Fisher rank, before and after training; empty if not measured."""
-    stages = [fishers_of(theory, *kind) for kind in _measured(theory) if kind[0] == whose]
+def weights_fishers(profile: DimensionProfile, theory: TheoryRecord) -> list[tuple[str, str]]:
+    """Return the ranks and effective ranks of every block's weights, before and after training.
+
+    Empty where they were not measured.
+    """
+    stages = [fishers_of(theory, *kind) for kind in _measured(theory) if kind[0] == "weights"]
     if not stages:
         return []
-    return [
-        " → ".join(_rank(stage[block], theory) for stage in stages if block in stage)
-        for block in profile.blocks
-    ]
+    found: list[tuple[str, str]] = []
+    for block in profile.blocks:
+        fishers = [stage[block] for stage in stages if block in stage]
+        ranks = [_rank(one, theory) for one in fishers]
+        effective = [f"{one.spectrum.effective_rank:.1f}" for one in fishers]
+        found.append((" → ".join(ranks), " → ".join(effective)))
+    return found
 
 
 def use_rows(uses: Sequence[ModuleUse]) -> list[list[str]]:

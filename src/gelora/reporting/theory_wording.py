@@ -33,8 +33,8 @@ _SAYS: dict[InequalityVerdict, str] = {
     "undecided": "is undecided",
 }
 VERDICT_NOTES: dict[InequalityVerdict, str] = {
-    "holds": "The rank is above the left side by more than chance and bias may make of it: two "
-    "standard errors, or half a dimension.",
+    "holds": "The rank is above the left side by more than chance and bias may make of it, two "
+    "standard errors or half a dimension; or all that is known of it is that it is no less.",
     "tight": "The two are that close.",
     "violated": "The left side is above the rank by more than that.",
     "undecided": "Of the rank it is only known that it is at least a number below the left side.",
@@ -109,9 +109,11 @@ def fisher_sentence(theory: TheoryRecord) -> str:
 
 
 def fisher_lines(theory: TheoryRecord) -> str:
-    """Return how the figure tells the kinds of Fisher information apart."""
+    """Return how the figure tells the kinds of Fisher information apart; "" where there is none."""
     colours, lines = {"weights": "blue", "lora": "purple"}, {"before": "dotted", "after": "solid"}
     shown = [kind for kind in FISHERS if fishers_of(theory, *kind)]
+    if not shown:
+        return ""
     owners = dict.fromkeys(whose for whose, _ in shown)
     stages = dict.fromkeys(stage for _, stage in shown)
     told = [f"{OWNERS[whose]} {colours[whose]}" for whose in owners]
