@@ -58,6 +58,7 @@ def test_levels_steps_and_ranks_stand_side_by_side(profiles, capsys):
     [
         (-1, [], "6 before and 5 after: 1,536 parameters and 1,280, 256 fewer."),
         (1, ["--budget", "r=8"], "16 before and 16 after: 4,096 parameters and 4,096, as many."),
+        (1, ["--by_estimator", "twonn_likelihood"], "5 before and 6 after: 1,280 parameters and"),
         (1, ["--max_rank", "1"], "2 before and 2 after: 512 parameters and 512, as many."),
         (1, ["--target_modules", "query", "up"], "5 before and 6 after: 800 parameters and 960, 1"),
     ],
@@ -130,6 +131,7 @@ def test_both_may_be_named_in_a_file_or_as_flags(profiles, tmp_path):
         (1, [], "named first: gelora compare-profiles BEFORE AFTER [FLAGS]."),
         (2, ["three"], "'three' is no flag, and no flag before it takes it."),
         (2, ["--pooling", "last"], "There is no flag --pooling"),
+        (2, ["--by_estimator", "gride_8"], "no dimensions by gride_8, only by twonn_likelihood"),
         (2, ["--rank_rule", "budget"], "Rule 'budget' needs a budget"),
     ],
 )

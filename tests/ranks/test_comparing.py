@@ -142,7 +142,6 @@ def test_another_architecture_is_refused(other, message):
     [
         ({"pooling": "last"}, "with pooling mean and the second with last"),
         ({"states": "normalized"}, "with states raw and the second with normalized"),
-        ({"estimator": "twonn_likelihood"}, "estimator twonn_line and the second with twonn_like"),
         ({"discard_fraction": 0.2}, "with discard_fraction 0.1 and the second with 0.2"),
     ],
 )
@@ -150,6 +149,21 @@ def test_profiles_measured_in_other_ways_are_refused(change, message):
     profile = make_profile([5, 8, 6])
     with pytest.raises(ConfigError, match=message):
         compare_profiles(profile, replace(profile, **change))
+
+
+def test_any_estimator_that_both_have_can_be_compared():
+    other = make_profile([5, 8.5, 9]).series["twonn_line"]
+    before = make_profile([5, 8, 6])
+    after = replace(before, series={**before.series, "gride_8": other})
+    both = compare_profiles(replace(after, estimator="gride_8"), after)  # the first's own
+    assert [plan.ranks for plan in both.plans] == [(5, 1), (5, 1)]
+    assert both.to_dict()["estimator"] == "gride_8"
+    assert both.profile_hashes[1] == after.content_hash() != both.plans[1].profile_hash
+    named = compare_profiles(after, after, estimator="twonn_likelihood")
+    assert named.after.estimator == "twonn_likelihood"
+    message = "no dimensions by gride_8, only by twonn_likelihood, twonn_line: measure both with"
+    with pytest.raises(ConfigError, match=message):
+        compare_profiles(after, before, estimator="gride_8")
 
 
 def test_another_granularity_is_refused():

@@ -26,7 +26,8 @@ def main(config: Config) -> Output:
         ModelMismatchError: They are of different architectures.
         OutputExistsError: The output folder holds another comparison.
     """
-    names = config.profile_pair.before, config.profile_pair.after
+    pair = config.profile_pair
+    names = pair.before, pair.after
     if None in names:
         raise ConfigError(
             "Two profiles are compared, and they are named first: gelora compare-profiles BEFORE "
@@ -35,7 +36,13 @@ def main(config: Config) -> Output:
     before, after = (
         DimensionProfile.from_pretrained(locate(str(name), PROFILE_FILE)) for name in names
     )
-    found = compare_profiles(before, after, target_modules=config.target_modules, **rule_of(config))
+    found = compare_profiles(
+        before,
+        after,
+        estimator=pair.by_estimator,
+        target_modules=config.target_modules,
+        **rule_of(config),
+    )
     if config.run.output_dir is not None:
         _keep(found.to_dict(), Path(config.run.output_dir), overwrite=config.run.overwrite)
     return Output(comparison_text(found), found.to_dict())

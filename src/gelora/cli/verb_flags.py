@@ -58,6 +58,8 @@ class ProfilePair:
     """File, folder or Hub id of the first."""
     after: str | None = None
     """The same of the second."""
+    by_estimator: str | None = None
+    """Whose dimensions are compared, if both profiles have them; None is the first's own."""
 
 
 @dataclass(frozen=True)

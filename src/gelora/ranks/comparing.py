@@ -7,7 +7,7 @@ measured; nothing is measured here.
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gelora.dimension.profile import DimensionProfile
@@ -20,7 +20,7 @@ MAX_SIZE_DIFFERENCE = 0.05
 ARCHITECTURE = ("model_type", "architecture")
 """The part of a fingerprint that training does not change."""
 
-SETTINGS = ("granularity", "states", "pooling", "estimator", "discard_fraction")
+SETTINGS = ("granularity", "states", "pooling", "discard_fraction")
 """What decides which states are measured and how, so that it has to be the same."""
 
 
@@ -77,8 +77,9 @@ class ProfileComparison:
     """Two profiles, level by level and step by step, and the plan that one rule makes of each.
 
     Attributes:
-        before: The first profile.
-        after: The second.
+        before: The first profile, by the estimator that is compared.
+        after: The second, by the same.
+        profile_hashes: `content_hash` of both as they were given.
         plans: The plan made of each, by the same rule.
         dimensions: One per level.
         increments: One per step; each increment has its paired error, from the same samples on both
@@ -87,6 +88,7 @@ class ProfileComparison:
 
     before: DimensionProfile
     after: DimensionProfile
+    profile_hashes: tuple[str, str]
     plans: tuple[RankPlan, RankPlan]
     dimensions: tuple[Change, ...]
     increments: tuple[Change, ...]
@@ -118,7 +120,7 @@ class ProfileComparison:
         steps = zip(self.before.steps, self.increments, strict=True)
         return {
             "estimator": self.before.estimator,
-            "profile_hashes": [plan.profile_hash for plan in self.plans],
+            "profile_hashes": list(self.profile_hashes),
             "rule": self.plans[0].rule,
             "dimensions": [{"level": name, **change.to_dict()} for name, change in levels],
             "increments": [{"step": name, **change.to_dict()} for name, change in steps],
@@ -131,13 +133,18 @@ class ProfileComparison:
 
 
 def compare_profiles(
-    before: DimensionProfile, after: DimensionProfile, **rule: Any
+    before: DimensionProfile,
+    after: DimensionProfile,
+    *,
+    estimator: str | None = None,
+    **rule: Any,
 ) -> ProfileComparison:
     """Put two profiles of one architecture side by side, and plan the ranks of both by one rule.
 
     Args:
         before: The first, such as of a model as it was published.
         after: The second, such as of that model tuned on another task, on the same texts.
+        estimator: Whose dimensions are compared and planned with; None for the first profile's.
         **rule: The rule and its settings, as `plan_ranks` takes them.
 
     Returns:
@@ -145,7 +152,8 @@ def compare_profiles(
 
     Raises:
         ModelMismatchError: The profiles are of different architectures.
-        ConfigError: They were measured in different ways, or the rule is unknown.
+        ConfigError: They were measured in different ways, one has no dimensions by the estimator,
+            or the rule is unknown.
         RankError: As `plan_ranks`.
 
     Warns:
@@ -154,9 +162,12 @@ def compare_profiles(
     _check_architectures(before, after)
     _check_settings(before, after)
     _check_sizes(before, after)
+    profile_hashes = before.content_hash(), after.content_hash()
+    before, after = (_by(estimator or before.estimator, one) for one in (before, after))
     return ProfileComparison(
         before=before,
         after=after,
+        profile_hashes=profile_hashes,
         plans=(plan_ranks(before, **rule), plan_ranks(after, **rule)),
         dimensions=_changes(
             *(before.dimensions, before.standard_errors),
@@ -167,6 +178,16 @@ def compare_profiles(
             *(after.increments, after.increment_standard_errors),
         ),
     )
+
+
+def _by(estimator: str, profile: DimensionProfile) -> DimensionProfile:
+    if estimator not in profile.series:
+        raise ConfigError(
+            f"One of the profiles has no dimensions by {estimator}, only by "
+            f"{', '.join(sorted(profile.series))}: measure both with --estimator {estimator} or "
+            "--all_estimators."
+        )
+    return replace(profile, estimator=estimator)
 
 
 def _changes(*columns: Sequence[float]) -> tuple[Change, ...]:
