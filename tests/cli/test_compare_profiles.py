@@ -97,8 +97,11 @@ def test_a_named_folder_keeps_the_comparison_and_no_other_replaces_it(profiles, 
     assert read_json(out / COMPARISON_FILE, kind=KIND)["rule"] == "budget"
 
 
-def test_without_one_nothing_is_written(profiles, tmp_path, monkeypatch):
+def test_without_one_nothing_is_written_nor_asked_of_any_folder(profiles, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    default = parse("compare-profiles", profiles).folder
+    default.mkdir(parents=True)
+    (default / CONFIG_FILE).write_text("of: something else\n")
     before = sorted(tmp_path.rglob("*"))
     assert main(["compare-profiles", *profiles]) == 0
     assert sorted(tmp_path.rglob("*")) == before
