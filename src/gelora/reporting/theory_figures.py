@@ -22,7 +22,7 @@ from gelora.theory.updates import ModuleUse
 
 SMALLEST_SHARE = 1e-5
 """Of the largest singular value: what a panel of spectra ends at."""
-MAX_POINTS = 24
+MAX_POINTS = 12
 """Of a curve, evenly spaced on its log axis."""
 JACOBIAN_COLOURS: dict[JacobianOf, str] = {"input": BLUE, "parameters": GREEN}
 FISHER_STYLES: dict[tuple[FisherOf, Stage], tuple[str, str]] = {
