@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import transformers as hf
+from peft import LoraConfig, get_peft_model
 
 from tiny_models import VOCAB_SIZE, tiny_bert, tiny_gpt2, tiny_llama, tiny_t5
 
@@ -51,6 +52,19 @@ HEADS: dict[str, Callable[[], Any]] = {
     "transposed_writer": transposed_writer,
     "two_stacks": two_stacks,
 }
+
+
+def with_adapter(model: Any, *, is_trained: bool = True, **lora: Any) -> Any:
+    """Adapt attention and MLP; B is zero before training."""
+    config = LoraConfig(r=2, target_modules="all-linear", **lora)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        wrapped = get_peft_model(model, config).double()
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name and is_trained:
+                torch.nn.init.normal_(parameter, std=0.3)
+    return wrapped.eval()
+
 
 LOSS_TERMS = {"answerer": 2.0, "regressor": 0.5}
 """What the model's own loss is to be multiplied by, where it is no mean over tokens."""

@@ -1,33 +1,25 @@
 """Fisher information equals what brute force makes of every sample's own gradient."""
 
-import re
-
 import pytest
 import torch
 import transformers as hf
 from peft import LoraConfig, get_peft_model
 
-from gelora.errors import ArchitectureError, DataError, NonFiniteStatesError, RankError
 from gelora.model.architectures import find_architecture, find_backbone
 from gelora.model.loading import load_model
 from gelora.theory import fisher, module_gradients
 from gelora.theory.fisher import block_fishers
 from tiny_models import save_tiny, tiny_bert, tiny_llama, tiny_tokenizer
-from tiny_samples import HEADS, classifier, likelihood_by_loss, samples_for, writer
+from tiny_samples import (
+    HEADS,
+    classifier,
+    likelihood_by_loss,
+    samples_for,
+    with_adapter,
+    writer,
+)
 
 NUM_SAMPLES = 6
-
-
-def with_adapter(model, *, is_trained=True, **lora):
-    """Adapt attention and MLP; B is zero before training."""
-    config = LoraConfig(r=2, target_modules="all-linear", **lora)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        wrapped = get_peft_model(model, config).double()
-        for name, parameter in wrapped.named_parameters():
-            if "lora_B" in name and is_trained:
-                torch.nn.init.normal_(parameter, std=0.3)
-    return wrapped.eval()
 
 
 def gradients(name, model, samples, chosen):
@@ -154,8 +146,9 @@ def test_neither_the_order_nor_repetitions_of_samples_matter(seed):
     model, samples = classifier(), samples_for("classifier", NUM_SAMPLES, seed=seed)
     expected = spectra(model, samples)
     assert_same(spectra(model, samples[::-1]), expected)
-    twice = [one[:NUM_SAMPLES] for one in spectra(model, samples + samples)]
-    assert_same(twice, expected)
+    twice = spectra(model, samples + samples)
+    assert_same([one[:NUM_SAMPLES] for one in twice], expected)
+    assert all((one >= 0).all() for one in twice)  # so are those that are zero but for rounding
 
 
 def test_padding_does_not_matter(seed):
@@ -240,42 +233,3 @@ def test_frozen_weights_are_measured_alike():
     samples = samples_for("classifier", 3)
     expected = spectra(classifier(), samples)
     assert_same(spectra(classifier().requires_grad_(False), samples), expected)
-
-
-def test_there_are_no_batches():
-    with pytest.raises(DataError, match="There are no batches to measure the Fisher information"):
-        block_fishers(classifier(), [], of="weights", stage="before")
-
-
-def test_a_model_without_an_adapter():
-    with pytest.raises(RankError, match="BertForSequenceClassification has no active LoRA adapter"):
-        block_fishers(classifier(), samples_for("classifier", 1), of="lora", stage="before")
-
-
-@pytest.mark.parametrize(
-    ("change", "state"),
-    [("merge_adapter", "merged into its weight"), ("disable_adapter_layers", "switched off")],
-)
-def test_an_adapter_that_does_nothing(change, state):
-    model = with_adapter(classifier())
-    getattr(model.base_model, change)()
-    message = f"The adapter of encoder.layer.0.attention.self.query is {state}, so that its"
-    with pytest.raises(RankError, match=re.escape(message)):
-        block_fishers(model, samples_for("classifier", 1), of="lora", stage="after")
-
-
-def test_gradients_that_are_not_finite():
-    model = classifier()
-    model.bert.encoder.layer[1].output.dense.weight.data.fill_(torch.inf)
-    message = "2 of 2 samples have gradients in encoder.layer.0 that are NaN or infinite: load"
-    with pytest.raises(NonFiniteStatesError, match=re.escape(message)):
-        block_fishers(model, samples_for("classifier", 2), of="weights", stage="before")
-
-
-def test_a_module_without_a_part():
-    model = classifier()
-    layer = model.bert.encoder.layer[2].attention.self
-    layer.unused = torch.nn.Linear(8, 8).double()
-    message = "encoder.layer.2.attention.self.unused has no part in what BertForSequence"
-    with pytest.raises(ArchitectureError, match=re.escape(message)):
-        spectra(model, samples_for("classifier", 2), target_modules=["value", "unused"])

@@ -53,8 +53,8 @@ def block_fishers(
 
     F = (1/n) sum g g^T over n samples, with g the gradient of log p(y|x) at the true label, as
     `log_likelihood` says, by the weights to adapt or by LoRA's factors A and B. Its rank is at
-    most n: with more samples it can only grow. As training begins, LoRA's B is zero, and so is
-    every gradient by A.
+    most n, and often just n: it then says how many samples there were, and no more than that of
+    the model. As training begins, LoRA's B is zero, and so is every gradient by A.
 
     Samples pass one at a time, forward and back. Where their inputs and gradients are too many to
     hold for all modules, they pass again for the others. Biases are left out. The model leaves as
