@@ -85,6 +85,13 @@ def test_the_whole_spectrum_is_found_where_there_is_no_limit(name, seed):
     assert torch.allclose(values, true[: len(values)], rtol=0, atol=1e-6 * float(true[0]))
 
 
+def test_the_largest_are_found_closely_long_before_all_are(seed):
+    matrix = matrix_of([1 / (i + 1.5) for i in range(200)], 200, 300, seed)
+    found = found_in(matrix, max_rank=64, seed=seed).singular_values
+    true = torch.linalg.svdvals(matrix)[:10].tolist()
+    assert found[:10] == pytest.approx(true, rel=1e-2)
+
+
 def test_nothing_is_found_in_zero_and_in_nothing():
     assert found_in(torch.zeros(5, 8, dtype=torch.float64)) == Spectrum((), size=5)
     assert found_in(torch.zeros(5, 0, dtype=torch.float64)) == Spectrum((), size=0)

@@ -1,9 +1,10 @@
 """The leading singular values of a matrix that is known by its products alone. Linear algebra only.
 
-J J^T is applied to random directions, and a factor F with F F^T <= J J^T is built from what comes
-back: a partial Cholesky factorisation of J J^T in a random basis, which is its Nyström
-approximation in that basis (Halko, Martinsson and Tropp 2011, sections 4.3, 4.4 and 5.4). What it
-leaves out is bounded by random probes.
+J J^T is applied to directions, and a factor F with F F^T <= J J^T is built from what comes back: a
+partial Cholesky factorisation of J J^T in the basis of the directions, which is its Nyström
+approximation there (Halko, Martinsson and Tropp 2011, section 5.4). Some directions are random, and
+bound what is still left out (section 4.3); the others are those into which the last ones were
+mapped, which makes them turn to the largest singular values (Musco and Musco 2015).
 """
 
 import math
@@ -18,7 +19,10 @@ from gelora.errors import ConfigError
 from gelora.theory.spectra import Spectrum
 
 BLOCK = 16
-"""Directions drawn at a time: fewer are slow to multiply by, more are drawn in vain at the end."""
+"""Directions at a time: fewer are slow to multiply by, more are multiplied in vain at the end."""
+
+PROBES = 4
+"""Of them are random: enough to bound what is left out, and to meet equal singular values."""
 
 LANCZOS_STEPS = 12
 """Products that bound what is left out, from above by at most an eighth in 400 rows."""
@@ -68,8 +72,8 @@ def leading_spectrum(
 
     Args:
         linear_map: The matrix.
-        max_rank: Directions at most, and so singular values found. Each costs a product with J and
-            one with J^T; 12 or 16 more tell the residual.
+        max_rank: Singular values found at most. Each costs a product with J and one with J^T; 12 or
+            16 more tell the residual.
         tolerance: Share of the largest below which no singular value is sought.
         generator: On the CPU; draws the directions.
 
@@ -89,35 +93,42 @@ def leading_spectrum(
     def left_out(directions: Float[Tensor, "directions rows"]) -> Tensor:
         return linear_map.outer(directions) - (directions @ factor.T) @ factor
 
-    while len(basis) < limit:
-        directions, mixing = _fresh_directions(basis, min(BLOCK, size - len(basis)), generator)
+    leading = _gaussian(BLOCK - PROBES, factor, generator)
+    while len(factor) < limit and len(basis) < linear_map.num_rows:
+        probes = _gaussian(PROBES, factor, generator)
+        count = min(BLOCK, linear_map.num_rows - len(basis))
+        directions = _orthonormal(torch.cat([probes, leading])[:count], basis)
         images = left_out(directions)
-        residual = math.sqrt(_bound_by_probes(mixing @ images))
+        # The basis is mapped to nothing, so that the probes' parts in it make no difference.
+        residual = math.sqrt(_bound_by_probes(probes @ directions.T @ images))
         if residual <= tolerance * max(found, default=0.0):
             return Spectrum(found, size=size, residual=residual)
-        kept = slice(0, limit - len(basis))
+        kept = slice(0, limit - len(factor))
         factor = torch.cat([factor, _next_rows(directions[kept], images[kept], factor)])
         basis = torch.cat([basis, directions[kept]])
         found = tuple(torch.linalg.svdvals(factor).tolist())
-    if limit == size:
+        leading = torch.linalg.svd(images, full_matrices=False).Vh
+    if len(factor) == size or len(basis) == linear_map.num_rows:
         return Spectrum(found, size=size)
-    start, _ = _fresh_directions(basis, 1, generator)
+    start = _orthonormal(_gaussian(1, factor, generator), basis)
     return Spectrum(found, size=size, residual=math.sqrt(_bound_by_lanczos(left_out, start)))
 
 
-def _fresh_directions(
-    basis: Float[Tensor, "found rows"], count: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "count rows"], Float[Tensor, "count count"]]:
-    """Draw Gaussian directions, less their part in the basis, as mixing @ orthonormal rows.
+def _gaussian(
+    count: int, like: Float[Tensor, "_ rows"], generator: torch.Generator
+) -> Float[Tensor, "count rows"]:
+    drawn = torch.randn(count, like.shape[1], dtype=torch.float64, generator=generator)
+    return drawn.to(like.device)
 
-    What is left out maps the basis to zero, so that part makes no difference to it.
-    """
-    drawn = torch.randn(count, basis.shape[1], dtype=torch.float64, generator=generator)
-    drawn = drawn.to(basis.device)
-    for _ in range(2):  # once leaves rounding that grows with every block
-        drawn = drawn - (drawn @ basis.T) @ basis
-    orthonormal, triangle = torch.linalg.qr(drawn.T)
-    return orthonormal.T, triangle.T
+
+def _orthonormal(
+    directions: Float[Tensor, "count rows"], basis: Float[Tensor, "found rows"]
+) -> Float[Tensor, "count rows"]:
+    """Return as many directions at right angles to the basis and to each other."""
+    for _ in range(2):  # once leaves rounding, all there is of a direction that lay in the basis
+        outside = directions - (directions @ basis.T) @ basis
+        directions = torch.linalg.qr(outside.T).Q.T
+    return directions
 
 
 def _bound_by_probes(images: Float[Tensor, "directions rows"]) -> float:
