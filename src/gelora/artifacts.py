@@ -22,13 +22,18 @@ SCHEMA_VERSION = 1
 
 PROFILE_FILE = "dimension_profile.json"
 PLAN_FILE = "rank_plan.json"
+THEORY_FILE = "theory.json"
 METRICS_FILE = "metrics.json"
 CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 ADAPTER_FOLDER = "adapter"
 
-_WRITTEN_BY = {PROFILE_FILE: "gelora measure", PLAN_FILE: "gelora plan"}
+_WRITTEN_BY = {
+    PROFILE_FILE: "gelora measure",
+    PLAN_FILE: "gelora plan",
+    THEORY_FILE: "gelora verify",
+}
 
 
 def canonical_json(payload: Mapping[str, Any]) -> str:

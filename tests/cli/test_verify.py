@@ -7,13 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from gelora.artifacts import ADAPTER_FOLDER, CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, read_json
+from gelora.artifacts import (
+    ADAPTER_FOLDER,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    METRICS_FILE,
+    THEORY_FILE,
+    read_json,
+)
 from gelora.cli import main
 from gelora.cli.values import read_yaml
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.theory.jacobian import block_jacobians
-from gelora.theory.record import THEORY_FILE, TheoryRecord
+from gelora.theory.record import TheoryRecord
 from gelora.theory.theorem import check_theorem
 from gelora.theory.updates import module_updates
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from gelora.artifacts import THEORY_FILE
 from gelora.errors import ArtifactError
 from gelora.reporting import write_report
 from gelora.reporting.theory_tables import theory_rows, use_rows
-from gelora.theory.record import THEORY_FILE
 from gelora.theory.updates import bound_in_use
 from reporting.example_run import example_profile, write_example_run
 from reporting.example_theory import example_theory

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
+from gelora.artifacts import PLAN_FILE, PROFILE_FILE, THEORY_FILE, locate
 from gelora.cli.config import Config
 from gelora.cli.console import Output, is_main_process
 from gelora.cli.record import forget, write_config
@@ -14,7 +14,6 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.ranks.advice import measurement_advice, plan_advice
-from gelora.theory.record import THEORY_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from gelora.artifacts import (
     PLAN_FILE,
     PROFILE_FILE,
     REPORT_FILE,
+    THEORY_FILE,
     locate,
     read_json,
     write_json,
@@ -44,7 +45,6 @@ from gelora.metrics import Metric
 from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
 from gelora.reporting.card import has_card, write_card
-from gelora.theory.record import THEORY_FILE
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter
 

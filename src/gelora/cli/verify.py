@@ -11,7 +11,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE
+from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, THEORY_FILE
 from gelora.cli import loading, record
 from gelora.cli.adapters import adapter_of, with_adapter
 from gelora.cli.config import Config
@@ -28,7 +28,7 @@ from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
 from gelora.theory.fisher import block_fishers, sample_batches
 from gelora.theory.jacobian import block_jacobians
-from gelora.theory.record import THEORY_FILE, BlockFisher, ModuleUpdate, Stage, TheoryRecord
+from gelora.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRecord
 from gelora.theory.updates import module_updates
 from gelora.training.wrapping import wrap
 

@@ -16,13 +16,14 @@ from gelora.artifacts import (
     METRICS_FILE,
     PLAN_FILE,
     PROFILE_FILE,
+    THEORY_FILE,
     content_hash,
     read_json,
 )
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
-from gelora.theory.record import THEORY_FILE, TheoryRecord
+from gelora.theory.record import TheoryRecord
 
 _METRICS_KEYS = (
     "task", "model", "problem", "num_labels", "label_names", "headline_metric", "metrics",

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from gelora.artifacts import Artifact, reading_fields
+from gelora.artifacts import THEORY_FILE, Artifact, reading_fields
 from gelora.theory.spectra import Spectrum
-
-THEORY_FILE = "theory.json"
 
 JacobianOf = Literal["input", "parameters"]
 """What a block's pooled output is differentiated by: its pooled input, or its adapted weights."""
