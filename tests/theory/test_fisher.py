@@ -229,7 +229,8 @@ def test_the_model_leaves_as_it_came():
     assert all(values.grad is None for values in model.parameters())
 
 
-def test_frozen_weights_are_measured_alike():
+def test_neither_dropout_nor_frozen_weights_matter():
     samples = samples_for("classifier", 3)
     expected = spectra(classifier(), samples)
+    assert_same(spectra(classifier().train(), samples), expected)
     assert_same(spectra(classifier().requires_grad_(False), samples), expected)
