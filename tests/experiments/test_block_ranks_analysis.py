@@ -121,6 +121,7 @@ def test_p_is_the_share_of_orders_that_are_as_far():
     value, p_value = correlation([np.arange(3)] * 2, [-np.arange(3)] * 2)
     assert value == pytest.approx(-1)
     assert p_value == pytest.approx(2 / 36, abs=0.01)
+    assert correlation([np.arange(6)] * 2, [np.arange(6)] * 2, draws=9)[1] == 0.1  # never 0
 
 
 def test_without_a_relation_p_is_as_small_as_it_says(seed):
@@ -182,7 +183,7 @@ def folder(tmp_path_factory):
     """Write what a sweep leaves: three blocks, two tasks, two seeds, 40 rows."""
     folder = tmp_path_factory.mktemp("swept")
     generator = np.random.default_rng(0)
-    labels = generator.integers(0, 2, NUM_ROWS)
+    labels = (generator.random(NUM_ROWS) < 0.8).astype(int)
     metrics = {"sst2": "accuracy", "cola": "matthews_correlation"}
     tasks = {
         name: {"metric": metric, "labels": "".join(map(str, labels))}
