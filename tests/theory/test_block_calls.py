@@ -155,6 +155,16 @@ def test_a_block_that_torch_cannot_differentiate_says_how_to_load_it():
         block_maps(block_calls(model, batch)[0], modules=[], pooling="last")
 
 
+def test_a_lack_of_memory_is_no_lack_of_a_derivative():
+    class Large(Block):
+        def forward(self, _states):
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB.")
+
+    call = BlockCall("large", Large(), (torch.randn(2, 4),), {})
+    with pytest.raises(torch.OutOfMemoryError, match="20 GiB"):
+        both(call)
+
+
 def test_a_block_takes_states_and_returns_states():
     (call,) = block_calls(Blocks(Forgetful()), sample())
     with pytest.raises(ArchitectureError, match=r"Block blocks\.0 returned no token states"):

@@ -189,6 +189,8 @@ def _differentiating(block: str) -> Iterator[None]:
     try:
         with _Float64(), sdpa_kernel(SDPBackend.MATH):
             yield
+    except torch.OutOfMemoryError:
+        raise  # which says itself what was wrong
     except (RuntimeError, NotImplementedError) as error:
         raise ArchitectureError(
             f"Block {block} cannot be differentiated: {str(error).splitlines()[0]} Load the model "
