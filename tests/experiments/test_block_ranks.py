@@ -8,8 +8,8 @@ import numpy as np
 import one_run
 import pytest
 import sweep
+import torch
 from one_run import OTHERS, RANKS, Line, Task, load_parts, train_and_score, with_rank
-from transformers import BertForSequenceClassification
 
 from gelora.adapters import adapter_ranks
 from gelora.comparison.engines import attempt
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::gelora.errors.GeloraWarning")
 @pytest.fixture(scope="module")
 def task(tmp_path_factory) -> Task:
     folder = tmp_path_factory.mktemp("task")
-    model = tiny_bert(BertForSequenceClassification, num_hidden_layers=len(BLOCKS))
+    model = tiny_bert(num_hidden_layers=len(BLOCKS))  # its head is new, and drawn by the seed
     save_tiny(model, tiny_tokenizer(), folder / "model")
     rows = tiny_task(num_train=300, num_validation=1).train
     file = write_lines(folder / "train.jsonl", sentence=rows["text"], label=rows["label"])
@@ -106,6 +106,7 @@ def test_a_run_comes_out_the_same_again(task, finished):
     folder, lines = finished
     run = one_run.Run(task, plan_of(task, folder), BLOCKS[1], 16, 0)
     (line,) = [line for line in lines if line.key == run.key]
+    torch.manual_seed(1)  # wherever chance stood before
     assert replace(train_and_score(run), seconds=line.seconds) == line
 
 

@@ -255,4 +255,7 @@ def test_figures_are_the_same_bytes_every_time(folder, capsys):
     capsys.readouterr()
     assert [(folder / name).read_bytes() for name in names] == before
     assert b"sst2: best ranks " in before[0]
+    found = json.loads((folder / "analysis.json").read_text())
+    gain, error = found["metric"]["tasks"]["sst2"]["gains"]["per doubling"][0]
+    assert f"gains per doubling {gain:+.4f} ± {error:.4f}" in before[0].decode()
     assert before[0].count(b"block 3") == 2
