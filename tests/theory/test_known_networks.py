@@ -72,13 +72,14 @@ def test_the_identity_adds_exactly_nothing_on_any_manifold(name, seed):
 
 
 @pytest.mark.parametrize("name", ["helix", "swiss_roll", "sphere", "flat_torus", "gaussian"])
-def test_a_linear_map_onto_as_many_directions_keeps_a_manifolds_dimension(name, seed):
+def test_a_linear_map_onto_more_directions_keeps_a_manifolds_dimension(name, seed):
     manifold = MANIFOLDS[name]
-    own_width = manifold.sample(1, seed=seed).shape[1]
-    network = known.linear_map(manifold, NUM_SAMPLES, rank=own_width, seed=seed)
+    rank = manifold.sample(1, seed=seed).shape[1] + known.SPARE_WIDTH // 2
+    network = known.linear_map(manifold, NUM_SAMPLES, rank=rank, seed=seed)
     series = estimated(levels_of(network))
     assert network.dimensions == (manifold.dimension, manifold.dimension)
-    assert series.increments[0] == pytest.approx(0, abs=4 * series.increment_standard_errors[0])
+    margin = BIAS * manifold.dimension + 4 * series.increment_standard_errors[0]
+    assert abs(series.increments[0]) < margin
 
 
 @every_network
