@@ -104,9 +104,9 @@ class ComparisonFlags:
 class TheoryFlags:
     """What is measured of the theory, and how far."""
 
-    jacobian_samples: int = 8
+    jacobian_samples: int = 4
     """Texts at which every block's Jacobians are measured, chosen by the seed."""
-    jacobian_rank: int = 128
+    jacobian_rank: int = 384
     """Singular values of a Jacobian to look for; a rank that reaches it is known to be at least
     that."""
     fisher_samples: int = 64
