@@ -29,7 +29,7 @@ def test_tolerances_modules_and_sentences_follow():
         assert sum(line.startswith(opening) for line in lines) == 1
     for sentence in (
         "The theorem's inequality",
-        "The corollary's",
+        "The corollary, sharpened",
         "Fisher information of a block",
     ):
         assert sentence in text

@@ -39,7 +39,7 @@ def test_where_all_is_well_one_verdict_is_given():
         "The theorem's inequality, dimension ≤ rank by the input, holds in all 6 blocks."
     )
     assert wording.verdict_sentence(PROFILE, THEORY, WEIGHTS) == (
-        "The corollary's, growth ≤ rank by the weights to adapt, holds in all 6 blocks."
+        "The corollary, sharpened to growth ≤ rank by the weights to adapt, holds in all 6 blocks."
     )
     assert [verdict for verdict, _ in wording.verdict_notes(PROFILE, THEORY)] == ["holds"]
 

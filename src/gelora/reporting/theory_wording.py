@@ -24,7 +24,7 @@ from gelora.theory.updates import ModuleUse
 
 STATEMENTS: dict[Statement, str] = {
     "dimension": "The theorem's inequality, dimension ≤ rank by the input,",
-    "increment": "The corollary's, growth ≤ rank by the weights to adapt,",
+    "increment": "The corollary, sharpened to growth ≤ rank by the weights to adapt,",
 }
 _SAYS: dict[InequalityVerdict, str] = {
     "holds": "holds",
@@ -35,8 +35,9 @@ _SAYS: dict[InequalityVerdict, str] = {
 VERDICT_NOTES: dict[InequalityVerdict, str] = {
     "holds": "The rank is above the left side by more than chance and bias may make of it, two "
     "standard errors or half a dimension; or all that is known of it is that it is no less.",
-    "tight": "The two are that close.",
-    "violated": "The left side is above the rank by more than that.",
+    "tight": "They differ by no more than two standard errors or half a dimension.",
+    "violated": "The left side is above the rank by more than two standard errors and more than half a "
+    "dimension.",
     "undecided": "Of the rank it is only known that it is at least a number below the left side.",
 }
 
