@@ -35,8 +35,8 @@ _SAYS: dict[InequalityVerdict, str] = {
 VERDICT_NOTES: dict[InequalityVerdict, str] = {
     "holds": "The rank is above the left side by more than chance and bias may make of it, two "
     "standard errors or half a dimension; or all that is known of it is that it is no less.",
-    "tight": "They differ by no more than two standard errors or half a dimension.",
-    "violated": "The left side is above the rank by more than two standard errors and more than half a "
+    "tight": "The two differ by no more than two standard errors or half a dimension.",
+    "violated": "The left side is above the rank by more than both, two standard errors and half a "
     "dimension.",
     "undecided": "Of the rank it is only known that it is at least a number below the left side.",
 }
