@@ -1,10 +1,12 @@
 # make run     the main job on the packaged model and the generated data, offline
 # make test    the tests that take no more than some minutes
+#              on WORKERS processes of about a gigabyte each; 2 unless said otherwise
 # make install only the environment, .venv; the two above do it themselves
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+WORKERS ?= 2
 
 .PHONY: install run test test-slow lint
 
@@ -19,7 +21,7 @@ run: install
 	$(BIN)/gelora run --config configs/quickstart.yaml
 
 test: install
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
 test-slow: install
 	$(BIN)/pytest -m slow
