@@ -1,3 +1,4 @@
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -83,6 +84,13 @@ def test_the_seed_decides_all_and_the_first_texts_stay():
     for one, two in zip(first, both, strict=True):
         assert two.spectra[0].singular_values == pytest.approx(one.spectra[0].singular_values)
     assert jacobians_of(model, seed=1) != both
+
+
+def test_a_model_that_accelerate_placed_is_read_as_any():
+    model = tiny_bert()
+    plain = jacobians_of(model, num_samples=1)
+    accelerate.dispatch_model(model, {"": "cpu"}, force_hooks=True)
+    assert jacobians_of(model, num_samples=1) == plain
 
 
 def test_modules_that_are_not_adapted_are_no_parameters():

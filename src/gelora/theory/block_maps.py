@@ -17,6 +17,7 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,7 +118,9 @@ def block_maps(
     """
     block = _in_float64(call)
     weights = _weights(block, call.block, modules)
-    args, kwargs = tree_map(_as_float64, (call.args, call.kwargs))
+    # Of a model over several devices, a block is given what another left on its own device.
+    device = next((weight.device for weight in block.parameters()), None)
+    args, kwargs = tree_map(partial(_as_float64, device=device), (call.args, call.kwargs))
     states = given_state(args, kwargs)
     if states is None:
         raise ArchitectureError(f"Block {call.block} was given no token states.")
@@ -228,9 +231,10 @@ def _shares(num_tokens: int, pooling: Pooling) -> Float[Tensor, " tokens"]:
     return one_token
 
 
-def _as_float64(value: Any) -> Any:
-    is_number = isinstance(value, Tensor) and value.is_floating_point()
-    return value.double() if is_number else value
+def _as_float64(value: Any, *, device: torch.device | None) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(device, torch.float64 if value.is_floating_point() else value.dtype)
 
 
 def _check_sample(sample: Mapping[str, Tensor]) -> None:
