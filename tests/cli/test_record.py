@@ -55,6 +55,15 @@ def test_the_command_in_the_file_repeats_the_run(config, monkeypatch):
     assert yaml.safe_load(text)["output_dir"] == str(config.folder)
 
 
+def test_a_folder_that_was_only_verified_is_verified_again(config):
+    record.write_config(config, "verify")
+    second = (config.folder / CONFIG_FILE).read_text().splitlines()[1]
+    assert second.startswith("# To repeat: gelora verify --config")
+    record.write_config(config, "train")
+    second = (config.folder / CONFIG_FILE).read_text().splitlines()[1]
+    assert second.startswith("# To repeat: gelora run --config")
+
+
 @pytest.mark.parametrize("same", [{}, {"seed": 1, "columns": ["a"], "hash": None}])
 def test_unchanged_inputs_pass(config, same):
     write(config, **same)

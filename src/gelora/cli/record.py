@@ -13,7 +13,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from gelora.artifacts import (
     write_json,
     write_text,
 )
-from gelora.cli.config import NOT_SAVED, Config, flags_of, resolved
+from gelora.cli.config import FLAGS, NOT_SAVED, Config, flags_of, resolved
 from gelora.cli.console import is_main_process
 from gelora.cli.values import read_yaml
 from gelora.errors import OutputExistsError
@@ -163,12 +163,21 @@ def write_config(config: Config, verb: str) -> None:
     mine = flags_of(verb)
     others = {name: v for name, v in saved_flags(config.folder).items() if name not in mine}
     flags = {**others, **resolved(config, verb)}
-    again = "measure again: gelora measure" if "hidden_states" in flags else "repeat: gelora run"
+    again = f"{_how_to_repeat(flags)} --config {shlex.quote(str(path))}"
     header = (
         f"{_HEADER}{__version__}, written by: {shlex.join(_command())}\n"
-        f"# To {again} --config {shlex.quote(str(path))} --output_dir ANOTHER_FOLDER\n"
+        f"# To {again} --output_dir ANOTHER_FOLDER\n"
     )
     write_text(path, header + yaml.safe_dump(flags, sort_keys=False))
+
+
+def _how_to_repeat(flags: Collection[str]) -> str:
+    """Return what the first command is to be that does again what flags of these names say."""
+    if "hidden_states" in flags:
+        return "measure again: gelora measure"
+    groups = {FLAGS.get(name) for name in flags}
+    verifies_alone = "theory" in groups and "training" not in groups
+    return f"repeat: gelora {'verify' if verifies_alone else 'run'}"
 
 
 def describe_environment() -> dict[str, Any]:
