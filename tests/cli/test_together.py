@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
+from gelora.theory.record import BlockJacobian, TheoryRecord
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
@@ -108,6 +110,28 @@ def test_one_process_writes_and_speaks(runs):
     assert names[1] - states == names[0] - alone
     assert ended.stdout.count("report.html") == 1
     assert "find_unused_parameters" not in ended.stderr
+
+
+def test_together_they_verify(runs, tmp_path):
+    _, run, _, _ = runs
+    few = ["--jacobian_samples", "1", "--fisher_samples", "4"]
+    one, two = (shutil.copytree(run, tmp_path / name) for name in ("one", "two"))
+    assert main(["verify", "--output_dir", str(one), *few]) == 0
+    ended = launched("verify", "--output_dir", str(two), *few)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("report.html") == 1
+    alone, together = map(TheoryRecord.from_pretrained, (one, two))
+    for part in ("jacobians", "fishers", "updates"):
+        left, right = getattr(alone, part), getattr(together, part)
+        assert len(left) == len(right) > 0
+        assert_close([largest(each) for each in right], [largest(each) for each in left])
+
+
+def largest(measured):
+    """Return the largest singular value of one of a record's entries, or of each of its samples."""
+    is_jacobian = isinstance(measured, BlockJacobian)
+    spectra = measured.spectra if is_jacobian else (measured.spectrum,)
+    return torch.tensor([spectrum.largest for spectrum in spectra])
 
 
 @pytest.mark.parametrize("runs", ["classification"], indirect=True)

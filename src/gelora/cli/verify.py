@@ -87,6 +87,7 @@ def verify(
     inputs = _inputs(config, data, plan)
     adapter_sha256 = _adapter_sha256(folder)
     found = _finished_record(config, inputs)
+    loading.wait_for_all_processes()  # before one writes what another has not looked at
     if found is not None and found.adapter_sha256 == adapter_sha256:
         logger.info("%s is complete and unchanged, so it is not measured again.", THEORY_FILE)
         return found
