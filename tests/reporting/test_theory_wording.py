@@ -89,6 +89,15 @@ def test_a_rank_that_is_never_enough_and_one_that_always_is():
     )
 
 
+def test_what_too_few_singular_values_say_of_the_first_to_break_is_a_bound():
+    few = Spectrum((1.0, 0.9), size=384, residual=0.8)
+    theory = with_spectra("input", {LAYERS[1]: few})
+    assert wording.breaking_sentence(PROFILE, theory, INPUT) == (
+        "The rank by the input reaches the dimension, rounded up, in block 2 at tolerances below "
+        "0.8 alone, if at any."
+    )
+
+
 def test_fisher_information_before_and_after():
     said = wording.fisher_sentence(THEORY)
     assert (

@@ -126,6 +126,15 @@ def test_the_rank_is_the_largest_over_the_samples(left, spectra, tolerance):
     assert together.breaking_tolerance == max(one.breaking_tolerance for one in each)
 
 
+def test_a_breaking_tolerance_that_was_not_found_is_a_bound_from_above():
+    known, cut = Spectrum((1.0, 0.5, 0.1), WIDTH), Spectrum((1.0, 0.5), WIDTH, residual=0.3)
+    for spectra, breaking in (([known], (0.1, True)), ([known, cut], (0.3, False))):
+        found = checked(3.0, 0.1, spectra)
+        assert (found.breaking_tolerance, found.breaking_is_exact) == breaking
+    higher = checked(2.0, 0.1, [known, cut])
+    assert (higher.breaking_tolerance, higher.breaking_is_exact) == (0.5, True)
+
+
 def test_one_sample_of_uncertain_rank_makes_the_largest_uncertain():
     found = checked(7.0, 0.1, [of_rank(8), of_rank(3, residual=0.5), of_rank(5)])
     assert str(found.rank) == "≥ 8"

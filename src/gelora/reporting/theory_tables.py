@@ -163,7 +163,7 @@ def _side(one: Inequality) -> Side:
         left=wording.with_error(one.left, one.standard_error, decimals=2),
         rank=str(one.rank),
         verdict=one.verdict,
-        breaking_tolerance=f"{one.breaking_tolerance:.2g}",
+        breaking_tolerance=f"{'' if one.breaking_is_exact else '≤ '}{one.breaking_tolerance:.2g}",
     )
 
 

@@ -77,11 +77,16 @@ def tolerance_sentence(theory: TheoryRecord) -> str:
 def breaking_sentence(profile: DimensionProfile, theory: TheoryRecord, statement: Statement) -> str:
     """Return up to which tolerance the rank reaches the left side, and where that is least."""
     found = of(check_theorem(profile, theory.jacobians, tolerance=theory.tolerance), statement)
-    names, limits = block_names(profile), [one.breaking_tolerance for one in found]
-    least = min(limits)
-    where = names[limits.index(least)]
+    limits = [(one.breaking_is_exact, one.breaking_tolerance) for one in found]
+    is_exact, least = min(limits)
+    where = block_names(profile)[limits.index((is_exact, least))]
     left = {"dimension": "dimension", "increment": "growth"}[statement]
     by = {"dimension": "input", "increment": "weights"}[statement]
+    if not is_exact:
+        return (
+            f"The rank by the {by} reaches the {left}, rounded up, in {where} at tolerances below "
+            f"{least:.2g} alone, if at any."
+        )
     if least >= 1:
         return f"The rank by the {by} reaches the {left} at any tolerance, in every block."
     if least == 0:

@@ -52,8 +52,9 @@ class Inequality:
             least some number, "holds" if the left side is no more than that, else "undecided".
         breaking_tolerance: Share of the largest singular value. At any smaller tolerance the rank
             reaches the left side rounded up, at this one or a larger it does not; 0.0 where no
-            tolerance lets it, 1.0 where every one does. Where too few singular values were found
-            it is a bound from above.
+            tolerance lets it, 1.0 where every one does.
+        breaking_is_exact: Whether enough singular values were found; if not, the breaking
+            tolerance is this or a smaller one.
     """
 
     block: str
@@ -64,6 +65,7 @@ class Inequality:
     median_rank: float
     verdict: InequalityVerdict
     breaking_tolerance: float
+    breaking_is_exact: bool
 
 
 class _LeftSide(NamedTuple):
@@ -116,6 +118,8 @@ def _inequality(
     *,
     tolerance: float,
 ) -> Inequality:
+    needed = math.ceil(left.value)
+    breaking, breaking_is_exact = _breaking_tolerance(needed, spectra)
     ranks = [spectrum.numerical_rank(tolerance) for spectrum in spectra]
     rank = NumericalRank(
         max(each.value for each in ranks), is_exact=all(each.is_exact for each in ranks)
@@ -128,7 +132,8 @@ def _inequality(
         rank=rank,
         median_rank=float(statistics.median(each.value for each in ranks)),
         verdict=_verdict(left, rank),
-        breaking_tolerance=_breaking_tolerance(math.ceil(left.value), spectra),
+        breaking_tolerance=breaking,
+        breaking_is_exact=breaking_is_exact,
     )
 
 
@@ -141,10 +146,17 @@ def _verdict(left: _LeftSide, rank: NumericalRank) -> InequalityVerdict:
     return "violated" if left.value > rank.value else "holds"
 
 
-def _breaking_tolerance(needed: int, spectra: Sequence[Spectrum]) -> float:
+def _breaking_tolerance(needed: int, spectra: Sequence[Spectrum]) -> tuple[float, bool]:
+    """Return the tolerance up to which the rank is there, and whether that is exact."""
     if needed == 0:
-        return 1.0
-    return max(spectrum.share_of_largest(needed) for spectrum in spectra)
+        return 1.0, True
+    return max(
+        (
+            spectrum.share_of_largest(needed),
+            needed <= len(spectrum.singular_values) or spectrum.is_whole,
+        )
+        for spectrum in spectra
+    )
 
 
 def _dimension_after(profile: DimensionProfile, block: int) -> _LeftSide:
