@@ -22,6 +22,7 @@ from gelora.cli.plan import plan, rule_of
 from gelora.cli.theory_text import theory_payload, theory_text
 from gelora.data import LABEL_COLUMNS, TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
+from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
 from gelora.ranks import RankPlan
 from gelora.ranks.rules import check_rule
@@ -40,7 +41,15 @@ def main(config: Config) -> Output:
 
     All flags are checked before anything is measured. Labels are needed for the Fisher information
     alone, which texts without them do not get.
+
+    Raises:
+        ConfigError: The flags contradict each other, or ask for quantised weights.
     """
+    if config.model.load_in_4bit or config.model.load_in_8bit:
+        raise ConfigError(
+            "Quantised weights have no derivative to measure: verify without --load_in_4bit or "
+            "--load_in_8bit, in another --output_dir than that of a run with them."
+        )
     check_rule(**rule_of(config))
     check_training(config)
     data = loading.load_data(config, labels_required=False)
