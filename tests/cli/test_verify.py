@@ -194,7 +194,9 @@ def test_texts_without_labels_have_no_fisher_information(flags, out, quick, caps
     theory = record_of(out)
     assert theory.fishers == ()
     assert set(theory.seconds) == {"jacobians"}
-    assert "Fisher" not in capsys.readouterr().out
+    output = capsys.readouterr()
+    assert "has no labels, so its Fisher information is not measured." in output.err
+    assert "Fisher" not in output.out
 
 
 def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(

@@ -55,6 +55,8 @@ def main(config: Config) -> Output:
     data = loading.load_data(config, labels_required=False)
     has_labels = LABEL_COLUMNS[data.problem] in data.train.column_names
     arguments = training_arguments(config) if has_labels else None
+    if not has_labels:
+        logger.info("%s has no labels, so its Fisher information is not measured.", data.name)
     profile = measure(config, data, verb="verify")
     planned = plan(config, profile, verb="verify")
     theory = verify(config, data, profile, planned, arguments=arguments)
