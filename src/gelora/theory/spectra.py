@@ -55,6 +55,9 @@ class Spectrum:
     def numerical_rank(self, tolerance: float = DEFAULT_TOLERANCE) -> NumericalRank:
         """Return how many singular values are above `tolerance` times the largest.
 
+        Counted are those found, none of which is too large: with a `residual` one that was found
+        just below may in truth be just above.
+
         >>> Spectrum((4.0, 2.0, 1e-9), size=3).numerical_rank()
         NumericalRank(value=2, is_exact=True)
         >>> str(Spectrum((4.0, 2.0), size=384, residual=1.5).numerical_rank())
