@@ -101,6 +101,16 @@ def test_by_parameters_it_is_the_gradient_of_every_output(name):
     assert torch.allclose(found, torch.stack(rows), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_where_memory_is_short_fewer_directions_pass_at_once(name, monkeypatch):
+    expected = {by: whole(one) for by, one in maps_of(name).items()}
+    monkeypatch.setattr("gelora.theory.block_maps.MAX_NUMBERS", 1)
+    for by, one in maps_of(name).items():
+        assert torch.allclose(whole(one), expected[by], rtol=1e-10, atol=1e-12)
+        few = torch.eye(one.num_columns, dtype=torch.float64)[:3]
+        assert torch.allclose(one.forward(few), expected[by].T[:3], rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "t5"])
 def test_of_a_single_token_there_is_one_pooling_and_one_matrix(name):
     model, names = built(name)

@@ -38,6 +38,9 @@ from gelora.model.tracing import given_state, returned_state
 from gelora.theory.range_finder import LinearMap
 from gelora.theory.record import JacobianOf
 
+MAX_NUMBERS = 2**27
+"""In a tensor of a block through which directions pass together, roughly: 1 GiB in float64."""
+
 Vector = Float[Tensor, " entries"]
 
 
@@ -127,6 +130,9 @@ def block_maps(
     num_tokens, width = states.flatten(0, -2).shape
     shares = _shares(num_tokens, pooling).to(states.device)
     inverse = shares / (shares @ shares)
+    # Inside a block there are some times as many numbers, most where attention's scores are many.
+    numbers = num_tokens * width * max(4, num_tokens // 64)
+    at_once = max(MAX_NUMBERS // numbers, 1)
 
     def pooled(move: Vector, replaced: Mapping[str, Tensor]) -> Vector:
         """Return the pooled output, with the pooled input moved and some weights replaced."""
@@ -145,23 +151,26 @@ def block_maps(
     unmoved = states.new_zeros(width)
     flat = torch.cat([unmoved[:0], *(weight.flatten() for weight in weights.values())])
     return {
-        "input": _derivative(lambda move: pooled(move, {}), unmoved, call.block),
-        "parameters": _derivative(by_weights, flat, call.block),
+        "input": _derivative(lambda move: pooled(move, {}), unmoved, call.block, at_once),
+        "parameters": _derivative(by_weights, flat, call.block, at_once),
     }
 
 
-def _derivative(function: Callable[[Vector], Vector], at: Vector, block: str) -> LinearMap:
+def _derivative(
+    function: Callable[[Vector], Vector], at: Vector, block: str, at_once: int
+) -> LinearMap:
     """Return a function's derivative at a point: forward by JVPs, adjoint by VJPs."""
     with _differentiating(block):
         value, pull, *_ = vjp(function, at)
 
     def forward(directions: Float[Tensor, "directions columns"]) -> Tensor:
         with _differentiating(block):
-            return vmap(lambda one: jvp(function, (at,), (one,))[1])(directions)
+            push = vmap(lambda one: jvp(function, (at,), (one,))[1], chunk_size=at_once)
+            return push(directions)
 
     def adjoint(directions: Float[Tensor, "directions rows"]) -> Tensor:
         with _differentiating(block):
-            return vmap(lambda one: pull(one)[0])(directions)
+            return vmap(lambda one: pull(one)[0], chunk_size=at_once)(directions)
 
     return LinearMap(len(value), len(at), forward, adjoint, device=at.device)
 
