@@ -106,7 +106,7 @@ def test_block_levels_are_the_same_at_both_granularities(name):
     assert len(found) == len(expected) + len(find_architecture(model).blocks)
 
 
-@pytest.mark.parametrize("name", PARALLEL)
+@pytest.mark.parametrize("name", sorted(PARALLEL))
 def test_parallel_halves_have_nothing_between_them(name):
     expected = (
         r"In block layers\.0 no state was found between attention and MLP, .* measure whole "
@@ -134,7 +134,7 @@ def test_normalized_states_are_what_the_next_norm_returns(name):
         torch.testing.assert_close(found[level], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", POST_NORM)
+@pytest.mark.parametrize("name", sorted(POST_NORM))
 def test_states_that_come_out_of_a_norm_are_normalized_already(name):
     model, batch = MODELS[name](), tiny_batch(name)
     raw, found = by_level(model, batch), by_level(model, batch, states="normalized")
