@@ -68,13 +68,13 @@ def experiment(tmp_path_factory):
     return experiment_in(tmp_path_factory.mktemp("tuning"), (5, 6, 9, 9))
 
 
-@pytest.mark.parametrize("name", ["mnli", "rte"])
-def test_the_settings_are_taken_as_a_run_takes_them(name, tmp_path):
+@pytest.mark.parametrize(("name", "rate"), [("mnli", 3e-4), ("rte", 1e-3)])
+def test_the_settings_are_taken_as_a_run_takes_them(name, rate, tmp_path):
     path = str(FOLDER / f"{name}.yaml")
     config = parse("run", ["--config", path, "--use_cpu", "--output_dir", str(tmp_path)])
     check_flags("run", config)
     check_training(config)
-    assert training_arguments(config).learning_rate == 1e-3
+    assert training_arguments(config).learning_rate == rate
     assert config.task_name == name
 
 
