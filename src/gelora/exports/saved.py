@@ -25,6 +25,10 @@ _PICKLED_NAME = "adapter_model.bin"
 PREFIX = "base_model.model."
 A_SUFFIX, B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 
+_PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
+"""A saved adapter is all there is to these. Others change the base weights again on loading, by the
+rank (PiSSA, OLoRA, CorDA, LoftQ), or the forward pass (MiCA)."""
+
 
 class Factors(NamedTuple):
     """What LoRA adds to a module's weight: `scale * b @ a`."""
@@ -49,6 +53,12 @@ class SavedAdapter:
 
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+
+    @property
+    def init_beyond_it(self) -> str | None:
+        """The `init_lora_weights` by which loading does more than add these factors, if any."""
+        init = self.config.get("init_lora_weights", True)
+        return init if isinstance(init, str) and init not in _PLAIN_INITS else None
 
     def factors(self) -> dict[str, Factors]:
         """Return the two matrices and the scale of every adapted module, by its path."""

@@ -31,10 +31,6 @@ UNIFORM_RANKS = (8, 16, 32, 64, 128, 256, 512)
 _KEPT = frozenset({".md", ".json", ".jinja", ".txt", ".model", ".svg", ".png"})
 """Cards, figures, our two files and tokenizers; not a checkpoint's optimiser."""
 
-PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
-"""A saved adapter is all there is to these. Others change the base weights again on loading, by the
-rank (PiSSA, OLoRA, CorDA, LoftQ), or the forward pass (MiCA)."""
-
 # Forms of LoRA whose matrices are not those of one Linear.
 _OTHER_FORMS = ("target_parameters", "use_qalora", "use_bdlora", "arrow_config", "kasa_config")
 _OTHER_FORMS += ("monteclora_config",)
@@ -140,12 +136,12 @@ def _scale(adapter: SavedAdapter) -> float:
 
 
 def _check_form(adapter: SavedAdapter, folder: str) -> None:
-    init = adapter.config.get("init_lora_weights", True)
-    if isinstance(init, str) and init not in PLAIN_INITS:
+    if adapter.init_beyond_it is not None:
         raise RankError(
-            f"The adapter in {folder} has init_lora_weights={init!r}, by which PEFT changes the "
-            "base weights again on loading, as the rank says: to pad it would change its function. "
-            "Export --merged, or save it with path_initial_model_for_weight_conversion first."
+            f"The adapter in {folder} has init_lora_weights={adapter.init_beyond_it!r}, by which "
+            "PEFT changes the base weights again on loading, as the rank says: to pad it would "
+            "change its function. Export --merged, or save it with "
+            "path_initial_model_for_weight_conversion first."
         )
     for name in _OTHER_FORMS:
         if adapter.config.get(name):

@@ -13,7 +13,6 @@ import torch
 from gelora.adapters import verify_saved_ranks
 from gelora.errors import RankError
 from gelora.exports.saved import Factors, read_adapter
-from gelora.exports.uniform import PLAIN_INITS
 from gelora.ranks.plan import RankPlan
 from gelora.theory.record import ModuleUpdate
 from gelora.theory.spectra import DEFAULT_TOLERANCE, Spectrum
@@ -63,12 +62,11 @@ def module_updates(folder: str | Path, plan: RankPlan) -> tuple[ModuleUpdate, ..
         RankError: Its ranks are not the plan's, or what it holds is not the update alone.
     """
     adapter = read_adapter(folder)
-    init = adapter.config.get("init_lora_weights", True)
-    if isinstance(init, str) and init not in PLAIN_INITS:
+    if adapter.init_beyond_it is not None:
         raise RankError(
-            f"The adapter in {folder} has init_lora_weights={init!r}, which moves a part of the "
-            "base weights into it: its B A is not what training added. Save it with "
-            "path_initial_model_for_weight_conversion first."
+            f"The adapter in {folder} has init_lora_weights={adapter.init_beyond_it!r}, which "
+            "moves a part of the base weights into it: its B A is not what training added. Save it "
+            "with path_initial_model_for_weight_conversion first."
         )
     verify_saved_ranks(folder, plan)
     factors = adapter.factors()
