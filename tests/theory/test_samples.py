@@ -11,7 +11,8 @@ from example_profiles import profile_of
 from gelora.data import tokenize
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.ranks import plan_ranks
-from gelora.theory.fisher import block_fishers, sample_batches
+from gelora.theory.fisher import block_fishers
+from gelora.theory.samples import sample_batches
 from gelora.training.fitting import trainer_module
 from gelora.training.wrapping import wrap
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions

@@ -34,11 +34,8 @@ def theory_text(profile: DimensionProfile, plan: RankPlan, theory: TheoryRecord)
     """Return the tables of what was measured, and what there is to know about them."""
     uses = bound_in_use(theory.updates, plan, theory.tolerance)
     sentences = [
-        theory_wording.verdict_sentence(profile, theory, "dimension"),
-        theory_wording.verdict_sentence(profile, theory, "increment"),
-        theory_wording.tolerance_sentence(theory),
-        theory_wording.breaking_sentence(profile, theory, "dimension"),
-        theory_wording.breaking_sentence(profile, theory, "increment"),
+        *theory_wording.verdict_sentences(profile, theory),
+        *theory_wording.tolerance_sentences(profile, theory),
     ]
     parts = [_block_table(profile, theory), "\n".join(sentences), _tolerance_table(profile, theory)]
     if theory.fishers:

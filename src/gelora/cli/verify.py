@@ -27,9 +27,10 @@ from gelora.exports.saved import WEIGHTS_NAME
 from gelora.ranks import RankPlan
 from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
-from gelora.theory.fisher import block_fishers, sample_batches
+from gelora.theory.fisher import block_fishers
 from gelora.theory.jacobian import block_jacobians
 from gelora.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRecord
+from gelora.theory.samples import sample_batches
 from gelora.theory.updates import module_updates
 from gelora.training.wrapping import wrap
 

@@ -22,16 +22,9 @@ def theory_section(
     """Return what the template of the section shows."""
     uses = bound_in_use(theory.updates, plan, theory.tolerance)
     return {
-        "lead": [
-            theory_wording.verdict_sentence(profile, theory, "dimension"),
-            theory_wording.verdict_sentence(profile, theory, "increment"),
-        ],
+        "lead": theory_wording.verdict_sentences(profile, theory),
         "notes": theory_wording.verdict_notes(profile, theory),
-        "tolerance": [
-            theory_wording.tolerance_sentence(theory),
-            theory_wording.breaking_sentence(profile, theory, "dimension"),
-            theory_wording.breaking_sentence(profile, theory, "increment"),
-        ],
+        "tolerance": theory_wording.tolerance_sentences(profile, theory),
         "rows": theory_tables.theory_rows(profile, theory),
         "tolerance_rows": theory_tables.tolerance_rows(profile, theory),
         "fisher": theory_wording.fisher_sentence(theory),

@@ -42,6 +42,17 @@ VERDICT_NOTES: dict[InequalityVerdict, str] = {
 }
 
 
+def verdict_sentences(profile: DimensionProfile, theory: TheoryRecord) -> list[str]:
+    """Return what became of each of the theorem's two inequalities."""
+    return [verdict_sentence(profile, theory, statement) for statement in STATEMENTS]
+
+
+def tolerance_sentences(profile: DimensionProfile, theory: TheoryRecord) -> list[str]:
+    """Return what the tolerance means, and how far each inequality depends on it."""
+    limits = [breaking_sentence(profile, theory, statement) for statement in STATEMENTS]
+    return [tolerance_sentence(theory), *limits]
+
+
 def verdict_sentence(profile: DimensionProfile, theory: TheoryRecord, statement: Statement) -> str:
     """Return where one of the theorem's inequalities holds, is tight, violated or undecided."""
     found = of(check_theorem(profile, theory.jacobians, tolerance=theory.tolerance), statement)

@@ -22,10 +22,7 @@ from gelora.ranks.targets import select_modules
 from gelora.theory.likelihood import log_likelihood
 from gelora.theory.module_gradients import gradient_factors, gram_matrix
 from gelora.theory.record import BlockFisher, FisherOf, Stage
-from gelora.theory.samples import sample_batches
 from gelora.theory.spectra import Spectrum
-
-__all__ = ["block_fishers", "sample_batches"]
 
 # Inputs and gradients held at once, over all samples: 1 GiB in float32.
 MAX_NUMBERS = 2**28
