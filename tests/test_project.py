@@ -19,6 +19,7 @@ LAYERS = {
     "errors": 0,
     "hub": 0,
     "artifacts": 0,
+    "environment": 0,
     "dimension": 1,
     "ranks": 1,
     "memory": 1,

@@ -33,13 +33,14 @@ from one_run import (
 )
 
 from gelora.artifacts import ENVIRONMENT_FILE, PROFILE_FILE, read_json, write_json
-from gelora.cli.record import describe_environment
 from gelora.comparison.engines import Failed, run_locally
 from gelora.comparison.lines import append_line, read_lines
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
+from gelora.environment import describe_environment
 from gelora.evaluation import labelled_validation
 from gelora.measurement import measure_dimensions
+from gelora.model.devices import default_device, device_name
 from gelora.model.source import ModelSource
 from gelora.ranks import RankPlan, plan_ranks
 
@@ -116,7 +117,7 @@ def _prepare(tasks: Sequence[Task], folder: Path) -> dict[str, RankPlan]:
     settings = {task.name: _settings(task, parts[task.name][0]) for task in tasks}
     path = folder / SWEEP_FILE
     if not path.exists():
-        environment = {**describe_environment(), "command": ["python", *sys.argv]}
+        environment = describe_environment(device=device_name(default_device()))
         write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
         write_json(path, {"tasks": settings}, kind="sweep")
     if read_json(path, kind="sweep")["tasks"] != settings:

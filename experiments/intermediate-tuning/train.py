@@ -17,12 +17,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import ENVIRONMENT_FILE, content_hash, write_json
+from gelora.artifacts import content_hash
 from gelora.baselines.method import Size
-from gelora.cli import loading
 from gelora.cli.compare import task_settings
 from gelora.cli.parsing import parse
-from gelora.cli.record import describe_environment
 from gelora.comparison.cell import run_cell, run_trial
 from gelora.comparison.engines import run_locally
 from gelora.comparison.grid import run_all
@@ -175,8 +173,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         profiles={model: DimensionProfile.from_pretrained(RUNS / model) for model in MODELS},
         seeds=options.seeds,
     )
-    environment = {**describe_environment(), "device": loading.device_name()}
-    write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
     results = run_experiment(experiment, folder, partial(run_locally, processes=options.processes))
     if results.failures:
         sys.exit(f"{len(results.failures)} runs failed, the first: {results.failures[0].error}")

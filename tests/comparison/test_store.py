@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from gelora.artifacts import ENVIRONMENT_FILE, read_json
 from gelora.comparison.lines import append_line, read_lines
 from gelora.comparison.results import Predictions
 from gelora.comparison.store import Store
@@ -18,6 +19,18 @@ def test_one_process_writes_at_a_time(tmp_path):
         Store(tmp_path)
     with Store(tmp_path):
         pass  # it is free again
+
+
+def test_what_it_was_made_with_is_said_by_who_writes(tmp_path, monkeypatch):
+    path = tmp_path / ENVIRONMENT_FILE
+    with Store(tmp_path):
+        before = read_json(path, kind="environment")
+        monkeypatch.setattr("sys.argv", ["script.py", "another"])
+        with pytest.raises(OutputExistsError):
+            Store(tmp_path)
+        assert read_json(path, kind="environment") == before
+    with Store(tmp_path):
+        assert read_json(path, kind="environment")["command"] == ["python", "script.py", "another"]
 
 
 def test_predictions_whose_row_a_crash_kept_from_coming_are_dropped(two_budgets, tmp_path):

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import ENVIRONMENT_FILE, write_json
 from gelora.cli import loading
 from gelora.cli.checks import check_flags
 from gelora.cli.config import FLAGS, Config
@@ -13,7 +12,6 @@ from gelora.cli.console import Output
 from gelora.cli.flags import LoraFlags, RankFlags
 from gelora.cli.forwarding import OURS, settings_for_trainer, training_arguments
 from gelora.cli.parsing import parse
-from gelora.cli.record import describe_environment
 from gelora.cli.values import as_arguments
 from gelora.comparison import TaskSettings, compare
 from gelora.comparison.results import FAILURES_FILE
@@ -38,8 +36,6 @@ def main(config: Config) -> Output:
             "has its own rule, as gelora-paper has the paper's."
         )
     tasks = [settings for name in flags.tasks for settings in _settings(name, config)]
-    environment = {**describe_environment(), "device": loading.device_name()}
-    write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
     results = compare(
         tasks,
         folder,

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from gelora.cli.config import Config
 from gelora.data import TaskData, load_task_data
+from gelora.model.devices import device_name
 from gelora.model.source import ModelSource
 from gelora.question_answering.settings import QuestionAnsweringSettings
 
@@ -101,16 +102,10 @@ def _processes() -> PartialState:
     return PartialState(cpu=not torch.accelerator.is_available())
 
 
-def device_name() -> str:
-    """Return the device for people: cpu, or the name of the GPU."""
-    where = device()
-    return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
-
-
 def facts(model: PreTrainedModel, data: TaskData) -> dict[str, Any]:
     """Return what environment.json says of the device, the model and the data."""
     return {
-        "device": device_name(),
+        "device": device_name(device()),
         "model_revision": getattr(model.config, "_commit_hash", None),  # of models from the Hub
         "data": data.provenance,
     }

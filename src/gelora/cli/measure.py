@@ -21,6 +21,7 @@ from gelora.measurement.store import STATES_FOLDER, open_states, remove_states, 
 from gelora.memory import peak_memory_bytes
 from gelora.model.architectures import check_fingerprint
 from gelora.model.batches import Texts
+from gelora.model.devices import device_name
 from gelora.ranks import plan_ranks
 from gelora.training import check_causal
 
@@ -101,7 +102,8 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     finished = _finished_profile(config, inputs, store=store)
     if finished is not None:
         return finished
-    facts = {"device": loading.device_name(), "model_revision": None, "data": {"states": folder}}
+    device = device_name(loading.device())
+    facts = {"device": device, "model_revision": None, "data": {"states": folder}}
     began = time.perf_counter()
     profile = measure_hidden_states(folder, **estimation)
     _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began, store=store)

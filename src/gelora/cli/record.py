@@ -7,12 +7,7 @@ file is found, also after a crash, has the inputs that stand beside it.
 """
 
 import hashlib
-import importlib.metadata
-import os
-import platform
 import shlex
-import subprocess
-import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,11 +27,8 @@ from gelora.artifacts import (
 from gelora.cli.config import FLAGS, NOT_SAVED, Config, flags_of, resolved
 from gelora.cli.console import is_main_process
 from gelora.cli.values import read_yaml
+from gelora.environment import command, describe_environment
 from gelora.errors import OutputExistsError
-
-PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
-PACKAGES += ("transformers",)
-
 
 _HEADER = "# gelora "
 
@@ -126,14 +118,14 @@ def write(
         verb: The verb that was called.
         stage: The stage that the inputs and the cost belong to.
         inputs: What the stage starts from.
-        facts: "data", "device" and "model_revision" of the environment.
+        facts: "device", "data" and "model_revision" of the environment.
         **cost: As far as it is known: seconds, peak_memory_bytes.
     """
     if not is_main_process():
         return
     stages = read_stages(config.folder)
     stages[stage] = {"inputs": dict(inputs), **cost}
-    environment = {**describe_environment(), **facts, "stages": stages}
+    environment = describe_environment(**facts, stages=stages)
     write_config(config, verb)
     write_json(config.folder / ENVIRONMENT_FILE, environment, kind="environment")
 
@@ -165,7 +157,7 @@ def write_config(config: Config, verb: str) -> None:
     flags = {**others, **resolved(config, verb)}
     again = f"{_how_to_repeat(flags)} --config {shlex.quote(str(path))}"
     header = (
-        f"{_HEADER}{__version__}, written by: {shlex.join(_command())}\n"
+        f"{_HEADER}{__version__}, written by: {shlex.join(command())}\n"
         f"# To {again} --output_dir ANOTHER_FOLDER\n"
     )
     write_text(path, header + yaml.safe_dump(flags, sort_keys=False))
@@ -180,19 +172,6 @@ def _how_to_repeat(flags: Collection[str]) -> str:
     return f"repeat: gelora {'verify' if verifies_alone else 'run'}"
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return the command, the versions and the machine."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "command": _command(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "platform": platform.platform(),
-        "processor_count": os.cpu_count(),
-        "git_commit": _git_commit(),
-    }
-
-
 def sha256_of(rows: Any) -> str:
     """Return the SHA-256 of JSON-able rows."""
     return hashlib.sha256(canonical_json({"rows": rows}).encode()).hexdigest()
@@ -204,22 +183,6 @@ def _is_run(folder: Path) -> bool:
         return True
     path = folder / CONFIG_FILE
     return path.is_file() and path.read_bytes().startswith(_HEADER.encode())
-
-
-def _command() -> list[str]:
-    """Return the command line, without the folder that its program lies in."""
-    return ["gelora", *sys.argv[1:]]
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the folder the command was called in, or None outside a repository."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _shown(value: object) -> str:

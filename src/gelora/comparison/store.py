@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from gelora.artifacts import write_json, write_text
+from gelora.artifacts import ENVIRONMENT_FILE, write_json, write_text
 from gelora.comparison.engines import Failed
 from gelora.comparison.lines import append_line, as_line, read_lines
 from gelora.comparison.results import (
@@ -26,7 +26,9 @@ from gelora.comparison.results import (
 )
 from gelora.comparison.selection import read_selections, save_selection
 from gelora.comparison.settings import Cell, Selection, TaskSettings
+from gelora.environment import describe_environment
 from gelora.errors import OutputExistsError
+from gelora.model.devices import default_device, device_name
 
 PROFILES_FOLDER = "profiles"
 _LOCK_FILE = ".lock"
@@ -59,6 +61,8 @@ class Store:
         self._trials = {trial.key: trial for trial in read_lines(folder / TRIALS_FILE, Trial)}
         self._drop_predictions_without_rows()
         (folder / FAILURES_FILE).unlink(missing_ok=True)  # all of these are tried again
+        environment = describe_environment(device=device_name(default_device()))
+        write_json(folder / ENVIRONMENT_FILE, environment, kind="environment")
 
     def __enter__(self) -> Self:
         return self

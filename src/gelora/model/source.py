@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from gelora.model.devices import default_device
 from gelora.model.loading import (
     EMBEDDED_MODEL,
     Dtype,
@@ -72,6 +73,6 @@ class ModelSource:
             trust_remote_code=self.trust_remote_code,
         )
         set_pad_token(model, tokenizer)
-        where = device or torch.accelerator.current_accelerator() or torch.device("cpu")
+        where = device or default_device()
         torch.nn.Module.to(model, where)
         return model, tokenizer

@@ -1,0 +1,52 @@
+"""What a result was made with: the command, the versions and the machine."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
+PACKAGES += ("transformers",)
+
+
+def describe_environment(*, device: str, **facts: Any) -> dict[str, Any]:
+    """Return the command, the versions and the machine, as `environment.json` has them.
+
+    Args:
+        device: That models run on, for people.
+        **facts: What else is known, as of the model and the data.
+    """
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "command": command(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "platform": platform.platform(),
+        "processor_count": os.cpu_count(),
+        "device": device,
+        "git_commit": _git_commit(),
+        **facts,
+    }
+
+
+def command() -> list[str]:
+    """Return the command line: gelora's, or a script's by the path below where it was called."""
+    program, *arguments = sys.argv
+    path = Path(program)
+    if path.name == "gelora" or path.parts[-2:] == ("gelora", "__main__.py"):
+        return ["gelora", *arguments]
+    return ["python", path.name if path.is_absolute() else program, *arguments]
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the folder the command was called in, or None outside a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None

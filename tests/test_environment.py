@@ -1,0 +1,33 @@
+"""What a result was made with."""
+
+import subprocess
+
+import pytest
+
+from gelora.environment import command, describe_environment
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/somewhere/bin/gelora", "run", "--seed", "1"], ["gelora", "run", "--seed", "1"]),
+        (["/somewhere/gelora/__main__.py", "plan"], ["gelora", "plan"]),
+        (["examples/loop.py", "-n", "2"], ["python", "examples/loop.py", "-n", "2"]),
+        (["/home/me/loop.py"], ["python", "loop.py"]),
+        (["/other/__main__.py", "x"], ["python", "__main__.py", "x"]),
+    ],
+)
+def test_the_command_names_no_folder_outside(arguments, said, monkeypatch):
+    monkeypatch.setattr("sys.argv", arguments)
+    assert command() == said
+
+
+def test_the_commit_is_of_the_repository_that_it_was_called_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert describe_environment(device="cpu")["git_commit"] is None
+    me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run(["git", *me, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    assert len(describe_environment(device="cpu")["git_commit"]) == 40
+    monkeypatch.setenv("PATH", str(tmp_path))  # where no git is
+    assert describe_environment(device="cpu")["git_commit"] is None
