@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gelora.cli import main
-from gelora.cli.compare import _settings
+from gelora.cli.compare import tasks_of
 from gelora.cli.parsing import parse
 from gelora.comparison import grid
 from gelora.comparison.engines import attempt
@@ -49,8 +49,7 @@ def write_yaml(path, **keys):
 
 
 def settings_of(arguments):
-    config = parse("compare", arguments)
-    return [one for name in config.comparison.tasks for one in _settings(name, config)]
+    return tasks_of(parse("compare", arguments))
 
 
 def test_from_a_file_to_rows_table_and_report(here, task_file, tmp_path, capsys):

@@ -35,9 +35,8 @@ def main(config: Config) -> Output:
             f"--rank_rule {config.extra['rank_rule']} is for gelora run: here each of --methods "
             "has its own rule, as gelora-paper has the paper's."
         )
-    tasks = [settings for name in flags.tasks for settings in _settings(name, config)]
     results = compare(
-        tasks,
+        tasks_of(config),
         folder,
         methods=flags.methods,
         budgets=flags.budgets,
@@ -62,6 +61,15 @@ def main(config: Config) -> Output:
         f"{table}\n{report}",
         {"rows": [asdict(row) for row in results.rows], "report": str(report)},
     )
+
+
+def tasks_of(config: Config) -> list[TaskSettings]:
+    """Return the settings of all tasks that the flags name.
+
+    Raises:
+        ConfigError: Some are not for a comparison, or unknown.
+    """
+    return [settings for name in config.comparison.tasks for settings in _settings(name, config)]
 
 
 def _settings(name: str, config: Config) -> list[TaskSettings]:

@@ -1,0 +1,52 @@
+"""The settings of the experiments are taken as gelora takes them."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gelora.cli.checks import check_flags
+from gelora.cli.compare import tasks_of
+from gelora.cli.parsing import parse
+from gelora.comparison.checks import check_names, check_values, methods_of
+
+ROOT = Path(__file__).parents[2]
+FILES = [
+    path.relative_to(ROOT)
+    for path in sorted((ROOT / "experiments").rglob("*.yaml"))
+    if path.name != "config.yaml"  # what a run has left
+]
+
+
+def command(path):
+    """Return the verb, and the arguments, that the first line of a file says to use it with."""
+    line = (ROOT / path).read_text().splitlines()[0]
+    program, verb, *arguments = shlex.split(line.rpartition(": ")[2].removeprefix("# "))
+    assert program == "gelora"
+    return verb, arguments
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_first_line_is_the_command_that_takes_it(path):
+    verb, (flag, named, *more) = command(path)
+    assert flag == "--config"
+    config = parse(verb, [flag, named, *more])
+    if verb == "compare":
+        tasks = tasks_of(config)
+        flags = config.comparison
+        check_names(methods=methods_of(tasks, flags.methods), budgets=flags.budgets)
+        check_values(
+            tasks=[task.label for task in tasks],
+            budgets=flags.budgets,
+            seeds=flags.seeds,
+            learning_rates=flags.learning_rates,
+        )
+        assert path == Path(named) or str(path) in flags.tasks
+    else:
+        check_flags(verb, config)
+        assert path == Path(named)
