@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gelora.artifacts import read_json
 from gelora.baselines.registry import find_method
 from gelora.comparison import TaskSettings, compare, grid
 from gelora.comparison.grid import run_cell
-from gelora.comparison.results import read_results
+from gelora.comparison.results import COMPARISON_FILE, read_results
 from gelora.errors import ConfigError, RankError
 from gelora.metrics import compute_metrics
 from tiny_comparison import TWO_BUDGETS
@@ -132,6 +133,12 @@ def test_the_rate_that_did_best_goes_to_all_seeds(settings, ran, one_method, tmp
     values = [trial.value for trial in results.trials]
     assert values[1] > values[0]
     assert [(row.learning_rate, row.seed) for row in results.rows] == [(5e-2, 4), (5e-2, 5)]
+    asked = read_json(tmp_path / COMPARISON_FILE, kind="comparison")["settings"]
+    assert "learning_rate" in longer.training  # which no run had
+    assert asked["learning_rates"] == rates
+    assert asked["tasks"][0]["training"] == {
+        name: value for name, value in longer.training.items() if name != "learning_rate"
+    }
 
 
 def test_trials_see_nothing_of_the_validation_set(settings, ran, one_method, tmp_path):

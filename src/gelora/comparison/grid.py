@@ -121,7 +121,9 @@ def compare(
         seeds=seeds,
         learning_rates=learning_rates,
     )
-    if not learning_rates:
+    if learning_rates:
+        tasks = [_without_rate(task) for task in tasks]
+    else:
         check_have_rates(tasks)
     run = _engine(engine, processes)
     settings = {
@@ -151,6 +153,11 @@ def compare(
         store.keep_asked(settings, rows=cells, trials=tried)
         run_all(store, run, run_cell, cells)
     return read_results(folder)
+
+
+def _without_rate(task: TaskSettings) -> TaskSettings:
+    training = {k: v for k, v in task.training.items() if k != "learning_rate"}
+    return replace(task, training=training)
 
 
 def _engine(name: str, processes: int) -> Callable[..., Any]:
