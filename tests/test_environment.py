@@ -14,18 +14,23 @@ from gelora.environment import command, describe_environment
         (["/somewhere/gelora/__main__.py", "plan"], ["gelora", "plan"]),
         (["examples/loop.py", "-n", "2"], ["python", "examples/loop.py", "-n", "2"]),
         (["/home/me/loop.py"], ["python", "loop.py"]),
-        (["/other/__main__.py", "x"], ["python", "__main__.py", "x"]),
+        (["../loop.py"], ["python", "loop.py"]),
+        (["/somewhere/bin/pytest", "-x"], ["pytest", "-x"]),
+        ([""], None),
+        (["-c"], None),
+        (["/somewhere/ipykernel_launcher.py", "-f", "/home/me/kernel.json"], None),
     ],
 )
-def test_the_command_names_no_folder_outside(arguments, said, monkeypatch):
+def test_the_command_is_without_the_folder_of_its_program(arguments, said, monkeypatch):
     monkeypatch.setattr("sys.argv", arguments)
     assert command() == said
 
 
 def test_the_commit_is_of_the_repository_that_it_was_called_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GIT_DIR", raising=False)
     assert describe_environment(device="cpu")["git_commit"] is None
-    me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    me = ["-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run(["git", *me, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
     assert len(describe_environment(device="cpu")["git_commit"]) == 40

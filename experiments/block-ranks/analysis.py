@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from figures import scatter_figure, scores_figure
@@ -65,11 +65,34 @@ class Result:
             "gain per doubling": gain,
         }
 
+    @property
+    def seen_by_seed(self) -> dict[str, Float[np.ndarray, "seeds pairs"]]:
+        """What each seed by itself says of every block, by its name."""
+        scores = self.scores
+        return {
+            "best rank": np.array(RANKS, float)[scores.best_by_seed()],
+            "gain per doubling": scores.contrast_by_seed(per_doubling(len(scores.blocks))),
+        }
+
+
+class Correlation(NamedTuple):
+    """Spearman's correlation over the blocks of all tasks.
+
+    Attributes:
+        value: Between -1 and 1.
+        p_value: Two-sided: the share of the blocks' orders within tasks that are as far from 0.
+        least_p_value: What the farthest of these orders would have; no outcome could have less.
+    """
+
+    value: float
+    p_value: float
+    least_p_value: float
+
 
 def correlation(
     x: Sequence[Values], y: Sequence[Values], *, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float] | None:
-    """Return Spearman's correlation over the blocks of all tasks, and its two-sided p.
+) -> Correlation | None:
+    """Return Spearman's correlation over the blocks of all tasks, and its p.
 
     Ranks are taken within each task, about their mean, so that tasks which differ in both count for
     nothing; for the p blocks change places within their task.
@@ -94,21 +117,29 @@ def correlation(
     for one, other in zip(places_x, places_y, strict=True):
         value += one @ other / scale
         permuted += generator.permuted(np.tile(other, (draws, 1)), axis=1) @ one / scale
-    as_far = (np.abs(permuted) >= abs(value) - 1e-12).sum()
-    return float(value), float((1 + as_far) / (1 + draws))
+    far = np.abs([value, *permuted])
+    return Correlation(
+        float(value),
+        p_value=float((far >= far[0] - 1e-12).mean()),
+        least_p_value=float((far >= far.max() - 1e-12).mean()),
+    )
 
 
-def repeatability(results: Sequence[Result]) -> float | None:
-    """Return how alike two seeds find the best ranks: the mean correlation of all pairs of seeds.
+def repeatability(results: Sequence[Result], seen: str) -> float | None:
+    """Return how alike two seeds see the blocks: the mean correlation of all pairs of seeds.
 
-    None where seeds have the same best rank everywhere.
+    None where a seed sees the same in all blocks of every task.
+
+    Args:
+        results: Of all tasks by one measure.
+        seen: A name in `seen_by_seed`.
     """
-    by_seed = [one.scores.best_by_seed() for one in results]
+    by_seed = [one.seen_by_seed[seen] for one in results]
     found = [
         correlation([task[one] for task in by_seed], [task[other] for task in by_seed], draws=1)
         for one, other in combinations(range(min(map(len, by_seed))), 2)
     ]
-    values = [one[0] for one in found if one is not None]
+    values = [one.value for one in found if one is not None]
     return float(np.mean(values)) if len(values) == len(found) else None
 
 
@@ -117,8 +148,9 @@ def correlations(results: Sequence[Result]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for x, y in product(results[0].foretold, results[0].seen):
         value = correlation([one.foretold[x] for one in results], [one.seen[y] for one in results])
-        rho, p_value = value or (None, None)
-        found.append({"foretold": x, "seen": y, "spearman": rho, "p_value": p_value})
+        rho, *p_values = value or (None, None, None)
+        known = dict(zip(("p_value", "least_p_value"), p_values, strict=True))
+        found.append({"foretold": x, "seen": y, "spearman": rho, **known})
     return found
 
 
@@ -154,7 +186,7 @@ def payload(results: Sequence[Result]) -> dict[str, Any]:
     return {
         "tasks": tasks,
         "correlations": correlations(results),
-        "repeatability": repeatability(results),
+        "repeatability": {seen: repeatability(results, seen) for seen in results[0].seen_by_seed},
     }
 
 

@@ -80,6 +80,12 @@ class Scores:
         by_seeds = self.seed_variance * (weights**2).sum(axis=1) / num_seeds
         return (weights * self.means).sum(axis=1), np.sqrt(by_seeds + by_rows)
 
+    def contrast_by_seed(
+        self, weights: Float[np.ndarray, "blocks ranks"]
+    ) -> Float[np.ndarray, "seeds blocks"]:
+        """Return each block's weighted sum of scores for each seed by itself."""
+        return np.einsum("br,brs->sb", weights, self.values)
+
     def best(self) -> Int[np.ndarray, " blocks"]:
         """Return where the best mean is, the smaller rank of equals."""
         return self.means.argmax(axis=1)

@@ -64,8 +64,9 @@ def correlation_table(metric: Mapping[str, Any], brier: Mapping[str, Any]) -> st
         [one["foretold"], one["seen"], _spearman(one), _spearman(other)]
         for one, other in zip(metric["correlations"], brier["correlations"], strict=True)
     ]
-    alike = [_number(found["repeatability"]) for found in (metric, brier)]
-    rows.append(["best rank of one seed", "best rank of another", *alike])
+    for seen, value in metric["repeatability"].items():
+        alike = [_number(value), _number(brier["repeatability"][seen])]
+        rows.append([f"{seen} of one seed", f"{seen} of another", *alike])
     return _table("Spearman", ["foretold", "seen", "by the metric", "by the Brier score"], rows)
 
 
@@ -92,7 +93,10 @@ def _of_block(gains: Mapping[str, Sequence[Sequence[float]]], at: int) -> list[S
 def _spearman(one: Mapping[str, Any]) -> str:
     if one["spearman"] is None:
         return _number(None)
-    return f"{_number(one['spearman'])} (p = {one['p_value']:.2f})"
+    said = f"p = {one['p_value']:.2f}"
+    if one["least_p_value"] > 0.05:
+        said += f", the least there could be {one['least_p_value']:.2f}"
+    return f"{_number(one['spearman'])} ({said})"
 
 
 def _number(value: float | None) -> str:

@@ -32,13 +32,18 @@ def describe_environment(*, device: str, **facts: Any) -> dict[str, Any]:
     }
 
 
-def command() -> list[str]:
-    """Return the command line: gelora's, or a script's by the path below where it was called."""
+def command() -> list[str] | None:
+    """Return the command line without the folder of its program; None of a notebook or a shell."""
     program, *arguments = sys.argv
     path = Path(program)
+    if path.name in ("", "-c", "ipykernel_launcher.py"):
+        return None
     if path.name == "gelora" or path.parts[-2:] == ("gelora", "__main__.py"):
         return ["gelora", *arguments]
-    return ["python", path.name if path.is_absolute() else program, *arguments]
+    if path.suffix != ".py":
+        return [path.name, *arguments]
+    is_below = not path.is_absolute() and ".." not in path.parts
+    return ["python", program if is_below else path.name, *arguments]
 
 
 def _git_commit() -> str | None:

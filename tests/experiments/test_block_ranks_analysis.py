@@ -104,7 +104,7 @@ def test_of_one_task_it_is_spearmans(x, random):
     if len({*x}) == 1 or len({*y}) == 1:
         assert found is None
     else:
-        assert found[0] == pytest.approx(spearmanr(x, y).statistic)
+        assert found.value == pytest.approx(spearmanr(x, y).statistic)
 
 
 @given(VALUES, VALUES, st.floats(-5, 5))
@@ -115,19 +115,20 @@ def test_what_tasks_differ_in_counts_for_nothing(one, other, shift):
 
 
 def test_p_is_the_share_of_orders_that_are_as_far():
-    value, p_value = correlation([np.arange(3)], [np.arange(3)])
+    value, p_value, least = correlation([np.arange(3)], [np.arange(3)])
     assert value == pytest.approx(1)
     assert p_value == pytest.approx(2 / 6, abs=0.02)  # both ways of being in order
-    value, p_value = correlation([np.arange(3)] * 2, [-np.arange(3)] * 2)
+    assert least == p_value
+    value, p_value, _ = correlation([np.arange(3)] * 2, [-np.arange(3)] * 2)
     assert value == pytest.approx(-1)
     assert p_value == pytest.approx(2 / 36, abs=0.01)
-    assert correlation([np.arange(6)] * 2, [np.arange(6)] * 2, draws=9)[1] == 0.1  # never 0
+    assert correlation([np.arange(6)] * 2, [np.arange(6)] * 2, draws=9).p_value == 0.1  # never 0
 
 
 def test_without_a_relation_p_is_as_small_as_it_says(seed):
     generator = np.random.default_rng(seed)
     p_values = [
-        correlation(generator.normal(size=(2, 6)), generator.normal(size=(2, 6)), draws=99)[1]
+        correlation(generator.normal(size=(2, 6)), generator.normal(size=(2, 6)), draws=99).p_value
         for _ in range(300)
     ]
     # One of 5 % and of 50 %, within four standard errors.
@@ -170,12 +171,24 @@ def test_a_rule_that_foretells_is_found_and_one_that_does_not_is_not():
 
 def test_seeds_that_agree_repeat_and_others_do_not():
     told = results_of([[0, 3, 5], [4, 1, 3]], [[1, 2, 3]] * 2)
-    assert repeatability(told) == pytest.approx(1)
     values = told[0].scores.values.copy()
     values[..., 1] = values[::-1, :, 1]
-    assert repeatability([replace(told[0], scores=scores_of(values))]) == pytest.approx(-1)
-    same = np.zeros_like(values)
-    assert repeatability([replace(told[0], scores=scores_of(same))]) is None
+    turned = [replace(told[0], scores=scores_of(values))]
+    flat = [replace(told[0], scores=scores_of(np.zeros_like(values)))]
+    for seen in ("best rank", "gain per doubling"):
+        assert repeatability(told, seen) == pytest.approx(1)
+        assert repeatability(turned, seen) == pytest.approx(-1)
+        assert repeatability(flat, seen) is None
+
+
+def test_where_one_block_differs_no_outcome_is_rare():
+    rule = [np.array([1, 1, 1, 1, 5, 1]), np.ones(6)]
+    steps = np.array([0, 1, 2, 3, 4, 5])
+    for best in (steps, np.roll(steps, 3)):
+        _, p_value, least = correlation(rule, [best, best])
+        # The one block is the first, the last, or any other of the second task's six.
+        assert least == pytest.approx(2 / 6, abs=0.02)
+        assert p_value >= least
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +257,8 @@ def test_the_files_say_what_was_seen_and_foretold(folder, capsys):
     best = f"{task['best rank'][2]:.0f}"
     assert f"| 3 | {' | '.join(f'{mean:.4f}' for mean in means[2])} | {best} | " in said
     first = next(one for one in found["brier"]["correlations"] if one["seen"] == "best rank")
-    assert f"{first['spearman']:+.2f} (p = {first['p_value']:.2f}) |\n| rank, trained | " in said
+    p_values = f"p = {first['p_value']:.2f}, the least there could be {first['least_p_value']:.2f}"
+    assert f"{first['spearman']:+.2f} ({p_values}) |\n| rank, trained | " in said
 
 
 def test_figures_are_the_same_bytes_every_time(folder, capsys):

@@ -1,5 +1,6 @@
 """The settings of the experiments are taken as gelora takes them."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from gelora.cli.checks import check_flags
 from gelora.cli.compare import tasks_of
 from gelora.cli.parsing import parse
-from gelora.comparison.checks import check_names, check_values, methods_of
+from gelora.comparison.checks import check_have_rates, check_names, check_values, methods_of
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -36,17 +37,37 @@ def test_the_first_line_is_the_command_that_takes_it(path):
     verb, (flag, named, *more) = command(path)
     assert flag == "--config"
     config = parse(verb, [flag, named, *more])
+    check_flags(verb, config)
     if verb == "compare":
-        tasks = tasks_of(config)
-        flags = config.comparison
-        check_names(methods=methods_of(tasks, flags.methods), budgets=flags.budgets)
-        check_values(
-            tasks=[task.label for task in tasks],
-            budgets=flags.budgets,
-            seeds=flags.seeds,
-            learning_rates=flags.learning_rates,
-        )
-        assert path == Path(named) or str(path) in flags.tasks
-    else:
-        check_flags(verb, config)
-        assert path == Path(named)
+        check_comparison(config)
+    assert path == Path(named) or str(path) in config.comparison.tasks
+
+
+def check_comparison(config):
+    tasks, flags = tasks_of(config), config.comparison
+    check_names(methods=methods_of(tasks, flags.methods), budgets=flags.budgets)
+    check_values(
+        tasks=[task.label for task in tasks],
+        budgets=flags.budgets,
+        seeds=flags.seeds,
+        learning_rates=flags.learning_rates,
+    )
+    if not flags.learning_rates:
+        check_have_rates(tasks)
+
+
+def test_there_are_as_many_as_there_were():
+    assert len(FILES) == 14
+
+
+def test_what_the_sensitivity_study_varies_can_be_varied():
+    folder = ROOT / "experiments/sensitivity"
+    (loop,) = re.findall(r"for vary in (.*?); do", (folder / "README.md").read_text(), re.DOTALL)
+    varied = loop.replace("\\\n", " ").split()
+    assert len(varied) == 5
+    for one in varied:
+        config = parse("compare", ["--config", str(folder / "compare.yaml"), "--vary", one])
+        check_comparison(config)
+        name, _, values = one.partition("=")
+        assert [task.varied for task in tasks_of(config)] == [{name: v} for v in values.split(",")]
+        assert (folder / name / "table.md").is_file()

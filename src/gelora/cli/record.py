@@ -157,7 +157,7 @@ def write_config(config: Config, verb: str) -> None:
     flags = {**others, **resolved(config, verb)}
     again = f"{_how_to_repeat(flags)} --config {shlex.quote(str(path))}"
     header = (
-        f"{_HEADER}{__version__}, written by: {shlex.join(command())}\n"
+        f"{_HEADER}{__version__}, written by: {shlex.join(command() or [])}\n"
         f"# To {again} --output_dir ANOTHER_FOLDER\n"
     )
     write_text(path, header + yaml.safe_dump(flags, sort_keys=False))

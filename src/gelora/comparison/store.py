@@ -38,7 +38,8 @@ class Store:
     """Knows what is there, and appends to it; `with` holds the folder for this process.
 
     A run's predictions are written before its row, which makes it done. Predictions without a row
-    are what a crash left between the two, and are dropped.
+    are what a crash left between the two, and are dropped. What the folder says of command and
+    machine is of who opened it last.
 
     Args:
         folder: Of the comparison, made if it is not there.

@@ -5,7 +5,9 @@ import torch
 
 def default_device() -> torch.device:
     """Return the accelerator, or the CPU if there is none."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    # Without the question, a torch that is built for CUDA names it on machines without a GPU, too.
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
 
 
 def device_name(device: torch.device) -> str:

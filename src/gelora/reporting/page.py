@@ -68,7 +68,7 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         metric_name=result_wording.metric_name,
         metric_value=result_wording.metric_value,
         facts=tables.facts(run),
-        command=shlex.join(run.environment.get("command", [])),
+        command=shlex.join(run.environment.get("command") or []),
         result=None if run.metrics is None else _result(run, run.metrics, folder_name),
         theory=None if run.theory is None else theory_section(profile, plan, run.theory),
         folder=folder_name,
