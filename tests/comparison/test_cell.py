@@ -33,7 +33,15 @@ def test_every_method_runs_and_says_its_parameters(method, settings):
 
 def test_a_trial_that_diverges_says_so(settings):
     cell = cell_of(settings, "full", learning_rate=1e30, is_trial=True)
-    assert run_trial(cell).value is None
+    trial = run_trial(cell)
+    assert (trial.value, trial.loss) == (None, None)
+
+
+def test_a_trial_has_a_metric_and_a_loss(settings):
+    trial = run_trial(cell_of(settings, "lora-r1"))
+    assert trial.metric == "accuracy"
+    assert 0 <= trial.value <= 1
+    assert trial.loss > 0
 
 
 @pytest.mark.parametrize(

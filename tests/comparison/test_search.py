@@ -49,7 +49,7 @@ def test_too_few_rows_are_refused():
     ("metric", "values", "best"),
     [
         ("accuracy", [0.5, 0.7, 0.6], 1e-3),
-        ("accuracy", [0.5, 0.7, 0.7], 1e-3),  # the smaller of equals
+        ("accuracy", [0.5, 0.7, 0.7], 1e-3),  # the smaller of equals without a loss
         ("perplexity", [9.0, 8.0, 7.0], 1e-2),
         ("accuracy", [0.5, None, None], 1e-4),  # two diverged
         ("accuracy", [None, None, None], None),
@@ -63,5 +63,21 @@ def test_the_best_rate(metric, values, best):
     assert is_tied(trials) == (values == [0.5, 0.7, 0.7])
 
 
-def _trial(metric: str, rate: float, value: float | None) -> Trial:
-    return Trial("0", "tiny", "lora", {}, "r=2", 2, 0, rate, metric, value, 1.0)
+@pytest.mark.parametrize(
+    ("values", "losses", "best"),
+    [
+        ([0.7, 0.7, 0.7], [0.6, 0.4, 0.5], 1e-3),
+        ([0.7, 0.7, 0.7], [0.5, 0.5, 0.5], 1e-4),  # the smaller of equals by both
+        ([0.7, 0.8, 0.8], [0.1, 0.6, 0.5], 1e-2),  # the metric first
+    ],
+)
+def test_the_lower_loss_decides_between_equals(values, losses, best):
+    found = zip([1e-4, 1e-3, 1e-2], values, losses, strict=True)
+    trials = [_trial("accuracy", rate, value, loss) for rate, value, loss in found]
+    assert best_rate(trials) == best
+    assert best_rate(trials[::-1]) == best
+    assert is_tied(trials)
+
+
+def _trial(metric: str, rate: float, value: float | None, loss: float | None = None) -> Trial:
+    return Trial("0", "tiny", "lora", {}, "r=2", 2, 0, rate, metric, value, 1.0, loss)

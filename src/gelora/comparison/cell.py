@@ -50,7 +50,7 @@ def run_cell(cell: Cell) -> tuple[Row, Predictions]:
     """
     data = load_task_data(**cell.task.data)
     trained = _train(cell, data)
-    metrics, values = _score(cell, trained, data)
+    metrics, values, _ = _score(cell, trained, data)
     applied, fitted, selection = trained.applied, trained.fit, cell.selection
     row = Row(
         hash=cell.hash,
@@ -88,9 +88,9 @@ def run_trial(cell: Cell) -> Trial:
     data = part_for_trials(whole, seed=cell.trial_seed)
     trained = _train(cell, data)
     try:
-        metrics, _ = _score(cell, trained, data)
+        metrics, _, loss = _score(cell, trained, data)
     except DataError:  # the data were fine for training: scores are not finite
-        value = None
+        value, loss = None, None
     else:
         value = metrics[data.headline_metric].value
     return Trial(
@@ -105,6 +105,7 @@ def run_trial(cell: Cell) -> Trial:
         metric=data.headline_metric,
         value=value,
         seconds=trained.fit.seconds,
+        loss=loss,
     )
 
 

@@ -147,6 +147,8 @@ class Trial:
         metric: The task's headline metric.
         value: On the rest of the training data; None where training diverged.
         seconds: Wall time of training.
+        loss: On the same rows, to tell equals by: mean cross-entropy in nats, or squared error;
+            None for other problems, and where training diverged.
     """
 
     hash: str
@@ -160,6 +162,7 @@ class Trial:
     metric: str
     value: float | None
     seconds: float
+    loss: float | None = None
 
     @property
     def key(self) -> Key:

@@ -1,9 +1,10 @@
 """A model's metrics together with what it predicted of every item, from one pass over the data."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import log_softmax
 from transformers import PreTrainedTokenizerBase
 
 from gelora.comparison.results import Reference
@@ -15,7 +16,20 @@ from gelora.metrics import Metric, compute_metrics
 from gelora.question_answering.scoring import score_questions
 from gelora.tasks import Problem
 
-Scored = tuple[dict[str, Metric], dict[str, list[Any]]]
+
+class Scored(NamedTuple):
+    """How good a model is.
+
+    Attributes:
+        metrics: Of every validation split.
+        predictions: Of every item of the first, as in `Predictions`.
+        loss: The mean of what training lowers, over the same items: cross-entropy in nats, or the
+            squared error. None for question answering, and where the metric is a loss itself.
+    """
+
+    metrics: dict[str, Metric]
+    predictions: dict[str, list[Any]]
+    loss: float | None = None
 
 
 def score(
@@ -26,22 +40,22 @@ def score(
     batch_size: int,
     max_length: int | None,
 ) -> Scored:
-    """Return the metrics of every validation split, and the predictions of the first.
+    """Return the metrics of every validation split, and the predictions and loss of the first.
 
     Raises:
         DataError: As `evaluate`.
     """
-    predicted: list[dict[str, list[Any]]] = []
+    scored: list[Scored] = []
 
     def score_split(data: TaskData) -> dict[str, Metric]:
-        metrics, values = _SCORERS[data.problem](
+        found: Scored = _SCORERS[data.problem](
             model, tokenizer, data, batch_size=batch_size, max_length=max_length
         )
-        predicted.append(values)
-        return metrics
+        scored.append(found)
+        return found.metrics
 
     metrics = data.score_splits(score_split)
-    return metrics, predicted[0]
+    return scored[0]._replace(metrics=metrics)
 
 
 def reference(data: TaskData, *, sha256: str) -> Reference:
@@ -59,10 +73,13 @@ def reference(data: TaskData, *, sha256: str) -> Reference:
 def _labels(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
     validation = labelled_validation(data)
     scores = predict(model, tokenizer, validation, **options, named=f"{data.name}, validation")
-    metrics = compute_metrics(scores, np.asarray(validation["label"]), metrics=data.metrics)
+    labels = np.asarray(validation["label"])
+    metrics = compute_metrics(scores, labels, metrics=data.metrics)
     if scores.ndim == 1:
-        return metrics, {"number": scores.astype(float).tolist()}
-    return metrics, {"label": scores.argmax(axis=1).tolist()}
+        loss = float(np.mean((scores - labels) ** 2))
+        return Scored(metrics, {"number": scores.astype(float).tolist()}, loss)
+    logs = log_softmax(scores.astype(float), axis=1)[np.arange(len(labels)), labels]
+    return Scored(metrics, {"label": scores.argmax(axis=1).tolist()}, -float(logs.mean()))
 
 
 def _answers(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
@@ -74,13 +91,13 @@ def _answers(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scor
         version_2=bool(settings.version_2_with_negative),
     )
     values = {"f1": f1.tolist(), "exact_match": exact.tolist()}
-    return metrics_of(answers, validation, settings), values
+    return Scored(metrics_of(answers, validation, settings), values)
 
 
 def _completions(model: Any, tokenizer: Any, data: TaskData, **options: Any) -> Scored:
     losses, tokens = validation_losses(model, tokenizer, data, **options)
     values = {"loss": losses.tolist(), "tokens": tokens.tolist()}
-    return {"perplexity": perplexity(losses, tokens)}, values
+    return Scored({"perplexity": perplexity(losses, tokens)}, values)
 
 
 _SCORERS: Mapping[Problem, Any] = {

@@ -4,6 +4,7 @@ Every method gets the same rates and the same number of trials. No validation it
 is ever seen.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -47,16 +48,23 @@ def part_for_trials(data: TaskData, *, seed: int) -> TaskData:
 
 
 def best_rate(trials: Sequence[Trial]) -> float | None:
-    """Return the rate whose trial was the best, the smaller of equals; None if all diverged."""
+    """Return the rate whose trial was the best; None if all diverged.
+
+    A metric of classes has the same value for all models that hardly learn, and few values on few
+    rows: of equals the one with the lower loss is taken, and only then the smaller rate.
+    """
     usable = [(trial.value, trial) for trial in trials if trial.value is not None]
     if not usable:
         return None
     sign = 1 if less_is_better(trials[0].metric) else -1
-    return min((sign * value, trial.learning_rate) for value, trial in usable)[1]
+    return min(
+        (sign * value, math.inf if trial.loss is None else trial.loss, trial.learning_rate)
+        for value, trial in usable
+    )[2]
 
 
 def is_tied(trials: Sequence[Trial]) -> bool:
-    """Say whether the best rate did no better than another."""
+    """Say whether the best rate did no better than another by the metric."""
     best = best_rate(trials)
     values = [trial.value for trial in trials]
     return any(values.count(one.value) > 1 for one in trials if one.learning_rate == best)

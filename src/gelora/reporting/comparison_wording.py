@@ -167,8 +167,8 @@ def trials_note(results: Results) -> str:
         )
     if tied:
         note += (
-            f" {tied} of {len(chosen)} choices are between rates that did equally well, "
-            "which says nothing of them: the smallest was taken."
+            f" {tied} of {len(chosen)} choices are between rates that did equally well: the one "
+            "with the lower loss was taken, or where there is none the smaller."
         )
     if edge and len(rates) > 1:
         note += (
