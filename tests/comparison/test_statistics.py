@@ -69,6 +69,18 @@ def test_seeds_that_agree_by_chance_count_no_less_than_items_do(seed):
     np.testing.assert_allclose(high - low, 2 * error * stats.norm.ppf(0.975))
 
 
+def test_seeds_that_err_on_opposite_items_are_not_surer_than_the_paired_t_test(seed):
+    # As where a run that has learnt nothing gives all items the one class or the other.
+    generator = np.random.default_rng(seed)
+    values, opposite = generator.normal(0, 1, 6), generator.normal(0, 0.9, (4000, 1))
+    resampled = values + opposite * [1, -1, 1, -1, 1, -1]
+    _, low, high, p_value = paired_difference(values, resampled)
+    expected = stats.ttest_1samp(values, 0)
+    interval = expected.confidence_interval()
+    np.testing.assert_allclose((low, high), (interval.low, interval.high))
+    np.testing.assert_allclose(p_value, expected.pvalue)
+
+
 def test_methods_that_never_differ_are_equal_for_sure():
     assert paired_difference(np.zeros(3), np.zeros((9, 3))) == (0, 0, 0, 1)
     assert paired_difference(np.ones(3), np.ones((9, 3))) == (1, 1, 1, 0)

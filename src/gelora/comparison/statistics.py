@@ -137,9 +137,10 @@ def paired_difference(
     differs between items (b) and what a seed makes of an item (e) add up to the variance of the
     mean, a/S + b/N + e/(S N) for S seeds and N items. The variance of the seeds' own differences,
     over S, holds a and e; the covariance of two seeds' differences when the same items are
-    resampled for both holds b. Where chance makes their sum smaller than the variance by items
-    alone, which is b/N + e/(S N), that is taken. As seeds are few, quantiles are Student's, with
-    the degrees of freedom of Satterthwaite (Biometrics Bulletin 2, 1946).
+    resampled for both holds b, and counts as 0 where chance makes it negative: no variance is, and
+    the degrees of freedom would fall below S - 1. Where the sum is smaller than the variance by
+    items alone, which is b/N + e/(S N), that is taken. As seeds are few, quantiles are Student's,
+    with the degrees of freedom of Satterthwaite (Biometrics Bulletin 2, 1946).
 
     Args:
         values: The difference of every seed, at least two, on all items.
@@ -151,7 +152,7 @@ def paired_difference(
     covariances = np.cov(resampled, rowvar=False)
     by_items = float(covariances.sum()) / num_seeds**2
     shared = float(covariances.sum() - covariances.trace()) / (num_seeds * (num_seeds - 1))
-    variance = max(by_items, by_seeds + shared)
+    variance = max(by_items, by_seeds + max(shared, 0.0))
     if variance <= 0:  # the two always agree, or always differ alike
         return mean, mean, mean, 1.0 if mean == 0 else 0.0
     freedom = (num_seeds - 1) * (variance / by_seeds) ** 2 if by_seeds else np.inf
