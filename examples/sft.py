@@ -34,7 +34,7 @@ def main(name: str, file: str, folder: str) -> None:
     texts = list(chats["messages"])
     profile = gelora.measure_dimensions(model, tokenizer, texts)
     plan = gelora.plan_ranks(profile, budget="r=8")
-    config = gelora.lora_config(plan, model, task_type="CAUSAL_LM")
+    config = gelora.lora_config(plan, model)
 
     arguments = SFTConfig(
         output_dir=folder,

@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from gelora.errors import ModelMismatchError, RankError
 from gelora.model.architectures import check_fingerprint, find_architecture
+from gelora.model.heads import head_arguments
 from gelora.model.module_tree import without_wrapper
 from gelora.ranks.plan import RankPlan, whole
 
@@ -35,15 +36,22 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     a smaller rank stand in `rank_pattern` and `alpha_pattern`. The scale that multiplies BA is
     `alpha_per_rank` in every module, with `use_rslora` too (alpha is then scaled by sqrt(r)).
 
+    `task_type` and `modules_to_save` follow from the model's class. A new head is trained and saved
+    whole (DeBERTa's pooler, too); a language model's head and BERT's own pooler come with the
+    checkpoint and stay frozen.
+
     Args:
         plan: The ranks.
         model: The model to adapt, not yet wrapped: with or without a head.
-        **lora_arguments: Any other argument of LoraConfig: `task_type`, `lora_dropout`,
-            `use_dora`, `init_lora_weights`, `modules_to_save`, ...
+        **lora_arguments: Any other argument of LoraConfig: `lora_dropout`, `use_dora`,
+            `init_lora_weights`, ... A `task_type` or `modules_to_save` is taken as it is.
 
     Raises:
         ModelMismatchError: The plan was made for another model.
         RankError: An argument that the plan decides, or an initialisation that its ranks forbid.
+
+    Warns:
+        FrozenHeadWarning: A head stays frozen that may be new.
     """
     check_fingerprint(model, plan.fingerprint)
     decided = sorted(PATTERN_ARGUMENTS & lora_arguments.keys())
@@ -66,7 +74,11 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
 
     return LoraConfig(
         **rank_arguments(ranks, alpha),
-        **{"fan_in_fan_out": stores_transposed(model, ranks), **lora_arguments},
+        **{
+            "fan_in_fan_out": stores_transposed(model, ranks),
+            **lora_arguments,
+            **head_arguments(model, lora_arguments),
+        },
     )
 
 

@@ -20,6 +20,7 @@
     ├── UnstableDimensionWarning   an estimate that another estimator does not confirm
     ├── ProfileMismatchWarning     profiles compared that rest on unlike numbers of samples
     ├── SkippedRowsWarning         rows of the user's data that could not be used, or not whole
+    ├── FrozenHeadWarning          a head that may be new and stays at its random values
     └── ServingWarning             something in an adapter that a server is known to refuse
 
 Each error also is the builtin that a caller would expect (`ValueError`, `ImportError`, ...). A
@@ -101,6 +102,10 @@ class ProfileMismatchWarning(GeloraWarning):
 
 class SkippedRowsWarning(GeloraWarning):
     """Rows of the user's data were set aside or cut, and counted."""
+
+
+class FrozenHeadWarning(GeloraWarning):
+    """A head beside the backbone is not trained, though its values may be random."""
 
 
 class ServingWarning(GeloraWarning):

@@ -11,8 +11,8 @@ from transformers import (
     set_seed,
 )
 
+from gelora.model.heads import TASK_TYPES
 from gelora.reporting.loading_code import loading_code
-from gelora.training.wrapping import TASK_TYPES
 from tiny_models import tiny_bert, tiny_llama, tiny_tokenizer
 
 MODELS = {

@@ -10,8 +10,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from gelora.errors import ConfigError
+from gelora.model.heads import new_head
 from gelora.tasks import Problem
-from gelora.training.wrapping import new_head
 
 
 def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:

@@ -12,8 +12,8 @@ from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.errors import ConfigError
 from gelora.exports.saved import check_files
+from gelora.model.heads import TASK_TYPES
 from gelora.tasks import Problem
-from gelora.training.wrapping import TASK_TYPES
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from gelora.artifacts import ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli.config import Config
 from gelora.errors import ArtifactError, ConfigError
 from gelora.exports.saved import read_adapter
+from gelora.model.heads import TASK_TYPES
 from gelora.tasks import TASKS
-from gelora.training.wrapping import TASK_TYPES
 
 
 def planned_head(config: Config) -> dict[str, Any]:

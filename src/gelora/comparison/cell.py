@@ -25,10 +25,11 @@ from gelora.comparison.selection import setting_of
 from gelora.comparison.settings import Cell
 from gelora.data import TaskData, load_task_data
 from gelora.errors import DataError
+from gelora.model.heads import new_head
 from gelora.model.loading import public_name
 from gelora.training.arguments import arguments_type
 from gelora.training.fitting import Fit, fit, trainer_module
-from gelora.training.wrapping import new_head, train_in_float32
+from gelora.training.wrapping import train_in_float32
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,19 @@
 What is trained is float32. It trains nothing.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
 from gelora.adapters import adapter_parameters, lora_config, verify_ranks
 from gelora.errors import ConfigError, RankError
 from gelora.model.architectures import find_architecture
+from gelora.model.heads import TASK_TYPES, new_head
 from gelora.ranks import RankPlan
 from gelora.tasks import Problem
-
-TASK_TYPES: Mapping[Problem, TaskType | None] = {
-    "classification": TaskType.SEQ_CLS,
-    "regression": TaskType.SEQ_CLS,
-    # None takes PEFT's general class: that of questions (0.21) drops token types, so that BERT
-    # could not tell question from context, and would find them again once merged.
-    "question_answering": None,
-    "instruction_tuning": TaskType.CAUSAL_LM,
-}
 
 
 def wrap(
@@ -32,15 +23,15 @@ def wrap(
 ) -> PeftModel:
     """Put the planned adapter on a model with a head for the problem, and verify it.
 
-    A new head is trained whole with it; a language model's came with it and stays frozen. PEFT by
-    itself adds only modules called `classifier` and `score`, which leaves DeBERTa's new `pooler`
-    at its random values.
+    A new head is trained whole with it; a language model's came with it and stays frozen. More
+    `modules_to_save` are trained beside the head.
 
     Raises:
         ModelMismatchError: The plan was made for another model.
         RankError: The adapter differs from the plan.
     """
-    config = lora_config(plan, model, **lora_arguments)
+    saved = sorted({*new_head(model, problem), *(lora_arguments.get("modules_to_save") or ())})
+    config = lora_config(plan, model, **{**lora_arguments, "modules_to_save": saved})
     wrapped = wrap_by(model, config, problem)
     verify_ranks(wrapped, plan)
     count = adapter_parameters(wrapped)
@@ -69,27 +60,6 @@ def wrap_by(model: PreTrainedModel, config: LoraConfig, problem: Problem) -> Pef
     config.target_modules = sorted(config.target_modules or ())
     config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
     return wrapped
-
-
-def head_modules(model: PreTrainedModel) -> list[str]:
-    """Return the modules beside the backbone that have parameters: the head, often with a pooler.
-
-    BERT's own pooler is inside the backbone, comes with the checkpoint and stays frozen.
-    """
-    backbone = find_architecture(model).prefix.partition(".")[0]
-    return [
-        name
-        for name, module in model.named_children()
-        if backbone not in ("", name) and any(True for _ in module.parameters())
-    ]
-
-
-def new_head(model: PreTrainedModel, problem: Problem) -> list[str]:
-    """Return the head's modules, or none where the head came with the model, as a language model's.
-
-    What is new has to be trained whole.
-    """
-    return [] if problem == "instruction_tuning" else head_modules(model)
 
 
 def check_causal(model: PreTrainedModel | PeftModel) -> None:
