@@ -20,13 +20,22 @@ WHERE = "Column 'label' of a.csv"
     [
         ([0, 1, None], [0, 1, None]),
         (["0", " 1", ""], [0, 1, None]),
-        (["0.0", "1"], [0, 1]),
+        (["0.0", "1.0", "nan"], [0, 1, None]),
+        (["0", "1", "NaN", "NA"], [0, 1, None, None]),
+        (["7", "007"], ["7", "007"]),
+        (["1000", "1_000", "1e3"], ["1000", "1_000", "1e3"]),
+        (["9007199254740993", "9007199254740992"], [9007199254740993, 9007199254740992]),
+        ([9007199254740993, 9007199254740992], [9007199254740993, 9007199254740992]),
+        (["-1", "0", "1"], [-1, 0, 1]),
+        (["1", "2.0"], ["1", "2.0"]),
+        (["0.50", "2e-05", "null"], [0.5, 2e-05, None]),
+        (["Mild", "None"], ["Mild", "None"]),
         ([0.0, 1.0, math.nan], [0, 1, None]),
         (["0.5", "1"], [0.5, 1.0]),
         ([0.5, 1, math.nan], [0.5, 1.0, None]),
         (["good ", "bad", " "], ["good", "bad", None]),
         (["1", "one"], ["1", "one"]),
-        ([True, False], [1, 0]),
+        ([True, False, None], ["True", "False", None]),
     ],
 )
 def test_labels_are_read_as_one_kind(values, parsed):
@@ -40,7 +49,8 @@ def test_labels_are_read_as_one_kind(values, parsed):
     [
         ([0, "good"], "a.csv mixes names and numbers, such as 'good' and 0"),
         ([0, [1]], r"a.csv must hold numbers or names; it has \[1\]"),
-        (["inf", "1"], "a.csv holds infinity"),
+        (["inf", "1"], "a.csv holds 'inf', infinity"),
+        ([math.inf, 1.0], "a.csv holds infinity"),
     ],
 )
 def test_labels_of_no_usable_kind_are_refused(values, message):
@@ -48,11 +58,34 @@ def test_labels_of_no_usable_kind_are_refused(values, message):
         parse_labels(values, where=WHERE)
 
 
-def test_minus_one_is_hidden_but_in_a_regression_of_the_user_s_own():
-    assert without_hidden([0, -1, 1], task=None, problem=None) == [0, None, 1]
-    assert without_hidden([0.5, -1.0], task=None, problem=None) == [0.5, -1.0]
-    assert without_hidden([1, -1], task=None, problem="regression") == [1, -1]
-    assert without_hidden([0.5, -1.0], task=find_task("stsb"), problem="regression") == [0.5, None]
+def test_parse_labels_sets_the_markers_aside_that_are_named():
+    values = ["Mild", "None", "-1", "NA"]
+    assert parse_labels(values, where=WHERE, missing=["None", "-1"]) == ["Mild", None, None, "NA"]
+    assert parse_labels([0, -1, 1], where=WHERE, missing=["-1"]) == [0, None, 1]
+    named = parse_labels(["0", "1", "nan"], where=WHERE, missing=["-1"])
+    assert named == ["0", "1", "nan"]  # the usual texts for NaN are replaced by those named
+
+
+def test_parse_labels_says_that_a_class_looks_like_a_missing_label(caplog):
+    parse_labels(["yes", "no", "NA"], where=WHERE)
+    assert "'NA'" in caplog.text
+    assert "missing_labels" in caplog.text
+
+
+def test_parse_labels_reads_whole_numbers_as_floats_for_a_regression():
+    targets = parse_labels(["1", "02", "-1"], where=WHERE, problem="regression", missing=["02"])
+    assert targets == [1, None, -1]
+    with pytest.raises(DataError, match="numbers for a regression; it has '02' in 2 rows"):
+        parse_labels(["1", "02", "02"], where=WHERE, problem="regression")
+
+
+def test_parse_labels_reads_texts_as_names_where_the_training_labels_are_names():
+    assert parse_labels(["007", "7"], where=WHERE, are_texts=True) == ["007", "7"]
+
+
+def test_without_hidden_drops_minus_one():
+    assert without_hidden([0, -1, 1]) == [0, None, 1]
+    assert without_hidden([0.5, -1.0]) == [0.5, None]
 
 
 def fit(labels, task=None, class_names=None):

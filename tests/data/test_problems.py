@@ -85,7 +85,9 @@ def test_mnli_has_two_sets_to_evaluate_on(tmp_path):
         tmp_path / "mm.jsonl", premise=["w1"] * 3, hypothesis=["w2"] * 3, label=[2, 0, -1]
     )
     files = {"train_file": path, "validation_file": path, "validation_mismatched_file": other}
-    with pytest.warns(UserWarning, match="'label' of mm.jsonl has no label .* in 1 of 3 rows"):
+    with pytest.warns(
+        UserWarning, match="'label' of mm.jsonl has no label in 1 of 3 rows, which hold -1"
+    ):
         data = load_task_data(task_name="mnli", **files, max_eval_samples=15)
     assert data.label_names == ("entailment", "neutral", "contradiction")
     assert (len(data.validation), list(data.more_validation)) == (15, ["mismatched"])

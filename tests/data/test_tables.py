@@ -6,7 +6,7 @@ import json
 import datasets
 import pytest
 
-from gelora.data.tables import read_file, read_split
+from gelora.data.tables import is_saved, read_file, read_saved, read_split
 from gelora.errors import DataError
 
 ROWS = [{"text": "One, or two", "label": 0}, {"text": 'A "quoted"\nline', "label": 1}]
@@ -91,12 +91,120 @@ def test_a_json_line_may_hold_a_line_separator_and_lack_a_key(tmp_path):
         ("a.json", '[\n{"text": "a"},\n{]', r"Line 3 of a\.json is no JSON: Expecting property"),
         ("a.json", '[{"text": "a"}, 7]', r"Item 2 of a\.json is no JSON object but 7"),
         ("a.csv", b"text\n\xff\n", r"a\.csv is not UTF-8 \(byte 5 is 0xff\)"),
-        ("a.parquet", "", r"a\.parquet must end in \.csv, \.json, \.jsonl, or .* \+ \.gz"),
+        ("a.xlsx", "", r"a\.xlsx must end in \.csv, .*\.parquet, .*\.gz or \.zst"),
+        ("a.parquet.gz", "", r"a\.parquet\.gz must end in"),
+        ("a.parquet", "PAR1", r"a\.parquet is no complete \.parquet file"),
+        ("a.arrow", "ARROW", r"a\.arrow is no complete \.arrow file"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": "b \\ud83d"}\n',
+            r"Row 2 of a\.jsonl holds half a char",
+        ),
+        ("a.json", '[{"m": [{"content": "\\udc00"}]}]', r"Row 1 of a\.json holds half a char"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, name, content, message):
     with pytest.raises(DataError, match=message):
         read_file(write(tmp_path / name, content))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_read_file_tells_the_separator_of_a_csv_and_says_it(tmp_path, separator, caplog):
+    caplog.set_level("INFO")
+    rows = [["text", " label"], ["One, or; two", "a"], ['"quoted', "b"], ["a | b", "a"]]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    columns = read_file(tmp_path / "a.csv").columns
+    assert columns == {"text": ["One, or; two", '"quoted', "a | b"], "label": ["a", "b", "a"]}
+    assert ("is separated by" in caplog.text) == (separator != ",")
+
+
+def test_read_file_keeps_one_column_of_texts_that_hold_separators(tmp_path):
+    assert read_file(write(tmp_path / "a.csv", "text\na; b\nc; d\n")).columns == {
+        "text": ["a; b", "c; d"]
+    }
+
+
+def test_read_file_reads_tabs_whatever_quotes_stand_between(tmp_path):
+    path = write(tmp_path / "a.tsv", 'text\tlabel\n5" disk\ta\nsay "so, so\tb\n')
+    assert read_file(path).columns == {"text": ['5" disk', 'say "so, so'], "label": ["a", "b"]}
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])
+def test_read_file_takes_every_line_end_and_control_characters(tmp_path, ends):
+    path = write(tmp_path / "a.csv", ends.join(["\ufefftext,label", "a\0\x01,0", "b,1", ""]))
+    assert read_file(path).columns == {"text": ["a\0\x01", "b"], "label": ["0", "1"]}
+    path = write(tmp_path / "a.jsonl", '\ufeff{"text": "a\x01", "label": 0}\r\n')
+    assert read_file(path).columns == {"text": ["a\x01"], "label": [0]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"data": ROWS},
+        {"version": "1", "data": ROWS},
+        {"text": [row["text"] for row in ROWS], "label": [0, 1]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_read_file_reads_one_object_of_rows_or_columns(tmp_path, content, indent):
+    path = write(tmp_path / "a.json", json.dumps(content, indent=indent))
+    assert read_file(path).columns == {"text": [r["text"] for r in ROWS], "label": [0, 1]}
+
+
+def test_read_file_reads_one_indented_row(tmp_path):
+    row = {"messages": [{"role": "user", "content": "a"}], "label": 1}
+    path = write(tmp_path / "a.json", json.dumps(row, indent=2))
+    assert read_file(path).columns == {"messages": [row["messages"]], "label": [1]}
+
+
+@pytest.fixture
+def labelled():
+    features = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=["bad", "good"])
+    )
+    rows = {"text": ["a", "b", "c"], "label": [0, 1, 0]}
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def test_read_file_reads_parquet_arrow_and_zst(tmp_path, labelled):
+    zstandard = pytest.importorskip("zstandard")
+    labelled.to_parquet(tmp_path / "a.parquet")
+    labelled.save_to_disk(tmp_path / "saved")
+    arrow = next((tmp_path / "saved").glob("*.arrow"))
+    for path in (tmp_path / "a.parquet", arrow):
+        table = read_file(path)
+        assert table.columns == {"text": ["a", "b", "c"], "label": [0, 1, 0]}
+        assert table.string_columns == ("text",)
+        assert table.class_names == {"label": ("bad", "good")}
+    packed = zstandard.compress(as_csv(ROWS).encode())
+    assert read_file(write(tmp_path / "a.csv.zst", packed)).columns["label"] == ["0", "1"]
+    with pytest.raises(DataError, match=r"b\.csv\.zst is no complete zst file"):
+        read_file(write(tmp_path / "b.csv.zst", b"text"))
+
+
+def test_read_saved_takes_the_splits_of_the_folder(tmp_path, labelled):
+    splits = {"train": labelled, "dev": labelled.select([0]), "test": labelled.select([1, 2])}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    assert is_saved(tmp_path / "saved")
+    train, validation = read_saved(tmp_path / "saved")
+    assert (train.source, list(train.columns["text"])) == ("saved [train]", ["a", "b", "c"])
+    assert (validation.source, validation.columns["label"]) == ("saved [dev]", [0])
+    assert train.class_names == {"label": ("bad", "good")}
+    assert read_split(str(tmp_path / "saved"), None, "test").columns["text"] == ["b", "c"]
+    with pytest.raises(DataError, match="saved has no split 'none'; it has 'train', 'dev', 'test'"):
+        read_saved(tmp_path / "saved", "none")
+    labelled.save_to_disk(tmp_path / "one")
+    assert read_saved(tmp_path / "one")[1] is None
+
+
+def test_values_finds_nested_fields_by_dotted_names(tmp_path):
+    rows = [{"a.b": 1, "meta": {"x": {"label": 0}}}, {"a.b": 2, "meta": None}]
+    table = read_file(write(tmp_path / "a.json", json.dumps(rows)))
+    assert table.values("meta.x.label") == [0, None]
+    assert table.values("a.b") == [1, 2]
+    assert table.values("meta.y") is None
+    assert table.values("none") is None
 
 
 def test_a_truncated_or_false_gzip_file_is_refused(tmp_path):

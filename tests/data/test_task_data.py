@@ -3,6 +3,7 @@ import warnings
 
 import datasets
 import pytest
+from datasets import Dataset, DatasetDict
 
 from gelora.data import load_task_data, sources, texts_of
 from gelora.data.tables import Table
@@ -87,15 +88,15 @@ def test_a_task_gives_a_local_file_its_columns_labels_and_metrics(tmp_path):
 
 
 def test_rows_without_a_label_are_set_aside_and_counted(tmp_path):
-    path = write_lines(tmp_path / "a.jsonl", text=["a", "", "c", "d"], label=[0, -1, 1, None])
-    with pytest.warns(SkippedRowsWarning, match=r"'label' of a.jsonl has no label .* 2 of 4 rows"):
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "", "c", "d"], label=[0, "", 1, None])
+    with pytest.warns(SkippedRowsWarning, match=r"a.jsonl has no label in 2 of 4 rows.*'', None"):
         data = load_task_data(train_file=path)
     assert sorted([*data.train["text"], *data.validation["text"]]) == ["a", "c"]
     assert data.provenance["train"]["skipped"] == 2
 
 
 def test_no_label_at_all_and_one_row_alone_are_refused(tmp_path):
-    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=["", None])
     with pytest.raises(DataError, match="'label' of a.jsonl has no label in any of its 2 rows"):
         load_task_data(train_file=path)
     path = write_lines(tmp_path / "a.jsonl", text=["a"], label=[0.5])
@@ -128,16 +129,83 @@ def test_measuring_sets_the_same_rows_aside_as_training(tmp_path):
     assert measured.train["text"][:] == trained.train["text"][:]
 
 
-@pytest.mark.parametrize("labels", [["x", 1, "x", 1], ["x"] * 4, list("wxyz")])
-def test_labels_that_training_would_refuse_leave_every_row_to_measure(tmp_path, labels):
+@pytest.mark.parametrize("labels", [["x", 1, "x", 1], ["x", "x", None, "x"], list("wxyz")])
+def test_labels_that_training_would_refuse_leave_every_row_to_measure(tmp_path, labels, caplog):
     path = write_lines(tmp_path / "a.jsonl", text=["a", "b", "c", "d"], label=labels)
     data = load_task_data(train_file=path, validation_file=path, labels_required=False)
     assert texts_of(data.train) == ["a", "b", "c", "d"]
     assert data.num_labels == 0
+    assert "every row is kept: Column 'label' of a.jsonl" in caplog.text
+
+
+def test_a_label_column_that_is_named_is_not_left_out_in_silence(tmp_path, train_file):
+    with pytest.raises(DataError, match="no column 'lable' in train.jsonl .*did you mean 'label'"):
+        load_task_data(train_file=train_file, label_column="lable", labels_required=False)
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=["x", 1])
+    with pytest.raises(DataError, match="mixes names and numbers"):
+        load_task_data(train_file=path, label_column="label", labels_required=False)
+
+
+def test_load_task_data_keeps_minus_one_as_a_class_of_the_user_s_own(tmp_path):
+    columns = {"text": list("abcdef"), "label": [-1, 0, 1] * 2}
+    path = write_lines(tmp_path / "a.jsonl", **columns)
+    data = load_task_data(train_file=path, validation_file=path)
+    assert data.label_names == ("-1", "0", "1")
+    assert data.train["label"][:] == [0, 1, 2] * 2
+    with pytest.warns(SkippedRowsWarning, match="no label in 2 of 6 rows, which hold -1"):
+        data = load_task_data(train_file=path, validation_file=path, missing_labels=["-1"])
+    assert (data.label_names, len(data.train)) == (None, 4)
+
+
+def test_load_task_data_reads_validation_labels_as_the_training_labels(tmp_path):
+    train = write_lines(tmp_path / "a.jsonl", text=list("abcd"), label=["1.0", "x"] * 2)
+    validation = write_lines(tmp_path / "b.jsonl", text=["e", "f"], label=["1.0", "1.0"])
+    data = load_task_data(train_file=train, validation_file=validation)
+    assert data.label_names == ("1.0", "x")
+    assert data.validation["label"][:] == [0, 0]
+
+
+def test_drop_empty_sets_empty_texts_aside_and_the_refusal_names_it(tmp_path):
+    columns = {"text": ["a", " ", "c", "d"], "more": ["e", "f", None, "h"], "label": [0, 1, 1, 1]}
+    path = write_lines(tmp_path / "a.jsonl", **columns)
+    pairs = {"train_file": path, "validation_file": path, "text_columns": ["text", "more"]}
+    with pytest.raises(DataError, match=r"1 of 4 texts .* \(rows 2\).*drop_empty"):
+        load_task_data(**pairs)
+    with pytest.warns(SkippedRowsWarning, match="2 of 4 rows of a.jsonl have an empty text"):
+        data = load_task_data(**pairs, drop_empty=True)
+    assert data.train["text"][:] == ["a", "d"]
+    assert data.provenance["train"]["skipped"] == 2
+    questions = {"question": ["q", ""], "context": ["c", "c"]}
+    answers = [{"text": ["c"], "answer_start": [0]}] * 2
+    path = write_lines(tmp_path / "q.jsonl", **questions, answers=answers)
+    files = {"train_file": path, "validation_file": path, "problem_type": "question_answering"}
+    with pytest.warns(SkippedRowsWarning, match="1 of 2 rows of q.jsonl have an empty text"):
+        data = load_task_data(**files, drop_empty=True)
+    assert data.train["id"][:] == ["1"]
+
+
+def test_load_task_data_takes_the_folder_of_a_saved_data_set_and_its_own_splits(tmp_path, caplog):
+    caplog.set_level("INFO", logger="gelora")
+    train = Dataset.from_dict({"text": list("abcd"), "label": ["x", "y"] * 2})
+    validation = Dataset.from_dict({"text": ["e", "f"], "label": ["y", "x"]})
+    DatasetDict(train=train, validation=validation).save_to_disk(tmp_path / "saved")
+    for source in ({"train_file": tmp_path / "saved"}, {"dataset_name": str(tmp_path / "saved")}):
+        data = load_task_data(**source)
+        assert (data.name, len(data.train)) == ("saved", 4)
+        assert data.validation["text"][:] == ["e", "f"]
+    assert "saved [validation] is validated on" in caplog.text
+
+
+def test_load_task_data_reads_nested_fields_by_dotted_names(tmp_path):
+    rows = {"data": [{"text": t} for t in "abcd"], "meta": [{"label": i % 2} for i in range(4)]}
+    path = write_lines(tmp_path / "a.jsonl", **rows)
+    names = {"text_columns": ["data.text"], "label_column": "meta.label"}
+    data = load_task_data(train_file=path, validation_file=path, **names)
+    assert (data.train["text"][:], data.train["label"][:]) == (list("abcd"), [0, 1] * 2)
 
 
 def test_without_labels_every_row_is_kept(tmp_path):
-    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=[-1, None])
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"], label=["x", None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = load_task_data(train_file=path, labels_required=False)
@@ -221,8 +289,10 @@ def test_what_was_read_is_said_in_one_line(train_file, caplog):
     load_task_data(train_file=train_file, validation_file=train_file, max_eval_samples=5)
     assert caplog.messages == ["train.jsonl: 40 texts, 2 classes (0, 1); 5 to validate on"]
     caplog.clear()
-    load_task_data(train_file=train_file, label_column="gold", labels_required=False)
-    assert caplog.messages == ["train.jsonl: 36 texts, without labels; 4 held out to validate on"]
+    plain = train_file.with_name("plain.jsonl")
+    plain.write_text(train_file.read_text().replace("label", "gold"))
+    load_task_data(train_file=plain, labels_required=False)
+    assert caplog.messages == ["plain.jsonl: 36 texts, without labels; 4 held out to validate on"]
 
 
 def test_whole_numbers_are_predicted_where_it_is_said(tmp_path):

@@ -50,7 +50,8 @@ class DataFlags:
     dataset_test_split: str | None = None
     """Split to evaluate on; None is validation, or a tenth of the training rows."""
     train_file: str | None = None
-    """CSV, JSON or JSON lines, .gz or not, to measure and train on."""
+    """CSV with any separator, JSON, JSON lines, Parquet or Arrow, .gz and .zst too, or a folder of
+    save_to_disk, to measure and train on."""
     validation_file: str | None = None
     """The same, to evaluate on."""
     validation_mismatched_file: str | None = None
@@ -58,7 +59,12 @@ class DataFlags:
     text_columns: tuple[str, ...] | None = None
     """One column of texts, or two for pairs; the task's own if None."""
     label_column: str | None = None
-    """Column of labels; the task's own if None."""
+    """Column of labels, or a field in one as meta.label; the task's own if None."""
+    missing_labels: tuple[str, ...] | None = None
+    """Labels that say that there is none, as nan NA -1; None is blank, null and NaN, and among
+    numbers the usual texts for NaN."""
+    drop_empty: bool = False
+    """Set rows with an empty text aside and count them, instead of refusing."""
     problem_type: (
         Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
     ) = None

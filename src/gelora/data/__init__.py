@@ -1,12 +1,21 @@
 """The user's data: files, the Hub or the generated task, as splits to learn from and be scored on.
 
-`task_data.py` puts together what `sources.py` and `tables.py` read, and what is made of it for each
-problem: `labelled.py` (with `columns.py` and `labels.py`), `questions.py`, `conversations.py`.
-`rows.py` samples, `texts.py` tokenises, `agreement/` generates the embedded task. No model is seen
-here.
+No model is seen here. The names below are loaded when first used, so that reading a file imports
+neither torch nor `datasets`.
 """
 
-from gelora.data.task_data import LABEL_COLUMNS, TaskData, load_task_data
-from gelora.data.texts import texts_of, tokenize
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gelora.data.task_data import LABEL_COLUMNS, TaskData, load_task_data
+    from gelora.data.texts import texts_of, tokenize
 
 __all__ = ["LABEL_COLUMNS", "TaskData", "load_task_data", "texts_of", "tokenize"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'gelora.data' has no attribute {name!r}")
+    home = "texts" if name in ("texts_of", "tokenize") else "task_data"
+    return getattr(import_module(f"gelora.data.{home}"), name)

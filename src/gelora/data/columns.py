@@ -4,11 +4,13 @@ A column that was named is taken or refused; one that was not is guessed only wh
 is possible, and the refusal lists the columns.
 """
 
+import difflib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from gelora.data.tables import Table
-from gelora.errors import ConfigError, DataError
+from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tasks import Problem, Task
 
 _PAIRS = (
@@ -37,7 +39,7 @@ def check_not_elsewhere(table: Table) -> None:
     Raises:
         ConfigError: It is; the message names the problem.
     """
-    if any(name in table.columns for name in _LABELS):
+    if has_label_column(table, None):
         return
     for problem, names in _ELSEWHERE:
         if set(names) <= table.columns.keys():
@@ -68,11 +70,16 @@ def choose_text_columns(
         return tuple(_existing(table, name, "text_columns") for name in wanted)
     if task is not None:
         return tuple(_existing(table, name, "text_columns") for name in task.text_columns)
-    others = tuple(name for name in table.string_columns if name not in (label_column, *_LABELS))
+    others = tuple(
+        name
+        for name in table.string_columns
+        if name != label_column and name.lower() not in _LABELS
+    )
+    written = {name.lower(): name for name in others}
     for known in (_PAIRS, _SINGLES):
-        found = [names for names in known if set(names) <= set(others)]
+        found = [names for names in known if set(names) <= written.keys()]
         if len(found) == 1:
-            return found[0]
+            return tuple(written[name] for name in found[0])
         if found:
             break
     else:
@@ -94,7 +101,7 @@ def choose_label_column(table: Table, wanted: str | None, *, task: Task | None) 
         return _existing(table, wanted, "label_column")
     if task is not None:
         return _existing(table, task.label_column, "label_column")
-    found = [name for name in _LABELS if name in table.columns]
+    found = [name for name in table.columns if name.lower() in _LABELS]
     if len(found) != 1:
         raise DataError(
             f"Which column of {table.source} holds the labels cannot be told; it has "
@@ -103,13 +110,47 @@ def choose_label_column(table: Table, wanted: str | None, *, task: Task | None) 
     return found[0]
 
 
+def has_label_column(table: Table, task: Task | None) -> bool:
+    """Say whether a column is called as labels are: by the task, or `label` or `labels`."""
+    names = _LABELS if task is None else (task.label_column,)
+    return any(name in names or name.lower() in names for name in table.columns)
+
+
 def column(table: Table, name: str) -> Sequence[Any]:
-    """Return a column's values.
+    """Return a column's values, or those of a field in it by a dotted name.
 
     Raises:
         DataError: There is no such column, as in a validation file unlike the training file.
     """
-    return table.columns[_existing(table, name, "the column to read")]
+    values = table.values(name)
+    if values is None:
+        raise _missing(table, name, "the column to read")
+    return values
+
+
+def rows_with_text(table: Table, names: Sequence[str], *, rows: Sequence[int]) -> list[int]:
+    """Return those of the rows in which no column of texts is empty.
+
+    Raises:
+        DataError: There is none.
+
+    Warns:
+        SkippedRowsWarning: Some are empty.
+    """
+    kept = list(rows)
+    for name in names:
+        values = column(table, name)
+        kept = [row for row in kept if not _is_empty(values[row])]
+    if rows and not kept:
+        raise DataError(f"All of {len(rows)} rows of {table.source} have an empty text.")
+    if len(kept) < len(rows):
+        warnings.warn(
+            f"{len(rows) - len(kept)} of {len(rows)} rows of {table.source} have an empty text and "
+            "were set aside.",
+            SkippedRowsWarning,
+            stacklevel=6,
+        )
+    return kept
 
 
 def read_texts(table: Table, name: str, *, rows: Sequence[int]) -> list[str]:
@@ -127,22 +168,33 @@ def read_texts(table: Table, name: str, *, rows: Sequence[int]) -> list[str]:
             f"Column {name!r} of {table.source} holds {type(wrong[0]).__name__} values such as "
             f"{wrong[0]!r:.50}, not texts."
         )
-    empty = [row + 1 for row, text in zip(rows, texts, strict=True) if not (text and text.strip())]
+    empty = [row + 1 for row, text in zip(rows, texts, strict=True) if _is_empty(text)]
     if empty:
         more = ", ..." if len(empty) > _SHOWN else ""
         raise DataError(
             f"{len(empty)} of {len(texts)} texts in column {name!r} of {table.source} are empty "
-            f"(rows {', '.join(map(str, empty[:_SHOWN]))}{more}): fill them or remove the rows."
+            f"(rows {', '.join(map(str, empty[:_SHOWN]))}{more}): fill them, or set these rows "
+            "aside with drop_empty."
         )
     return texts
 
 
 def _existing(table: Table, name: str, purpose: str) -> str:
-    if name not in table.columns:
-        raise DataError(
-            f"There is no column {name!r} in {table.source} ({purpose}); it has {_listed(table)}."
-        )
+    if table.values(name) is None:
+        raise _missing(table, name, purpose)
     return name
+
+
+def _missing(table: Table, name: str, purpose: str) -> DataError:
+    near = difflib.get_close_matches(name, list(table.columns), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return DataError(
+        f"There is no column {name!r} in {table.source} ({purpose}); it has {_listed(table)}{hint}"
+    )
+
+
+def _is_empty(text: Any) -> bool:
+    return text is None or (isinstance(text, str) and not text.strip())
 
 
 def _listed(table: Table) -> str:

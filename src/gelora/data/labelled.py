@@ -1,14 +1,21 @@
 """Texts with a class or a number each: which columns to read, which rows can be used.
 
-Choosing columns is `columns.py`'s, understanding labels `labels.py`'s; this applies both to all
-tables of a task, and sets aside the rows without a label.
+Rows without a label are set aside, counted and told.
 """
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from gelora.data.columns import choose_label_column, choose_text_columns, column, read_texts
+from gelora.data.columns import (
+    choose_label_column,
+    choose_text_columns,
+    column,
+    has_label_column,
+    read_texts,
+    rows_with_text,
+)
 from gelora.data.labels import (
     LabelEncoding,
     fit_labels,
@@ -22,6 +29,8 @@ from gelora.data.tables import Table
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tasks import Problem, Task
 
+logger = logging.getLogger(__name__)
+
 
 def labelled_splits(
     tables: Tables,
@@ -31,6 +40,8 @@ def labelled_splits(
     task: Task | None,
     problem: Problem | None,
     labels_required: bool,
+    missing_labels: Sequence[str] | None = None,
+    drop_empty: bool = False,
 ) -> Splits:
     """Return the usable rows of all tables; the training table's labels decide what they mean.
 
@@ -40,7 +51,10 @@ def labelled_splits(
         label_column: Else the task's, or what can be guessed.
         task: A known task.
         problem: What the labels are; None to tell by their values.
-        labels_required: Otherwise, where no labels can be told or used, every row is kept.
+        labels_required: Otherwise, where no labels can be told or used, every row is kept, and the
+            log says so. A column that is named must be there.
+        missing_labels: As in `parse_labels`.
+        drop_empty: Whether rows with an empty text are set aside instead of refused.
 
     Raises:
         ConfigError: There is no training table, and nothing else says what the labels mean.
@@ -52,15 +66,30 @@ def labelled_splits(
         texts = choose_text_columns(
             first, text_columns, task=task, label_column=labels or label_column
         )
-        options = {"text_columns": texts, "label_column": labels, "task": task}
+        options = {
+            "text_columns": texts,
+            "label_column": labels,
+            "task": task,
+            "missing_labels": missing_labels,
+            "drop_empty": drop_empty,
+        }
         return _read(tables, options, problem=problem)
 
-    try:
+    if labels_required or label_column is not None:
         return read(choose_label_column(first, label_column, task=task))
-    except DataError:
-        if labels_required:
-            raise
+    if not has_label_column(first, task):
         return read(None)
+    try:
+        with warnings.catch_warnings(record=True) as skipped:  # told only of rows that are left out
+            warnings.simplefilter("always")
+            labelled = read(choose_label_column(first, None, task=task))
+    except DataError as error:
+        unlabelled = read(None)  # raises where it is the texts that cannot be used
+        logger.warning("The labels are not used, and every row is kept: %s", error)
+        return unlabelled
+    for warning in skipped:
+        warnings.warn(warning.message, stacklevel=3)
+    return labelled
 
 
 def _read(tables: Tables, options: dict[str, Any], *, problem: Problem | None) -> Splits:
@@ -71,7 +100,8 @@ def _read(tables: Tables, options: dict[str, Any], *, problem: Problem | None) -
         encoding = _encoding(tables, train, problem=problem, **options)
 
     def usable(table: Table) -> Rows:
-        return usable_rows(table, problem=encoding.problem, **options).encoded(encoding)
+        rows = usable_rows(table, problem=encoding.problem, are_texts=encoding.are_texts, **options)
+        return rows.encoded(encoding)
 
     return Splits(
         None if train is None else train.encoded(encoding),
@@ -115,6 +145,9 @@ def usable_rows(
     label_column: str | None,
     task: Task | None = None,
     problem: Problem | None = None,
+    missing_labels: Sequence[str] | None = None,
+    are_texts: bool = False,
+    drop_empty: bool = False,
 ) -> Rows:
     """Return the rows of a table that can be used.
 
@@ -122,46 +155,56 @@ def usable_rows(
         table: The table.
         text_columns: One column of texts, or two.
         label_column: None to read no labels and keep every row.
-        task: A known task, for what its hidden labels look like.
+        task: A known task, in which -1 is no label; nor is it one of a column of ClassLabel.
         problem: What the labels are, if that is known.
+        missing_labels: As in `parse_labels`, like the next.
+        are_texts: Whether labels are read as names.
+        drop_empty: Whether rows with an empty text are set aside instead of refused.
 
     Raises:
         DataError: A column is missing, a text is empty, labels are of mixed kinds, or no row has a
             label.
 
     Warns:
-        SkippedRowsWarning: Rows have no label.
+        SkippedRowsWarning: Rows have no label, or an empty text.
     """
     every = range(len(column(table, text_columns[0])))
     rows, labels, where = list(every), None, ""
     if label_column is not None:
         where = f"Column {label_column!r} of {table.source}"
-        parsed = parse_labels(column(table, label_column), where=where)
-        found = without_hidden(parsed, task=task, problem=problem)
-        rows = [row for row in every if found[row] is not None]
-        labels = [found[row] for row in rows]
-        _tell_skipped(len(every) - len(rows), len(every), where)
+        values = column(table, label_column)
+        labels = parse_labels(
+            values, where=where, problem=problem, missing=missing_labels, are_texts=are_texts
+        )
+        if task is not None or label_column in table.class_names:
+            labels = without_hidden(labels)
+        rows = [row for row in every if labels[row] is not None]
+        _tell_unlabelled([values[row] for row in every if labels[row] is None], len(every), where)
+    if drop_empty:
+        rows = rows_with_text(table, text_columns, rows=rows)
     columns: dict[str, list[Any]] = {
         name: read_texts(table, source, rows=rows)
         for name, source in zip(("text", "text_pair"), text_columns, strict=False)
     }
     if labels is not None:
-        columns["label"] = labels
+        columns["label"] = [labels[row] for row in rows]
     if "generated" in table.provenance:
         columns[PHENOMENON] = [table.columns[PHENOMENON][row] for row in rows]
     provenance = {**table.provenance, "skipped": len(every) - len(rows)}
     return Rows(columns=columns, label_where=where, provenance=provenance)
 
 
-def _tell_skipped(skipped: int, total: int, where: str) -> None:
-    if skipped == total:
-        raise DataError(
-            f"{where} has no label in any of its {total} rows: all are null, blank or -1."
-        )
-    if skipped:
-        warnings.warn(
-            f"{where} has no label (null, blank or -1) in {skipped} of {total} rows, which were "
-            "set aside.",
-            SkippedRowsWarning,
-            stacklevel=4,
-        )
+def _tell_unlabelled(values: Sequence[Any], total: int, where: str) -> None:
+    """Warn of rows without a label, and name the values that say so."""
+    if not values:
+        return
+    kinds = sorted({repr(value) for value in values})
+    words = ", ".join(kinds[:5]) + (", ..." if len(kinds) > 5 else "")
+    if len(values) == total:
+        raise DataError(f"{where} has no label in any of its {total} rows: they hold {words}.")
+    warnings.warn(
+        f"{where} has no label in {len(values)} of {total} rows, which hold {words} and were set "
+        "aside; missing_labels says which texts mean that there is none.",
+        SkippedRowsWarning,
+        stacklevel=5,
+    )

@@ -1,21 +1,34 @@
 """Turn a column of labels, as users write them, into class numbers or targets of a regression.
 
 Classes and a regression are told apart by their values, unless the task or the user says. Which
-rows to leave out for want of a label is said here; leaving them out is `rows.py`'s.
+rows have no label is said here; leaving them out is up to those who read the rows.
 """
 
+import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gelora.data.tables import is_number
 from gelora.errors import DataError
-from gelora.tasks import Problem, Task
+from gelora.tasks import Problem
+
+logger = logging.getLogger(__name__)
 
 Label = int | float | str
 
-_HIDDEN = -1  # what GLUE's test splits have for a label
+HIDDEN = -1
+"""What the test splits of GLUE, and columns of ClassLabel, have for a label that is not told."""
+
+NOT_A_NUMBER = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "null", "none"})
+"""Texts, in lower case, that say in a column of numbers that there is none."""
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+_POINT_ZERO = re.compile(r"-?(0|[1-9][0-9]*)\.0")  # as pandas writes classes beside missing ones
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_INFINITIES = frozenset({"inf", "-inf", "infinity", "-infinity"})
 _SHOWN = 5  # values named in a message
 
 
@@ -28,12 +41,14 @@ class LabelEncoding:
         num_labels: The number of classes, 1 for a regression, 0 where no labels are read.
         names: The classes by their numbers; None if they are known by these alone.
         numbers: The class number of each label as text; empty but for classes.
+        are_texts: Whether the training labels are texts, so that others are read as texts, too.
     """
 
     problem: Problem
     num_labels: int = 0
     names: tuple[str, ...] | None = None
     numbers: Mapping[str, int] = field(default_factory=dict[str, int])
+    are_texts: bool = False
 
     def __str__(self) -> str:
         if self.problem == "question_answering":
@@ -47,37 +62,54 @@ class LabelEncoding:
         return f"{self.num_labels} classes ({_shown(self.names or tuple(self.numbers))})"
 
 
-def parse_labels(values: Iterable[Any], *, where: str) -> list[Label | None]:
+def parse_labels(
+    values: Iterable[Any],
+    *,
+    where: str,
+    problem: Problem | None = None,
+    missing: Collection[str] | None = None,
+    are_texts: bool = False,
+) -> list[Label | None]:
     """Return labels of one kind (int, float or str), None where there is none.
 
-    Numbers written as texts, as in CSV, become numbers if all of them are; and whole numbers ints,
-    for pandas writes classes as 0.0 and 1.0 where some rows have none.
+    Texts, as CSV has them, become whole numbers if all are written as Python writes them (`7`, not
+    `007`, `7e0` or `1_0`), or all as pandas writes classes beside missing ones (`7.0`). They become
+    floats if all are numbers and some are fractions, or if the problem is a regression. Otherwise
+    they stay names, so that `007` and `7` are two classes. Truth values become the names `True`
+    and `False`, as CSV has them.
 
     Args:
         values: The column.
         where: The column and its file, for messages.
+        problem: What the labels are for, if that is known.
+        missing: Texts, or numbers as texts, that say that a row has no label, beside null, blank
+            and NaN. None is the usual texts for NaN (`nan`, `NA`, `null`, `None`, ...), and these
+            only where all other labels are numbers.
+        are_texts: Whether to read texts as names, whatever they look like.
 
     Raises:
         DataError: The values are of different kinds, or of none that a label can be.
     """
-    labels = [None if _is_missing(value) else value for value in values]
+    labels = [_plain(value, missing or ()) for value in values]
     present = [label for label in labels if label is not None]
-    strings = [label for label in present if isinstance(label, str)]
-    if not all(isinstance(label, str | int | float) for label in present):
-        odd = next(label for label in present if not isinstance(label, str | int | float))
+    odd = next((label for label in present if not isinstance(label, str | int | float)), None)
+    if odd is not None:
         raise DataError(f"{where} must hold numbers or names; it has {odd!r:.50}.")
-    if strings and len(strings) < len(present):
+    texts = [label for label in present if isinstance(label, str)]
+    if are_texts:
+        return [None if label is None else str(label) for label in labels]
+    if texts and len(texts) < len(present):
         number = next(label for label in present if not isinstance(label, str))
         raise DataError(
-            f"{where} mixes names and numbers, such as {strings[0]!r} and {number!r}: use one kind."
+            f"{where} mixes names and numbers, such as {texts[0]!r} and {number!r}: use one kind."
         )
-    if strings and not all(is_number(label) for label in strings):
-        return [None if label is None else label.strip() for label in labels]
-    numbers = [None if label is None else float(label) for label in labels]
-    if any(number is not None and math.isinf(number) for number in numbers):
+    if texts:
+        return _read_texts(labels, where=where, problem=problem, has_markers=missing is None)
+    if any(isinstance(label, float) and math.isinf(label) for label in present):
         raise DataError(f"{where} holds infinity, which is no label.")
-    is_whole = all(number is None or number.is_integer() for number in numbers)
-    return [int(number) if number is not None and is_whole else number for number in numbers]
+    is_whole = all(isinstance(label, int) or label.is_integer() for label in present)
+    kind = int if is_whole else float
+    return [None if label is None else kind(label) for label in labels]
 
 
 def guess_problem(labels: Iterable[Label | None]) -> Problem:
@@ -86,16 +118,9 @@ def guess_problem(labels: Iterable[Label | None]) -> Problem:
     return "regression" if is_regression else "classification"
 
 
-def without_hidden(
-    labels: Sequence[Label | None], *, task: Task | None, problem: Problem | None
-) -> list[Label | None]:
-    """Return the labels with None for -1, by which GLUE marks labels it keeps to itself.
-
-    In a regression that is none of the known tasks, -1 is a target like any other.
-    """
-    if task is None and (problem or guess_problem(labels)) == "regression":
-        return list(labels)
-    return [None if label == _HIDDEN else label for label in labels]
+def without_hidden(labels: Sequence[Label | None]) -> list[Label | None]:
+    """Return the labels with None for -1, by which GLUE and ClassLabel say that none is told."""
+    return [None if label == HIDDEN else label for label in labels]
 
 
 def fit_labels(
@@ -134,7 +159,8 @@ def fit_labels(
     keys = tuple(map(_key, classes))
     names = None if classes == list(range(len(classes))) else keys
     numbers = {key: number for number, key in enumerate(keys)}
-    return LabelEncoding("classification", len(classes), names, numbers)
+    are_texts = isinstance(classes[0], str)
+    return LabelEncoding("classification", len(classes), names, numbers, are_texts)
 
 
 def encode_labels(
@@ -146,8 +172,9 @@ def encode_labels(
         DataError: A label is none of the encoding's.
     """
     if encoding.problem == "regression":
-        if any(isinstance(label, str) for label in labels):
-            raise DataError(f"{where} must hold numbers for a regression; it has {labels[0]!r}.")
+        name = next((label for label in labels if isinstance(label, str)), None)
+        if name is not None:
+            raise DataError(f"{where} must hold numbers for a regression; it has {name!r}.")
         return [float(label) for label in labels]
     keys = [_key(label) for label in labels]
     unknown = sorted(set(keys) - encoding.numbers.keys())
@@ -157,6 +184,58 @@ def encode_labels(
             f"classes are {_shown(_class_words(encoding))}."
         )
     return [encoding.numbers[key] for key in keys]
+
+
+def _plain(value: Any, missing: Collection[str]) -> Any:
+    """Return a value as a plain int, float or stripped text, and None where there is no label."""
+    if isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        value = value.strip()
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if value is None or value == "" or is_nan:
+        return None
+    return None if missing and str(value) in missing else value
+
+
+def _read_texts(
+    labels: Sequence[Any], *, where: str, problem: Problem | None, has_markers: bool
+) -> list[Label | None]:
+    """Return texts as numbers of one kind where all are numbers, else as they are."""
+    counts = Counter(label for label in labels if label is not None)
+    numbers = {text for text in counts if _NUMBER.fullmatch(text)}
+    others = counts.keys() - numbers
+    markers = {text for text in others if text.lower() in NOT_A_NUMBER}
+    if numbers and others and others == markers and has_markers:
+        counts = Counter({text: counts[text] for text in numbers})
+        labels = [None if label in markers else label for label in labels]
+    elif others and (infinite := sorted(t for t in others if t.lower() in _INFINITIES)) and numbers:
+        raise DataError(f"{where} holds {infinite[0]!r}, infinity, which is no label.")
+    elif problem == "regression":
+        if others:
+            raise DataError(
+                f"{where} must hold numbers for a regression; it has {min(others)!r} in "
+                f"{sum(counts[text] for text in others)} rows: set these aside with "
+                f"missing_labels, or repair them."
+            )
+    elif others:
+        if markers and has_markers:
+            logger.warning(
+                "%s has the class %r: add it to missing_labels if it means that there is none.",
+                where,
+                min(markers),
+            )
+        return list(labels)
+    for form in (_WHOLE, _POINT_ZERO):
+        if all(form.fullmatch(text) and text != "-0" for text in counts):
+            return [None if label is None else int(label.removesuffix(".0")) for label in labels]
+    values = {text: float(text) for text in counts}
+    has_fractions = any(not value.is_integer() for value in values.values())
+    if has_fractions or problem == "regression":
+        if any(map(math.isinf, values.values())):
+            raise DataError(f"{where} holds a number too large for a float.")
+        return [None if label is None else values[label] for label in labels]
+    return list(labels)
 
 
 def _key(label: Label) -> str:
@@ -176,11 +255,3 @@ def _class_words(encoding: LabelEncoding) -> list[str]:
 def _shown(values: Sequence[str]) -> str:
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     return ", ".join(values[:_SHOWN]) + more
-
-
-def _is_missing(value: Any) -> bool:
-    return (
-        value is None
-        or (isinstance(value, str) and not value.strip())
-        or (isinstance(value, float) and math.isnan(value))
-    )

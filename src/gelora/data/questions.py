@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gelora.data.columns import column, read_texts
+from gelora.data.columns import column, read_texts, rows_with_text
 from gelora.data.rows import Rows
 from gelora.data.tables import Table
 from gelora.errors import DataError, SkippedRowsWarning
@@ -32,6 +32,7 @@ def question_splits(
     *,
     task: Task | None,
     version_2_with_negative: bool | None,
+    drop_empty: bool = False,
 ) -> tuple[Rows | None, Rows | None, bool]:
     """Return the questions to train on, those to validate on, and whether some have no answer.
 
@@ -42,6 +43,7 @@ def question_splits(
         task: A known task, which says whether questions may have no answer.
         version_2_with_negative: Whether they may; None for what the task says, else whether any of
             the training rows, or of the validation rows where there are no others, has none.
+        drop_empty: Whether rows with an empty question or context are set aside, not refused.
 
     Returns:
         Rows with columns `id`, `text` (the question), `text_pair` (the context) and `answers`,
@@ -58,7 +60,8 @@ def question_splits(
             or none and must have.
     """
     train, validation = (
-        None if table is None else _read(table) for table in (train_table, validation_table)
+        None if table is None else _read(table, drop_empty=drop_empty)
+        for table in (train_table, validation_table)
     )
     version_2 = version_2_with_negative
     if version_2 is None and task is not None:
@@ -85,19 +88,21 @@ def answer_span(context: str, answers: Mapping[str, Sequence[Any]]) -> tuple[int
     return None
 
 
-def _read(table: Table) -> Rows:
+def _read(table: Table, *, drop_empty: bool) -> Rows:
     table = _flattened(table)
     every = range(len(column(table, QUESTION)))
-    numbers = [str(row + 1) for row in every]
+    rows = rows_with_text(table, (QUESTION, CONTEXT), rows=every) if drop_empty else list(every)
+    names = table.columns.get("id", [row + 1 for row in every])
+    answers = _read_answers(table)
     return Rows(
         columns={
-            "id": list(map(str, table.columns["id"])) if "id" in table.columns else numbers,
-            "text": read_texts(table, QUESTION, rows=every),
-            "text_pair": read_texts(table, CONTEXT, rows=every),
-            ANSWERS: _read_answers(table),
+            "id": [str(names[row]) for row in rows],
+            "text": read_texts(table, QUESTION, rows=rows),
+            "text_pair": read_texts(table, CONTEXT, rows=rows),
+            ANSWERS: [answers[row] for row in rows],
         },
         label_where=f"Column {ANSWERS!r} of {table.source}",
-        provenance={**table.provenance, "skipped": 0},
+        provenance={**table.provenance, "skipped": len(every) - len(rows)},
     )
 
 
@@ -210,7 +215,7 @@ def _learnable(rows: Rows, *, version_2: bool) -> Rows:
         raise DataError(f"{told}: nothing is left to train on.")
     if flaws:
         warnings.warn(f"{told}, which were set aside.", SkippedRowsWarning, stacklevel=4)
-    skipped = len(usable) - int(usable.sum())
+    skipped = rows.provenance["skipped"] + len(usable) - int(usable.sum())
     taken = {
         name: [value for value, keep in zip(values, usable, strict=True) if keep]
         for name, values in rows.columns.items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelora.data.agreement import Sentence, agreement
-from gelora.data.tables import Table, read_file, read_split
+from gelora.data.tables import Table, is_saved, read_file, read_saved, read_split
 from gelora.errors import ConfigError, DataError
 from gelora.tasks import Task
 
@@ -106,18 +106,31 @@ def _open_files(
         train = None  # the task says all that its rows could
     if train is None and train_required:
         raise ConfigError(f"validation_file ({validation}) needs a train_file beside it.")
-    return Tables(
-        task.name if task else Path(train or validation or "").name.partition(".")[0],
-        None if train is None else read_file(train),
-        None if validation is None else read_file(validation),
-        {} if mismatched is None else {others[0]: read_file(mismatched)},
-    )
+    name = task.name if task else Path(train or validation or "").name.partition(".")[0]
+    train_table, own_validation = (None, None) if train is None else _open_file(train)
+    if validation is not None:
+        validation_table = _open_file(validation)[0]
+    else:
+        validation_table = own_validation
+        if own_validation is not None:
+            logger.info(
+                "%s is validated on, for no validation_file is named.", own_validation.source
+            )
+    more = {} if mismatched is None else {others[0]: read_file(mismatched)}
+    return Tables(name, train_table, validation_table, more)
+
+
+def _open_file(path: str | Path) -> tuple[Table, Table | None]:
+    """Return a file's rows, or of a saved data set a split and the one to validate on."""
+    return read_saved(path) if is_saved(path) else (read_file(path), None)
 
 
 def _open_dataset(
     task: Task | None, dataset: str, config: str | None, train_split: str, wanted: str | None
 ) -> Tables:
-    name = task.name if task else dataset
+    name = task.name if task else Path(dataset).name if is_saved(dataset) else dataset
+    if is_saved(dataset) and wanted is None:
+        return Tables(name, *read_saved(dataset, train_split))
     train = read_split(dataset, config, train_split)
     splits = (wanted,) if wanted else task.validation_splits if task else (_VALIDATION,)
     if wanted is None and splits[0] not in train.splits:

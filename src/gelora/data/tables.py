@@ -1,29 +1,38 @@
-"""Read the user's rows as columns: CSV, JSON and JSON Lines files, plain or .gz, and Hub splits.
+"""Read the user's rows as columns, from files, saved data sets and the Hub.
 
-Files are read in memory by the standard library: nothing is cached, a text that says `NA` stays
-that text, and a bad line is named. What the columns mean is decided in `data.py`.
+Text files are read in memory and nothing is cached. What the columns mean is decided elsewhere.
+Importing this loads neither torch nor `datasets`.
 """
 
-import csv
 import gzip
 import hashlib
-import io
-import json
+import logging
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
+from gelora.data.text_files import read_csv, read_json
+from gelora.errors import DataError, MissingExtraError
 
-from gelora.errors import DataError
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
-_SUFFIXES = (".csv", ".json", ".jsonl")
+logger = logging.getLogger(__name__)
+
+FILE_KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow")
+"""Endings of the files that are read; the text files may be packed as .gz or .zst."""
+
+_TABS = (".tsv", ".tab")
+_PACKED = (".gz", ".zst")
+_BINARY = (".parquet", ".arrow")
+_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in its folder
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
-_LONGEST_FIELD = 2**31 - 1  # csv's own limit, 128 KiB, is shorter than a long document
+_VALIDATION_SPLITS = ("validation", "valid", "val", "dev", "test")
+"""Splits of a saved data set to validate on, the first that is there."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,26 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
 
+    def values(self, name: str) -> Sequence[Any] | None:
+        """Return a column, or a nested field by its dotted name; None if there is none.
+
+        A row that lacks the field has None.
+
+        >>> table = Table("a.json", {"meta": [{"label": 1}, {}]}, (), {})
+        >>> table.values("meta.label"), table.values("meta.text")
+        ([1, None], None)
+        """
+        if name in self.columns:
+            return self.columns[name]
+        outer, dot, inner = name.partition(".")
+        while dot and outer not in self.columns:
+            more, dot, inner = inner.partition(".")
+            outer = f"{outer}.{more}"
+        if not dot:
+            return None
+        nested = [_nested(value, inner) for value in self.columns[outer]]
+        return None if all(value is None for value in nested) else nested
+
 
 def read_file(path: str | Path) -> Table:
     """Read a local file; its kind is told by its name.
@@ -53,12 +82,15 @@ def read_file(path: str | Path) -> Table:
     Raises:
         DataError: The file is missing, of an unknown kind, not UTF-8, damaged, without rows, or
             a line of it cannot be read.
+        MissingExtraError: It is packed as .zst, and zstandard is not installed.
     """
     path = Path(path)
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix not in _SUFFIXES:
+    packing = path.suffix if path.suffix in _PACKED else ""
+    kind = (path.with_suffix("").suffix if packing else path.suffix).lower()
+    if kind not in FILE_KINDS or (packing and kind in _BINARY):
         raise DataError(
-            f"{path.name} must end in {', '.join(_SUFFIXES)}, or in one of these + .gz."
+            f"{path.name} must end in {', '.join(FILE_KINDS)}; text files may be packed as "
+            f"{' or '.join(_PACKED)}."
         )
     try:
         raw = path.read_bytes()
@@ -66,16 +98,66 @@ def read_file(path: str | Path) -> Table:
         raise DataError(f"There is no file {path}.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    text = _decode(raw, path)
-    columns = _read_csv(text, path.name) if suffix == ".csv" else _read_json(text, path.name)
+    provenance = {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
+    if kind in _BINARY:
+        return _of_dataset(_read_arrow(path, kind), source=path.name, provenance=provenance)
+    text = _decode(_unpacked(raw, path, packing), path)
+    if kind in _TABS:
+        columns = read_csv(text, path.name, separators=("\t",))
+    elif kind == ".csv":
+        columns = read_csv(text, path.name)
+    else:
+        columns = read_json(text, path.name)
     if not any(columns.values()):
         raise DataError(f"{path.name} holds no rows.")
     return Table(
         source=path.name,
         columns=columns,
         string_columns=tuple(name for name, values in columns.items() if _is_text(values)),
-        provenance={"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()},
+        provenance=provenance,
     )
+
+
+def is_saved(path: str | Path) -> bool:
+    """Say whether a path is the folder of a data set that `save_to_disk` wrote."""
+    return any((Path(path) / name).is_file() for name in _SAVED)
+
+
+def read_saved(path: str | Path, split: str | None = None) -> tuple[Table, Table | None]:
+    """Read the folder of a data set that `save_to_disk` wrote.
+
+    Args:
+        path: The folder.
+        split: Of a `DatasetDict`, the split to read first; None for `train`.
+
+    Returns:
+        The split, and the one to validate on, if the folder has one: validation, valid, val, dev
+        or test, whichever comes first.
+
+    Raises:
+        DataError: The folder cannot be read, or has no such split.
+    """
+    import datasets  # noqa: PLC0415 - slow to import, and most files do without
+
+    source = Path(path).name
+    try:
+        saved: Dataset | DatasetDict = datasets.load_from_disk(str(path))
+    except Exception as error:  # pyarrow, json and OS errors alike
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if isinstance(saved, datasets.Dataset):
+        if split not in (None, "train"):
+            raise DataError(f"{source} is one data set without splits; it has no split {split!r}.")
+        return _of_dataset(saved, source=source, provenance={"folder": source}), None
+    wanted = split or "train"
+    if wanted not in saved:
+        raise DataError(f"{source} has no split {wanted!r}; it has {', '.join(map(repr, saved))}.")
+
+    def table(name: str) -> Table:
+        provenance = {"folder": source, "split": name}
+        return _of_dataset(saved[name], source=f"{source} [{name}]", provenance=provenance)
+
+    others = [name for name in _VALIDATION_SPLITS if name in saved and name != wanted]
+    return table(wanted), table(others[0]) if others else None
 
 
 def read_split(dataset_name: str, config: str | None, split: str) -> Table:
@@ -84,116 +166,28 @@ def read_split(dataset_name: str, config: str | None, split: str) -> Table:
     Raises:
         DataError: The data set, its config or the split cannot be loaded.
     """
+    import datasets  # noqa: PLC0415 - slow to import, and files do without
+
     source = f"{dataset_name}/{config} [{split}]" if config else f"{dataset_name} [{split}]"
+    if is_saved(dataset_name):
+        return read_saved(dataset_name, split)[0]
     try:
         rows = datasets.load_dataset(dataset_name, config, split=split)
-    except (OSError, ValueError) as error:  # what datasets raises for a name, a config, a split
+    except Exception as error:  # datasets raises many kinds for a name, a config, a split, a file
         is_offline = isinstance(error, ConnectionError) and os.environ.get("HF_HUB_OFFLINE")
         offline = " (HF_HUB_OFFLINE is set)" if is_offline else ""
         reason = " ".join(str(error).split())  # for an unknown split, it lists those there are
         raise DataError(f"{source} cannot be loaded{offline}: {reason}") from error
     if not isinstance(rows, datasets.Dataset):
         raise DataError(f"{source} is a {type(rows).__name__}, not one split of rows.")
-    features = rows.features
     commits = [_COMMIT.search(file["filename"]) for file in rows.cache_files]
-    return Table(
-        source=source,
-        columns={name: rows[name] for name in rows.column_names},
-        string_columns=tuple(
-            name
-            for name, feature in features.items()
-            if isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
-        ),
-        provenance={
-            "dataset": dataset_name,
-            "config": config,
-            "split": split,
-            "revision": next((commit.group() for commit in commits if commit), None),
-        },
-        class_names={
-            name: tuple(feature.names)
-            for name, feature in features.items()
-            if isinstance(feature, datasets.ClassLabel)
-        },
-        splits=tuple(rows.info.splits or ()),
-    )
-
-
-def _decode(raw: bytes, path: Path) -> str:
-    try:
-        # utf-8-sig, for Excel starts its files with a byte-order mark
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name} is not UTF-8 (byte {error.start} is {_byte(error)}): save it as UTF-8."
-        ) from error
-    except (EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path.name} is no complete gzip file: {error}.") from error
-
-
-def _byte(error: UnicodeDecodeError) -> str:
-    return f"0x{error.object[error.start]:02x}"
-
-
-def _read_csv(text: str, name: str) -> dict[str, list[Any]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    limit = csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        header = next(reader, [])
-        if len(set(header)) < len(header):
-            raise DataError(f"{name} has two columns of one name in its header: {header}.")
-        rows: list[list[str]] = []
-        for row in reader:
-            if len(row) not in (0, len(header)):
-                raise DataError(
-                    f"Line {reader.line_num} of {name} has {len(row)} fields, its header has "
-                    f"{len(header)}."
-                )
-            if row:
-                rows.append(row)
-    except csv.Error as error:
-        raise DataError(f"Line {reader.line_num} of {name} is no CSV: {error}.") from error
-    finally:
-        csv.field_size_limit(limit)
-    return {column: [row[index] for row in rows] for index, column in enumerate(header)}
-
-
-def _read_json(text: str, name: str) -> dict[str, list[Any]]:
-    rows: list[dict[str, Any]] = []
-    for where, row in _json_values(text, name):
-        if not isinstance(row, dict):
-            raise DataError(f"{where} of {name} is no JSON object but {row!r:.50}.")
-        rows.append(row)
-    columns = dict.fromkeys(column for row in rows for column in row)
-    return {column: [row.get(column) for row in rows] for column in columns}
-
-
-def _json_values(text: str, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield every row with its place, from an array or, as many .json files are, from lines."""
-    if text.lstrip().startswith("["):
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"Line {error.lineno} of {name} is no JSON: {error.msg}.") from error
-        yield from ((f"Item {number}", value) for number, value in enumerate(values, start=1))
-        return
-    # not splitlines(), which also splits at the line separators that JSON strings may hold
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield f"Line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"Line {number} of {name} is no JSON: {error.msg}.") from error
-
-
-def _is_text(values: Sequence[Any]) -> bool:
-    """Tell texts from numbers, which a CSV file writes alike."""
-    present = [value for value in values if value is not None]
-    return (
-        bool(present)
-        and all(isinstance(value, str) for value in present)
-        and not all(is_number(value) for value in present)
-    )
+    provenance = {
+        "dataset": dataset_name,
+        "config": config,
+        "split": split,
+        "revision": next((commit.group() for commit in commits if commit), None),
+    }
+    return _of_dataset(rows, source=source, provenance=provenance)
 
 
 def is_number(text: str) -> bool:
@@ -205,3 +199,95 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _of_dataset(rows: "Dataset", *, source: str, provenance: Mapping[str, Any]) -> Table:
+    import datasets  # noqa: PLC0415 - its caller has imported it
+
+    if not len(rows):
+        raise DataError(f"{source} holds no rows.")
+    features = rows.features
+    return Table(
+        source=source,
+        columns={name: list(rows[name]) for name in rows.column_names},
+        string_columns=tuple(
+            name
+            for name, feature in features.items()
+            if isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
+        ),
+        provenance=provenance,
+        class_names={
+            name: tuple(feature.names)
+            for name, feature in features.items()
+            if isinstance(feature, datasets.ClassLabel)
+        },
+        splits=tuple(rows.info.splits or ()),
+    )
+
+
+def _read_arrow(path: Path, kind: str) -> "Dataset":
+    """Read a binary file without a cache."""
+    import datasets  # noqa: PLC0415 - slow to import, and most files do without
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        if kind == ".parquet":
+            table = pq.read_table(path)
+        else:
+            try:
+                table = pa.ipc.open_stream(path).read_all()
+            except pa.ArrowInvalid:
+                table = pa.ipc.open_file(path).read_all()
+        return datasets.Dataset(table)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path.name} is no complete {kind} file: {reason}") from error
+
+
+def _unpacked(raw: bytes, path: Path, packing: str) -> bytes:
+    if packing == ".gz":
+        try:
+            return gzip.decompress(raw)
+        except (EOFError, zlib.error, OSError) as error:
+            raise DataError(f"{path.name} is no complete gzip file: {error}.") from error
+    if packing == ".zst":
+        try:
+            import zstandard  # noqa: PLC0415 - few files need it
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{path.name} needs the package zstandard: pip install zstandard."
+            ) from error
+        try:
+            with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
+                unpacked = stream.read()
+        except zstandard.ZstdError as error:
+            raise DataError(f"{path.name} is no complete zst file: {error}.") from error
+        return unpacked
+    return raw
+
+
+def _decode(raw: bytes, path: Path) -> str:
+    try:
+        return raw.decode("utf-8-sig")  # Excel starts its files with a byte-order mark
+    except UnicodeDecodeError as error:
+        found = f"0x{error.object[error.start]:02x}"
+        raise DataError(
+            f"{path.name} is not UTF-8 (byte {error.start} is {found}): save it as UTF-8."
+        ) from error
+
+
+def _nested(value: Any, name: str) -> Any:
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_text(values: Sequence[Any]) -> bool:
+    """Tell texts from numbers, which a CSV file writes alike."""
+    present = [value for value in values if value is not None]
+    return (
+        bool(present)
+        and all(isinstance(value, str) for value in present)
+        and not all(is_number(value) for value in present)
+    )

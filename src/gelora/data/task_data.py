@@ -1,9 +1,8 @@
 """Load a task's rows as a training and a validation split.
 
-From the generated `agreement` task, data sets of the Hub, or local CSV, JSON and JSON Lines files.
-It puts together what `sources.py` opens and `labelled.py`, `questions.py` or `conversations.py`
-understands, samples, and records where the rows came from. Nothing is cached on disk, but for what
-`datasets` downloads.
+From the generated `agreement` task, data sets of the Hub, or local files. Rows are read, sampled
+and held out, and where they came from is recorded. Nothing is cached on disk but what `datasets`
+downloads.
 """
 
 import logging
@@ -108,6 +107,8 @@ def load_task_data(
     problem_type: Problem | None = None,
     max_train_samples: int | None = None,
     max_eval_samples: int | None = None,
+    missing_labels: Sequence[str] | None = None,
+    drop_empty: bool = False,
     seed: int = 0,
     labels_required: bool = True,
     train_required: bool = True,
@@ -127,7 +128,9 @@ def load_task_data(
         dataset_train_split: Its split to train on.
         dataset_test_split: Its split to validate on; None for the task's own, else `validation`,
             and where there is no such split, to hold rows out.
-        train_file: A .csv, .json or .jsonl file, or one of these + .gz.
+        train_file: A file of `FILE_KINDS` (CSV with any usual separator, JSON, JSON lines, Parquet,
+            Arrow), or the folder of a data set that `save_to_disk` wrote, whose own split is then
+            validated on.
         validation_file: The same for validation; None holds rows out.
         validation_mismatched_file: The same for MNLI's second validation set.
         text_columns: One column or two; else the task's, usual names, or the only texts there are.
@@ -137,6 +140,9 @@ def load_task_data(
             such as stars, are classes unless it is said here that they are to be predicted.
         max_train_samples: Train on so many rows drawn at random, in their order.
         max_eval_samples: Validate on so many.
+        missing_labels: Texts that say that a row has no label; None for null, blank, NaN and, in a
+            column of numbers, the usual texts for NaN. Such rows are set aside and counted.
+        drop_empty: Whether rows with an empty text are set aside and counted, not refused.
         seed: Of the draws and of the rows held out, not of the `agreement` task's sentences.
         labels_required: False for measuring alone. Labels that there are still decide which rows
             are left out, as in training; where none can be told or used, every row is kept.
@@ -174,6 +180,8 @@ def load_task_data(
         text_columns=text_columns,
         label_column=label_column,
         labels_required=labels_required,
+        missing_labels=missing_labels,
+        drop_empty=drop_empty,
         settings=question_answering or QuestionAnsweringSettings(),
     )
     train, validation = splits.train or NO_ROWS, splits.validation
@@ -222,6 +230,8 @@ def _read(
     text_columns: Sequence[str] | None,
     label_column: str | None,
     labels_required: bool,
+    missing_labels: Sequence[str] | None,
+    drop_empty: bool,
     settings: QuestionAnsweringSettings,
 ) -> Splits:
     """Return the usable rows of all tables, read as the problem wants them."""
@@ -231,6 +241,7 @@ def _read(
             tables.validation,
             task=task,
             version_2_with_negative=settings.version_2_with_negative,
+            drop_empty=drop_empty,
         )
         settings = replace(settings, version_2_with_negative=version_2)
         return Splits(train, validation, LabelEncoding(problem), question_answering=settings)
@@ -250,6 +261,8 @@ def _read(
         task=task,
         problem=problem,
         labels_required=labels_required,
+        missing_labels=missing_labels,
+        drop_empty=drop_empty,
     )
 
 
