@@ -133,7 +133,7 @@ def test_what_stands_around_the_last_reply_is_told(caplog):
         ({"messages": [[{"content": "a"}]]}, "has a message without a role; it has 'content'"),
         (
             {"messages": [[{"role": "assistant", "content": "", "tool_calls": [1]}]]},
-            "has a message with 'tool_calls', which would not be trained on",
+            "has a call of a tool that is no object with a 'name' and 'arguments' but 1.",
         ),
         ({"instruction": ["a"], "output": [4]}, "Column 'output' of chats.jsonl holds int values"),
         (

@@ -43,7 +43,7 @@ def test_the_template_writes_chats_and_ends_replies(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "system", "content": "Be brief."}, *chat(" Sum? ", "4", "Why?", "So.\n")]
     (whole,) = example_tokens(tokenizer, [{"messages": messages}])
-    (prompt,) = prompt_tokens(tokenizer, [messages[:-1]])
+    (prompt,) = prompt_tokens(tokenizer, [{"prompt": messages[:-1]}])
     assert tokenizer.decode(prompt) == (
         "System:\nBe brief.\n\nUser:\nSum?\n\nAssistant:\n4<|end|>User:\nWhy?\n\nAssistant:\n"
     )

@@ -40,7 +40,7 @@ def test_the_likeliest_tokens_are_taken_where_the_temperature_is_0():
     messages = []
     for said, told in zip(("w2 w3", "w4"), found, strict=True):
         messages += chat(said)
-        tokens = prompt_tokens(tokenizer, [messages])[0]
+        tokens = prompt_tokens(tokenizer, [{"prompt": messages}])[0]
         start = len(tokens)
         with torch.no_grad():
             while len(tokens) < start + 4 and tokens[-1] != tokenizer.eos_token_id:
@@ -106,7 +106,7 @@ def test_a_template_that_ends_replies_by_nothing_is_warned_of():
 
 def test_a_template_that_refuses_a_reply_is_named():
     refusing = "{{ raise_exception('only with a system') }}"
-    said = "The chat template refuses a message of the user with a reply: only with a system"
+    said = "chat template refuses a question with a reply, which .*: only with a system"
     with pytest.raises(ConfigError, match=said):
         warn_of_no_end(chat_tokenizer(template=refusing))
 

@@ -29,7 +29,7 @@ def test_messages_follow_the_template_and_the_prompt_is_their_beginning():
     tokenizer, messages = chat_tokenizer(), chat("w2 w3", "w4")
     (whole,) = example_tokens(tokenizer, [{"messages": messages}])
     assert tokenizer.decode(whole) == "w0 w2 w3 w1 w4 [SEP]"
-    (prompt,) = prompt_tokens(tokenizer, [messages[:1]])
+    (prompt,) = prompt_tokens(tokenizer, [{"prompt": messages[:1]}])
     assert whole[: len(prompt)] == prompt
     parts = {"prompt": messages[:1], "completion": messages[1:]}
     assert example_tokens(tokenizer, [parts]) == [whole]
@@ -97,5 +97,5 @@ def test_a_conversation_that_the_template_refuses_is_named():
     )
     tokenizer = chat_tokenizer(template=refuse + TEMPLATE)
     chats = [chat("w1", "w2"), [{"role": "system", "content": "w1"}]]
-    with pytest.raises(DataError, match="refuses the conversation at index 1: No system!"):
+    with pytest.raises(DataError, match="conversation at index 1, which begins 'w1': No system!"):
         example_tokens(tokenizer, [{"messages": messages} for messages in chats])

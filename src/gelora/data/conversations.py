@@ -9,10 +9,19 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from gelora.data.columns import column
+from gelora.data.messages import Message, Turn, has_content, read_turns
+from gelora.data.row_options import (
+    OPTIONS,
+    from_arrow,
+    is_exact,
+    row_options,
+    system_texts,
+    trained_rows,
+)
 from gelora.data.rows import Rows
 from gelora.data.tables import Table
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
@@ -20,39 +29,64 @@ from gelora.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, str]
 Part = str | list[Message]
 """A prompt or a completion: a text, or messages."""
 
 CHAT_COLUMNS = ("messages", "conversations")
 _ALPACA = ("instruction", "input"), "output"
-_SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant"}
-_KNOWN_KEYS = {"role", "content", "from", "value"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row: what the model is given, and what it is to say."""
+    """One row: what the model is given, and what it is to say.
+
+    Attributes:
+        prompt: A text, or messages.
+        completion: The same as the prompt.
+        is_trained: False where the row is marked not to be trained on.
+        has_marked: Whether a reply in the prompt is marked not to be trained on.
+        options: What the chat template is given beside the messages.
+    """
 
     prompt: Part
     completion: Part
+    is_trained: bool = True
+    has_marked: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def fault(self) -> str | None:
         """Why this row cannot be trained on, if it cannot."""
-        if self.completion == "":
-            return "without a completion"
-        if not isinstance(self.completion, str) and not any(map(_is_reply, self.completion)):
-            return "without an assistant turn"
-        if not self.prompt:
-            return "without a prompt"
-        texts = [text for part in (self.prompt, self.completion) for text in _texts(part)]
-        if not all(isinstance(text, str) for text in texts):
-            return "with a message that is no text"
-        if not any(text.strip() for text in _texts(self.completion)):
-            return "with an empty completion"
-        has_prompt = any(text.strip() for text in _texts(self.prompt))
-        return None if has_prompt else "with an empty prompt"
+        if not self.is_trained:
+            return "marked as not to be trained on"
+        if isinstance(self.prompt, str) or isinstance(self.completion, str):
+            return _fault_of_texts(str(self.prompt), str(self.completion))  # both are
+        if not is_exact([*self.prompt, *self.completion], self.options):
+            return "with a number too long to be kept exactly (write it as a text)"
+        return _fault_of_messages(self.prompt, self.completion)
+
+
+def _fault_of_texts(prompt: str, completion: str) -> str | None:
+    for name, text in (("completion", completion), ("prompt", prompt)):
+        if not text.strip():
+            return f"with an empty {name}" if text else f"without a {name}"
+    return None
+
+
+def _fault_of_messages(prompt: list[Message], completion: list[Message]) -> str | None:
+    messages = [*prompt, *completion]
+    if not any(map(_is_reply, completion)):
+        return "without an assistant turn"
+    if not prompt:
+        return "without a prompt"
+    if not all(isinstance(message["content"], str) for message in messages):
+        return "with a message that is no text"
+    parts = {
+        "an empty completion": any(map(has_content, completion)),
+        "an empty assistant turn": all(map(has_content, filter(_is_reply, messages))),
+        "an empty prompt": any(map(has_content, prompt)),
+    }
+    return next((f"with {fault}" for fault, is_right in parts.items() if not is_right), None)
 
 
 def conversation_splits(
@@ -98,6 +132,27 @@ def _read(
     table: Table, text_columns: Sequence[str] | None, label_column: str | None
 ) -> list[Example]:
     """Return every row of a table, usable or not."""
+    examples = _examples(table, text_columns, label_column)
+    if label_column is not None:  # the columns that are named are all that counts
+        return examples
+    return [
+        replace(
+            _with_system(example, system, f"Row {row} of {table.source}"),
+            is_trained=example.is_trained and is_trained,
+            options=options,
+        )
+        for row, (example, is_trained, system, options) in enumerate(
+            zip(
+                examples, trained_rows(table), system_texts(table), row_options(table), strict=True
+            ),
+            start=1,
+        )
+    ]
+
+
+def _examples(
+    table: Table, text_columns: Sequence[str] | None, label_column: str | None
+) -> list[Example]:
     if text_columns is not None and label_column is None and len(text_columns) == 1:
         return _chats(table, text_columns[0])
     if text_columns is not None or label_column is not None:
@@ -124,9 +179,9 @@ def _read(
 
 
 def _chats(table: Table, name: str) -> list[Example]:
-    chats = [_messages(value, name, row, table) for row, value in enumerate(column(table, name))]
+    chats = [_turns(value, name, row, table) for row, value in enumerate(column(table, name))]
     examples = [_at_last_reply(chat) for chat in chats]
-    several = sum(sum(_is_reply(message) for message in chat) > 1 for chat in chats)
+    several = sum(sum(turn.is_reply for turn in chat) > 1 for chat in chats)
     if several:
         logger.info(
             "%s has %d of %d chats with several replies: the last of each is its completion, the "
@@ -141,28 +196,42 @@ def _chats(table: Table, name: str) -> list[Example]:
     )
     if endings:
         logger.warning(
-            "%s has %d of %d chats that go on after the assistant's last reply, which is left out.",
+            "%s has %d of %d chats that go on after the assistant's last reply that is to be "
+            "trained on: what follows is left out.",
             table.source,
             endings,
+            len(chats),
+        )
+    marked = sum(example.has_marked or not example.is_trained for example in examples)
+    if marked:
+        logger.info(
+            "%s has %d of %d chats with replies that are marked as not to be trained on: they are "
+            "in no completion.",
+            table.source,
+            marked,
             len(chats),
         )
     return examples
 
 
+def _turns(value: object, name: str, row: int, table: Table) -> list[Turn]:
+    where = f"Row {row + 1} of column {name!r} of {table.source}"
+    return read_turns(value, where, none_is_absent=from_arrow(table))
+
+
 def _prompts(table: Table) -> list[Example]:
     """Take the columns as they are: texts, which get no template, or messages."""
-    prompts, completions = column(table, "prompt"), column(table, "completion")
     examples: list[Example] = []
-    for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+    pairs = zip(column(table, "prompt"), column(table, "completion"), strict=True)
+    for row, (prompt, completion) in enumerate(pairs):
         if _is_text(prompt) and _is_text(completion):
             examples.append(Example(prompt or "", completion or ""))
         else:
-            examples.append(
-                Example(
-                    _messages(prompt, "prompt", row, table),
-                    _messages(completion, "completion", row, table),
-                )
+            turns = (
+                _turns(prompt, "prompt", row, table),
+                _turns(completion, "completion", row, table),
             )
+            examples.append(_of_turns(*turns, where=f"Row {row + 1} of {table.source}"))
     kinds = {type(example.prompt) for example in examples if example.fault is None}
     if len(kinds) > 1:
         raise DataError(
@@ -170,6 +239,21 @@ def _prompts(table: Table) -> list[Example]:
             "kind."
         )
     return examples
+
+
+def _of_turns(prompt: Sequence[Turn], completion: Sequence[Turn], *, where: str) -> Example:
+    trained = {turn.is_reply for turn in completion if _is_reply(turn.message)}
+    if len(trained) > 1:
+        raise DataError(
+            f"{where} has a completion with some replies marked as not to be trained on, and a "
+            "completion is trained on whole: put what is not to be trained on into the prompt."
+        )
+    return Example(
+        [turn.message for turn in prompt],
+        [turn.message for turn in completion],
+        is_trained=False not in trained,
+        has_marked=any(_is_reply(turn.message) and not turn.is_reply for turn in prompt),
+    )
 
 
 def _instructions(table: Table, texts: Sequence[str], answer: str) -> list[Example]:
@@ -195,38 +279,31 @@ def _strings(table: Table, name: str) -> list[str]:
     return [value or "" for value in values]
 
 
-def _messages(value: object, name: str, row: int, table: Table) -> list[Message]:
-    where = f"Row {row + 1} of column {name!r} of {table.source}"
-    if value is None:
-        return []
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise DataError(f"{where} is no list of messages but {value!r:.50}.")
-    return [_message(message, where) for message in value]
+def _at_last_reply(chat: list[Turn]) -> Example:
+    replies = [index for index, turn in enumerate(chat) if turn.is_reply]
+    others = [index for index, turn in enumerate(chat) if _is_reply(turn.message)]
+    last = max(replies or others, default=len(chat))
+    return _of_turns(chat[:last], chat[last : last + 1], where="")
 
 
-def _message(value: object, where: str) -> Message:
-    """Return a message under the names of Hugging Face, whichever it came with."""
-    if not isinstance(value, Mapping):
-        raise DataError(f"{where} has a message that is no object but {value!r:.50}.")
-    role, content = value.get("role", value.get("from")), value.get("content", value.get("value"))
-    if not isinstance(role, str):
+def _with_system(example: Example, system: str, where: str) -> Example:
+    """Return the example with the text of a system column as its first message."""
+    if not system or not example.prompt:
+        return example
+    first = example.prompt[0]
+    if isinstance(first, str):
         raise DataError(
-            f"{where} has a message without a role; it has {', '.join(map(repr, value))}: name "
-            "them 'role' and 'content'."
+            f"{where} has a system text beside a prompt that is a text, which gets no chat "
+            "template: write it into the prompt, and remove the column."
         )
-    others = sorted(key for key in value.keys() - _KNOWN_KEYS if value[key])
-    if others:
+    if first["role"] != "system":
+        first = {"role": "system", "content": system}
+        return replace(example, prompt=[first, *example.prompt])
+    if first["content"].strip() != system:
         raise DataError(
-            f"{where} has a message with {', '.join(map(repr, others))}, which would not be "
-            "trained on: keep 'role' and 'content' alone."
+            f"{where} has one system text in its messages and another in a column: keep one."
         )
-    return {"role": _SHAREGPT_ROLES.get(role, role), "content": content}
-
-
-def _at_last_reply(chat: list[Message]) -> Example:
-    replies = [index for index, message in enumerate(chat) if _is_reply(message)]
-    last = replies[-1] if replies else len(chat)
-    return Example(chat[:last], chat[last : last + 1])
+    return example
 
 
 def _is_reply(message: Message) -> bool:
@@ -246,22 +323,37 @@ def _usable(table: Table, examples: Sequence[Example]) -> Rows:
             stacklevel=4,
         )
     usable = [example for example in examples if example.fault is None]
+    beside = next((name for e in usable for name in e.options if isinstance(e.prompt, str)), None)
+    if beside is not None:
+        raise DataError(
+            f"{table.source} has {beside!r} beside prompts that are texts, which get no chat "
+            "template to write them: give messages, or remove the column."
+        )
+    marked = sum(example.has_marked for example in usable)
     return Rows(
         columns={
             "prompt": [example.prompt for example in usable],
             "completion": [example.completion for example in usable],
+            **_option_columns(usable),
         },
         label_where=f"Column 'completion' of {table.source}",
         provenance={
             **table.provenance,
             "skipped": faults.total(),
             "form": "text" if isinstance(usable[0].prompt, str) else "chat",
+            **({"marked_replies": marked} if marked else {}),
         },
     )
 
 
-def _texts(part: Part) -> list[Any]:
-    return [part] if isinstance(part, str) else [message["content"] for message in part]
+def _option_columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
+    """Return the columns for the chat template that any row needs."""
+    empty = {"tools": None, "chat_template_kwargs": {}}
+    return {
+        name: [example.options.get(name, empty[name]) for example in examples]
+        for name in OPTIONS
+        if any(name in example.options for example in examples)
+    }
 
 
 def _is_text(value: object) -> TypeGuard[str | None]:

@@ -18,6 +18,7 @@ from gelora.data.conversations import conversation_splits
 from gelora.data.labelled import labelled_splits
 from gelora.data.labels import LabelEncoding
 from gelora.data.questions import question_splits
+from gelora.data.row_options import as_dataset
 from gelora.data.rows import NO_ROWS, Splits
 from gelora.data.sources import Tables, open_tables
 from gelora.errors import ConfigError
@@ -50,7 +51,9 @@ class TaskData:
             of texts, and `label` unless unlabelled; the `agreement` task also has `phenomenon`.
             Question answering: `id`, `text` (the question), `text_pair` (the context) and
             `answers` (`text` and `answer_start`, both lists). Instruction tuning: `prompt` and
-            `completion`, either both texts or both lists of messages (`role`, `content`). No rows
+            `completion`, either both texts or both lists of messages (`role`, `content`, and what
+            else its chat template reads), with `tools` and `chat_template_kwargs` if any row has
+            them. No rows
             and no columns where a validation file alone was named.
         validation: The same columns; None only if the caller made it so.
         problem: What a model is to do with the texts.
@@ -206,8 +209,8 @@ def load_task_data(
     metrics = task.metrics if task else default_metrics(encoding.problem, encoding.num_labels)
     return TaskData(
         name=tables.name,
-        train=Dataset.from_dict(train.columns),
-        validation=Dataset.from_dict(validation.columns),
+        train=as_dataset(train.columns),
+        validation=as_dataset(validation.columns),
         problem=encoding.problem,
         num_labels=encoding.num_labels,
         label_names=encoding.names,
@@ -217,7 +220,7 @@ def load_task_data(
             split: {**rows.provenance, "rows": len(rows)}
             for split, rows in {"train": train, "validation": validation, **more}.items()
         },
-        more_validation={ending: Dataset.from_dict(rows.columns) for ending, rows in more.items()},
+        more_validation={ending: as_dataset(rows.columns) for ending, rows in more.items()},
         question_answering=splits.question_answering,
     )
 

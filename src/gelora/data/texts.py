@@ -5,16 +5,23 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from gelora.data.row_options import OPTIONS
 from gelora.model.batches import Texts
 from gelora.model.tokens import text_tokens, warn_of_cut
 
 _TOKENIZE_ROWS = 1000
 
 
+def chat_columns(dataset: Dataset) -> Dataset:
+    """Return what a chat template reads of a split: prompts, completions, and what is beside."""
+    names = ("prompt", "completion", *OPTIONS)
+    return dataset.select_columns([name for name in names if name in dataset.column_names])
+
+
 def texts_of(dataset: Dataset) -> Texts:
     """Return the texts of a split of `TaskData`, the pairs, or the prompts with completions."""
     if "completion" in dataset.column_names:
-        return dataset.select_columns(["prompt", "completion"]).to_list()
+        return chat_columns(dataset).to_list()
     texts = list(dataset["text"])
     if "text_pair" not in dataset.column_names:
         return texts

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizerBase
 
+from gelora.data.texts import chat_columns
 from gelora.model.conversations import common_length, example_tokens, prompt_tokens
+from gelora.model.templates import Example, conversation_of, render, template_options
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,9 +51,9 @@ def tokenize_examples(
         ConfigError: The tokenizer has no chat template for messages, or no end-of-text token.
         DataError: The chat template refuses a conversation.
     """
-    rows: list[Any] = dataset.select_columns(["prompt", "completion"]).to_list()
+    rows: list[Any] = chat_columns(dataset).to_list()
     whole = example_tokens(tokenizer, rows)
-    prompts = prompt_tokens(tokenizer, [row["prompt"] for row in rows])
+    prompts = prompt_tokens(tokenizer, rows)
     return [
         TokenizedExample(tokens, common_length(prompt, tokens))
         for tokens, prompt in zip(whole, prompts, strict=True)
@@ -59,20 +61,26 @@ def tokenize_examples(
 
 
 def tokenize_replies(
-    chats: Sequence[Any], tokenizer: PreTrainedTokenizerBase, *, template: str | None
+    rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, template: str | None
 ) -> list[TokenizedExample]:
     """Return the tokens of chats, uncut, with all from the first reply on as the completion.
 
     Args:
-        chats: A list of messages each, which the template is known to take.
+        rows: Chats with what is beside them.
         tokenizer: A fast one, which tells where its tokens come from.
         template: Marks the replies; None for the tokenizer's own.
     """
     encoded: list[Any] = [
-        tokenizer.apply_chat_template(
-            chat, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
+        render(
+            tokenizer,
+            conversation_of(row),
+            where=f"the conversation at index {index}",
+            chat_template=template,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            **template_options(row),
         )
-        for chat in chats
+        for index, row in enumerate(rows)
     ]
     return [
         TokenizedExample(list(one["input_ids"]), [*one["assistant_masks"], 1].index(1))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data.tables import read_file
@@ -19,6 +18,7 @@ from gelora.errors import ConfigError, DataError, GeloraWarning, SkippedRowsWarn
 from gelora.model.batches import token_limit
 from gelora.model.conversations import prompt_tokens
 from gelora.model.forward import evaluation_mode
+from gelora.model.templates import render
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -125,7 +125,7 @@ def answer_question(
         torch.manual_seed(seed)
         for turn, said in enumerate(question.turns, start=1):
             messages.append({"role": "user", "content": said})
-            prompt = prompt_tokens(tokenizer, [messages])[0]
+            prompt = prompt_tokens(tokenizer, [{"prompt": messages}])[0]
             room = max_new_tokens
             if limit is not None:
                 room = min(room, limit * turn // len(question.turns) - len(prompt))
@@ -207,11 +207,9 @@ def _reply_end(tokenizer: PreTrainedTokenizerBase) -> str:
     reply = "gelora"  # a word that no template has of its own
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": reply}]
     try:
-        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except TemplateError as error:
-        raise ConfigError(
-            f"The chat template refuses a message of the user with a reply: {error}"
-        ) from error
+        text = str(render(tokenizer, messages, where="a question with a reply", tokenize=False))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     return text.rpartition(reply)[2].strip()
 
 

@@ -4,15 +4,20 @@ An example is a row as TRL takes it: `{"messages": [...]}`, or `{"prompt": ..., 
 with texts or messages. Messages get the tokenizer's chat template. Nothing is cut here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from gelora.errors import ConfigError, DataError
-
-Example = Mapping[str, Any]
+from gelora.errors import ConfigError
+from gelora.model.templates import (
+    Example,
+    Message,
+    check_written,
+    conversation_of,
+    render,
+    template_options,
+)
 
 
 def is_chat(example: Example) -> bool:
@@ -30,7 +35,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> None:
     if chats and not tokenizer.chat_template:
         raise ConfigError(
             f"The tokenizer of {name} has no chat template, so messages cannot be written as text: "
-            "name one with --chat_template_path, or give texts as 'prompt' and 'completion'."
+            "name one with --chat_template_path (in Python, tokenizer.chat_template), or give "
+            "texts as 'prompt' and 'completion'."
         )
     if not chats and tokenizer.eos_token is None:
         raise ConfigError(
@@ -48,12 +54,16 @@ def example_tokens(
 
     Raises:
         ConfigError: As `check_tokenizer`.
-        DataError: The chat template refuses a conversation.
+        DataError: The chat template refuses a conversation, or leaves out a part of one.
     """
     chats = is_chat(examples[0])
     check_tokenizer(tokenizer, chats=chats)
     if chats:
-        return _render(tokenizer, [_conversation(example) for example in examples])
+        check_written(tokenizer, examples)
+        return [
+            _tokens(tokenizer, example, conversation_of(example), index)
+            for index, example in enumerate(examples)
+        ]
     end = str(tokenizer.eos_token)
     completions = (str(example["completion"]).removesuffix(end) + end for example in examples)
     texts = [
@@ -63,18 +73,23 @@ def example_tokens(
     return list(tokenizer(texts)["input_ids"])
 
 
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Any]) -> list[list[int]]:
-    """Return the tokens of every prompt alone, texts or messages, with what asks for a reply.
+def prompt_tokens(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> list[list[int]]:
+    """Return the tokens of every example's prompt alone, with what asks for a reply.
 
     Raises:
         ConfigError: As `check_tokenizer`.
         DataError: The chat template refuses a conversation.
     """
-    chats = not isinstance(prompts[0], str)
+    chats = is_chat(examples[0])
     check_tokenizer(tokenizer, chats=chats)
     if chats:
-        return _render(tokenizer, prompts, add_generation_prompt=True)
-    return list(tokenizer(list(prompts))["input_ids"])
+        return [
+            _tokens(tokenizer, example, list(example["prompt"]), index, add_generation_prompt=True)
+            for index, example in enumerate(examples)
+        ]
+    return list(tokenizer([example["prompt"] for example in examples])["input_ids"])
 
 
 def common_length(tokens: Sequence[int], others: Sequence[int]) -> int:
@@ -90,24 +105,20 @@ def common_length(tokens: Sequence[int], others: Sequence[int]) -> int:
     return next(different, min(len(tokens), len(others)))
 
 
-def _conversation(example: Example) -> list[Any]:
-    if "messages" in example:
-        return list(example["messages"])
-    return [*example["prompt"], *example["completion"]]
-
-
-def _render(
-    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Any], **options: Any
-) -> list[list[int]]:
-    rows: list[list[int]] = []
-    for index, conversation in enumerate(conversations):
-        try:
-            encoded: Any = tokenizer.apply_chat_template(
-                list(conversation), tokenize=True, return_dict=True, **options
-            )
-        except TemplateError as error:
-            raise DataError(
-                f"The tokenizer's chat template refuses the conversation at index {index}: {error}"
-            ) from error
-        rows.append(list(encoded["input_ids"]))
-    return rows
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    example: Example,
+    conversation: list[Message],
+    index: int,
+    **options: Any,
+) -> list[int]:
+    encoded = render(
+        tokenizer,
+        conversation,
+        where=f"the conversation at index {index}",
+        tokenize=True,
+        return_dict=True,
+        **template_options(example),
+        **options,
+    )
+    return list(encoded["input_ids"])

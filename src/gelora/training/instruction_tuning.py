@@ -19,6 +19,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, Trai
 from transformers.trainer_utils import EvalLoopOutput
 
 from gelora.data import TaskData
+from gelora.data.row_options import OPTIONS, as_dataset
+from gelora.data.texts import chat_columns
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
 from gelora.instruction_tuning.examples import (
     TokenizedExample,
@@ -79,6 +81,7 @@ def make_trainer(
     settings = copy.copy(check_settings(arguments))
     check_causal(model)
     check_replies(tokenizer, data, settings)
+    _check_marks(data, settings)
     settings.max_length = token_limit(tokenizer, model, max_length)
     settings.eval_packing = bool(settings.eval_packing)
     _tell_lengths(data, tokenizer, settings)
@@ -183,6 +186,23 @@ def check_replies(
         ) from error
 
 
+def _check_marks(data: TaskData, settings: SFTConfig) -> None:
+    """Refuse to count all replies where some are marked not to be trained on.
+
+    Raises:
+        ConfigError: There are such marks.
+    """
+    marked = sum(split.get("marked_replies", 0) for split in data.provenance.values())
+    counts_all = settings.completion_only_loss is False or _counts_every_reply(settings)
+    if marked and counts_all:
+        name = "assistant_only_loss" if settings.assistant_only_loss else "completion_only_loss"
+        raise ConfigError(
+            f"{data.name} has {marked} chats with replies that are marked as not to be trained on "
+            f"(weight 0, train false), and {name} {getattr(settings, name)} would train on them: "
+            "leave it out, so that the last reply alone is trained on."
+        )
+
+
 def _marking_template(tokenizer: Any) -> str | None:
     """Return TRL's own version of a template that does not mark replies; None for one that does."""
     if has_generation_markers(tokenizer.chat_template):
@@ -226,8 +246,7 @@ def _carrying_loss(
     """Return the examples with all from the first token that carries loss as the completion."""
     if _counts_every_reply(settings):
         rows: list[Any] = dataset.to_list()
-        chats = [row["prompt"] + row["completion"] for row in rows]
-        return tokenize_replies(chats, tokenizer, template=_marking_template(tokenizer))
+        return tokenize_replies(rows, tokenizer, template=_marking_template(tokenizer))
     if settings.completion_only_loss is False:
         return [replace(example, completion_start=0) for example in examples]
     return examples
@@ -236,6 +255,8 @@ def _carrying_loss(
 def _columns(dataset: Dataset, *, as_messages: bool) -> Dataset:
     """Return the columns that TRL reads, in one of its two forms."""
     if not as_messages or not is_chat(dataset[0]):
-        return dataset.select_columns(["prompt", "completion"])
+        return chat_columns(dataset)
     rows: list[Any] = dataset.to_list()
-    return Dataset.from_dict({"messages": [row["prompt"] + row["completion"] for row in rows]})
+    messages = [row["prompt"] + row["completion"] for row in rows]
+    options = {n: [row[n] for row in rows] for n in OPTIONS if n in dataset.column_names}
+    return as_dataset({"messages": messages, **options})
