@@ -51,3 +51,19 @@ def test_a_model_without_a_chat_template_is_refused(flags, error_of):
     error = error_of(["measure", *flags[:2], *flags[flags.index("--model_name_or_path") :]])
     assert "has no chat template, so messages cannot be written as text" in error
     assert "--chat_template_path" in error
+
+
+def test_a_chat_that_the_template_refuses_is_told_before_measuring(flags, tmp_path, error_of):
+    refusing = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system') }}{% endif %}"
+    )
+    (tmp_path / "chat.jinja").write_text(refusing + TEMPLATE)
+    chats = [[*row["prompt"], *row["completion"]] for row in tiny_instructions(num_train=80).train]
+    chats[50].insert(0, {"role": "system", "content": "w3"})
+    file = write_lines(tmp_path / "chats.jsonl", messages=chats)
+    named = ["--model_name_or_path", str(tmp_path / "model"), "--output_dir", str(tmp_path / "out")]
+    data = ["--problem_type", "instruction_tuning", "--train_file", str(file)]
+    template = ["--chat_template_path", str(tmp_path / "chat.jinja"), "--num_samples", "30"]
+    error = error_of(["run", *named, *data, *template, "--use_cpu"])
+    assert "which begins 'w3': No system. Put the system text at the beginning of the" in error
+    assert not (tmp_path / "out" / "dimension_profile.json").exists()

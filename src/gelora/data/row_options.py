@@ -8,14 +8,14 @@ that nothing here can use, are refused. Any other column is a note, and is left 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from datasets import Dataset, Features, Json, List
-from datasets.utils.json import ujson_loads
+from typing import TYPE_CHECKING, Any
 
 from gelora.data.messages import Message, read_mark, without_none
 from gelora.data.tables import Table
 from gelora.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 OPTIONS = ("tools", "chat_template_kwargs")
 """Columns for the chat template, under TRL's names."""
@@ -29,7 +29,8 @@ _REFUSED = (
 
 def from_arrow(table: Table) -> bool:
     """Tell whether Arrow held the rows, which gives every object the keys of all others."""
-    return "dataset" in table.provenance or Path(table.source).suffix in (".parquet", ".arrow")
+    is_data_set = {"dataset", "folder"} & table.provenance.keys()
+    return bool(is_data_set) or Path(table.source).suffix in (".parquet", ".arrow")
 
 
 def row_options(table: Table) -> list[dict[str, Any]]:
@@ -108,13 +109,15 @@ def is_exact(messages: Sequence[Message], options: Mapping[str, Any]) -> bool:
     """Tell whether a data set gives back what it is given: long numbers it does not."""
     if _are_plain(messages) and not options:
         return True
+    from datasets.utils.json import ujson_loads  # noqa: PLC0415 - slow, and most chats are plain
+
     try:
         return all(ujson_loads(json.dumps(value)) == value for value in (list(messages), options))
     except (TypeError, ValueError):
         return False
 
 
-def as_dataset(columns: Mapping[str, list[Any]]) -> Dataset:
+def as_dataset(columns: Mapping[str, list[Any]]) -> "Dataset":
     """Return columns as a data set, where each message keeps its own keys.
 
     Arrow's objects have one set of keys in all rows, with None for those that a row does not have,
@@ -123,6 +126,8 @@ def as_dataset(columns: Mapping[str, list[Any]]) -> Dataset:
     Args:
         columns: Of any problem; messages are in `prompt`, `completion` or `messages`.
     """
+    from datasets import Dataset, Features, Json, List  # noqa: PLC0415 - slow to import
+
     chats = [columns[name] for name in ("prompt", "completion", "messages") if name in columns]
     are_plain = all(
         isinstance(chat, str) or _are_plain(chat) for column in chats for chat in column

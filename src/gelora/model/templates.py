@@ -73,21 +73,20 @@ def render(
 
 
 def check_written(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> None:
-    """Check that the template writes all that it is given: nothing may vanish in silence.
+    """Check that the template takes every conversation, and writes all that it is given.
 
     Each kind of part is tried on the first conversation that has it, and the names of tools that
     are called are sought in all.
 
     Raises:
-        DataError: A part is not in the text.
+        ConfigError: The template is no valid Jinja.
+        DataError: The template refuses a conversation, or leaves out a part of one.
     """
     tried: set[str] = set()
     for index, example in enumerate(examples):
         conversation, options = conversation_of(example), template_options(example)
         parts = dict(_without_parts(conversation, options))
         calls = [call for message in conversation for call in message.get("tool_calls") or ()]
-        if not calls and parts.keys() <= tried:
-            continue
         where = f"the conversation at index {index}"
         text = render(tokenizer, conversation, where=where, tokenize=False, **options)
         names = [str((call.get("function") or call).get("name", "")) for call in calls]

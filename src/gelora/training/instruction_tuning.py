@@ -30,6 +30,7 @@ from gelora.instruction_tuning.examples import (
 )
 from gelora.model.batches import token_limit
 from gelora.model.conversations import check_tokenizer, is_chat
+from gelora.model.templates import check_written
 from gelora.training.wrapping import check_causal, train_in_float32
 
 try:
@@ -81,7 +82,6 @@ def make_trainer(
     settings = copy.copy(check_settings(arguments))
     check_causal(model)
     check_replies(tokenizer, data, settings)
-    _check_marks(data, settings)
     settings.max_length = token_limit(tokenizer, model, max_length)
     settings.eval_packing = bool(settings.eval_packing)
     _tell_lengths(data, tokenizer, settings)
@@ -163,19 +163,27 @@ def check_settings(arguments: TrainingArguments) -> SFTConfig:
 def check_replies(
     tokenizer: PreTrainedTokenizerBase, data: TaskData, arguments: TrainingArguments
 ) -> None:
-    """Check that replies can be told from the rest, where `assistant_only_loss` counts them alone.
+    """Check that every chat can be written, and that what carries loss can be told from the rest.
 
     Raises:
-        ConfigError: The rows are no chats, or the chat template does not mark the replies.
+        ConfigError: There is no chat template for chats; or `assistant_only_loss` is set, and the
+            rows are no chats or the template does not mark the replies; or a setting counts
+            replies that the rows exclude.
+        DataError: The template refuses a chat, or leaves out a part of one.
     """
-    if not check_settings(arguments).assistant_only_loss:
+    settings = check_settings(arguments)
+    _check_marks(data, settings)
+    for dataset in (data.train, data.validation):
+        if dataset is not None and is_chat(dataset[0]):
+            check_tokenizer(tokenizer, chats=True)
+            check_written(tokenizer, chat_columns(dataset).to_list())
+    if not settings.assistant_only_loss:
         return
     if not is_chat(data.train[0]):
         raise ConfigError(
             f"assistant_only_loss counts the replies of chats, and {data.name} has texts: leave it "
             "out."
         )
-    check_tokenizer(tokenizer, chats=True)
     try:
         _marking_template(tokenizer)
     except ValueError as error:
@@ -187,11 +195,7 @@ def check_replies(
 
 
 def _check_marks(data: TaskData, settings: SFTConfig) -> None:
-    """Refuse to count all replies where some are marked not to be trained on.
-
-    Raises:
-        ConfigError: There are such marks.
-    """
+    """Refuse to count all replies where some are marked not to be trained on."""
     marked = sum(split.get("marked_replies", 0) for split in data.provenance.values())
     counts_all = settings.completion_only_loss is False or _counts_every_reply(settings)
     if marked and counts_all:
