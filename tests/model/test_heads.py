@@ -9,7 +9,7 @@ from torch import nn
 from example_profiles import profile_of
 from gelora.adapters import lora_config
 from gelora.errors import FrozenHeadWarning, RankError
-from gelora.model.heads import Head, find_head
+from gelora.model.heads import Head, find_head, new_head
 from gelora.ranks import plan_ranks
 from tiny_models import TINY_MODELS, tiny_bart, tiny_bert, tiny_gpt2, tiny_t5, tiny_vit
 
@@ -30,6 +30,14 @@ class BertTagger(hf.BertPreTrainedModel):
         super().__init__(config)
         self.bert = hf.BertModel(config)
         self.tags = nn.Linear(config.hidden_size, 2)
+
+
+class OwnForSequenceClassification(hf.BertModel):
+    """A head that lies among the parts of the backbone."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.classifier = nn.Linear(config.hidden_size, 2)
 
 
 def bert_tagger():
@@ -74,13 +82,23 @@ def test_find_head_finds_none_on_a_backbone(name):
 def test_lora_config_warns_of_an_unknown_head_and_trains_it_when_named(model, head):
     model = model()
     plan = plan_ranks(profile_of(model))
-    with pytest.warns(FrozenHeadWarning, match=rf"whether {head} .*modules_to_save=\['{head}'\]"):
+    with pytest.warns(FrozenHeadWarning, match=rf"whether {head} .* what is new as modules_to"):
         lora_config(plan, model)
     assert lora_config(plan, model, modules_to_save=[]).modules_to_save == []
     wrapped = get_peft_model(model, lora_config(plan, model, modules_to_save=[head]))
     trained = [n for n, p in wrapped.named_parameters() if p.requires_grad and "lora_" not in n]
     assert trained
     assert all(f".{head}." in name for name in trained)
+
+
+def test_lora_config_warns_of_a_head_that_it_cannot_tell_from_the_backbone():
+    model = tiny_bert(OwnForSequenceClassification)
+    plan = plan_ranks(profile_of(model))
+    with pytest.warns(FrozenHeadWarning, match="whether embeddings, pooler, classifier beside"):
+        assert lora_config(plan, model).modules_to_save is None
+    assert lora_config(plan, model, modules_to_save=["classifier"]).task_type == "SEQ_CLS"
+    with pytest.warns(FrozenHeadWarning, match="whether embeddings, pooler, classifier beside"):
+        assert new_head(model, "classification") == []
 
 
 def test_lora_config_warns_of_a_head_that_modules_to_save_leave_out():

@@ -57,11 +57,13 @@ class Head:
         task_type: PEFT's name for the task; None for PEFT's general class.
         modules: Paths of the modules beside the backbone that have parameters.
         is_new: Whether the head is to be trained whole; None where the class does not tell.
+        is_apart: Whether the modules are known to be none of the backbone's.
     """
 
     task_type: TaskType | None
     modules: tuple[str, ...]
     is_new: bool | None
+    is_apart: bool = True
 
 
 def find_head(model: nn.Module) -> Head:
@@ -71,16 +73,15 @@ def find_head(model: nn.Module) -> Head:
         model: With or without a head. Without one, `modules` is empty and `is_new` is False.
     """
     bare = without_wrapper(model)
-    modules = tuple(_beside_backbone(bare))
+    names, is_apart = _beside_backbone(bare)
+    modules = tuple(names)
     kind = _kind(type(bare))
     if kind is None:
-        return Head(None, modules, None if modules else False)
+        return Head(None, modules, None if modules else False, is_apart)
     task_type, is_new = kind
-    return Head(
-        task_type=_usable(task_type, bare),
-        modules=modules,
-        is_new=None if is_new and not modules else is_new,
-    )
+    if is_new and not (modules and is_apart):
+        is_new = None
+    return Head(_usable(task_type, bare), modules, is_new, is_apart)
 
 
 def head_modules(model: nn.Module) -> list[str]:
@@ -95,8 +96,17 @@ def new_head(model: PreTrainedModel, problem: Problem) -> list[str]:
     """Return the head's modules, or none where the head came with the model, as a language model's.
 
     What is new has to be trained whole.
+
+    Warns:
+        FrozenHeadWarning: The head cannot be told from the backbone.
     """
-    return [] if problem == "instruction_tuning" else head_modules(model)
+    if problem == "instruction_tuning":
+        return []
+    head = find_head(model)
+    if not head.is_apart or not (head.modules or head.is_new is False):
+        _warn(_unknown(model, head))
+        return []
+    return list(head.modules)
 
 
 def head_arguments(model: nn.Module, lora_arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,8 +166,8 @@ def _unknown(model: nn.Module, head: Head) -> str:
         )
     return (
         f"gelora cannot tell from the class {kind} whether {', '.join(head.modules)} beside the "
-        f"backbone has trained values; it stays frozen. Pass modules_to_save={list(head.modules)} "
-        "to train and save a new head, or modules_to_save=[] if it came with the checkpoint."
+        "backbone has trained values, so all of it stays frozen. Pass the names of what is new as "
+        "modules_to_save, or modules_to_save=[] if all of it came with the checkpoint."
     )
 
 
@@ -184,21 +194,23 @@ def _usable(task_type: TaskType | None, model: nn.Module) -> TaskType | None:
     return TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
 
 
-def _beside_backbone(model: nn.Module) -> list[str]:
-    """Return the paths of the modules with parameters that are not the backbone's."""
+def _beside_backbone(model: nn.Module) -> tuple[list[str], bool]:
+    """Return the modules with parameters that are not the backbone's, and if that is certain."""
     if isinstance(model, PreTrainedModel):
         if model.base_model is not model:
-            return _siblings(model, _path_of(model.base_model, inside=model))
+            return _siblings(model, _path_of(model.base_model, inside=model)), True
         base_class: Any = MODEL_MAPPING.get(type(model.config), None)
         if base_class is not None and type(model).__module__.startswith("transformers."):
             # T5ForQuestionAnswering has the backbone's parts as its own.
-            return [] if isinstance(model, base_class) else _added_children(model)
+            return [] if isinstance(model, base_class) else _added_children(model), True
         if type(model).__name__.endswith("Model"):
-            return []
+            return [], True
     block = find_architecture(model).blocks[0]
     paths = [f"{path}." for path, module in model.named_modules() if _is_whole(module) and path]
     backbone = next((path for path in paths if f"{block}.".startswith(path)), None)
-    return _siblings(model, (backbone or block.rpartition(".")[0]).rstrip("."))
+    if backbone is None:  # only the blocks are known: an embedding may be beside them
+        return _siblings(model, block.rpartition(".")[0]), False
+    return _siblings(model, backbone.rstrip(".")), True
 
 
 def _is_whole(module: nn.Module) -> bool:
