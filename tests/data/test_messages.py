@@ -5,6 +5,7 @@ import logging
 import re
 
 import pytest
+from datasets import Dataset
 
 from gelora.data import load_task_data, texts_of
 from gelora.errors import DataError, SkippedRowsWarning
@@ -51,6 +52,12 @@ def test_replies_marked_as_untrained_are_in_no_completion(mark, tmp_path, caplog
         load(tmp_path, [{"prompt": [USER], "completion": [reply("bad", **mark)]}])
 
 
+def test_several_replies_marked_as_trained_are_told(tmp_path, caplog):
+    row = first(tmp_path, USER, reply("a", weight=1), USER, reply("b", weight=1))
+    assert row["completion"] == [reply("b")]
+    assert "1 of 1 chats that mark several replies to be trained on: only the last" in caplog.text
+
+
 def test_rows_marked_as_untrained_are_set_aside_and_counted(tmp_path):
     rows = [{"messages": [USER, reply()], "weight": weight} for weight in (1, 0, None)]
     with pytest.warns(SkippedRowsWarning, match="1 of 3 rows .*: 1 marked as not to be trained on"):
@@ -68,11 +75,11 @@ def test_rows_marked_as_untrained_are_set_aside_and_counted(tmp_path):
         ([USER, reply(weight=1, train=False)], {}, "is marked to be trained on and not to be"),
         ([{**USER, "weight": 1}, reply()], {}, "marks a message of the user to be trained on"),
         ([USER, reply()], {"weight": 2}, "Row 1 of chats.jsonl has 'weight' 2"),
-        ([USER, reply(cached=0)], {}, "has a message with 'cached', which would not be trained on"),
+        ([USER, reply(cached=0)], {}, "has a message with 'cached', which may change what is to"),
         (
             [USER, reply(audio={"id": "x"})],
             {},
-            "has a message with 'audio', which would not be tra",
+            "has a message with 'audio', which may change what is to",
         ),
         ([{"role": "critic", "content": "a"}, reply()], {}, "of the role 'critic', which no chat"),
         (
@@ -101,7 +108,7 @@ def test_rows_marked_as_untrained_are_set_aside_and_counted(tmp_path):
         (
             [USER, reply()],
             {"images": ["a.png"]},
-            "Column 'images' of chats.jsonl (row 1) belongs to",
+            "Column 'images' of chats.jsonl (row 1) may change",
         ),
         (
             [USER, reply()],
@@ -138,6 +145,11 @@ def test_empty_keys_and_notes_beside_the_messages_say_nothing(tmp_path):
     assert row == {"prompt": [USER], "completion": [reply()]}
 
 
+def test_messages_as_a_json_text_are_read(tmp_path):
+    (row,) = texts_of(load(tmp_path, [{"messages": json.dumps([USER, reply()])}]).train)
+    assert row == {"prompt": [USER], "completion": [reply()]}
+
+
 def test_an_empty_assistant_turn_sets_the_row_aside(tmp_path):
     rows = [{"messages": chat("a", "b", "c", "d")}, {"messages": chat("a", " ", "c", "d")}]
     with pytest.warns(SkippedRowsWarning, match="1 of 2 rows .*: 1 with an empty assistant turn"):
@@ -165,6 +177,17 @@ def test_tool_calls_keep_their_own_keys_and_no_others(tmp_path):
     assert rows[0]["prompt"][2] == answer
     assert rows[2]["completion"] == [reply()]
     assert [row["tools"] for row in rows] == [None, TOOLS, [{"name": "other"}]]
+
+
+def test_keys_that_arrow_has_added_are_absent(tmp_path):
+    chats = [[USER, called({"city": "Oslo"})], [USER, called({"day": "1"}), reply()]]
+    Dataset.from_dict({"messages": chats}).to_parquet(tmp_path / "chats.parquet")
+    path = tmp_path / "chats.parquet"
+    data = load_task_data(train_file=path, validation_file=path, problem_type="instruction_tuning")
+    rows = texts_of(data.train)
+    messages = [rows[0]["completion"][0], rows[1]["prompt"][1]]
+    arguments = [message["tool_calls"][0]["function"]["arguments"] for message in messages]
+    assert arguments == [{"city": "Oslo"}, {"day": "1"}]
 
 
 def test_numbers_that_a_data_set_would_change_set_the_row_aside(tmp_path):

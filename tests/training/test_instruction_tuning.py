@@ -192,11 +192,13 @@ def test_packed_texts_do_not_see_each_other(tmp_path):
         torch.testing.assert_close(others[name], tensor, msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:The `'keep_end'` truncation mode:FutureWarning")  # of TRL
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"eos_token": "w1"}, "eos_token 'w1' would change the texts after they were measured"),
         ({"chat_template_path": "x.jinja"}, "chat_template_path 'x.jinja' would change"),
+        ({"truncation_mode": "keep_end"}, "measured: leave it out; texts are measured with their"),
         ({"packing": True, "packing_strategy": "odd"}, "TRL does not take these settings: Invalid"),
     ],
 )
@@ -247,6 +249,11 @@ def test_a_model_that_sees_what_follows_is_refused(tmp_path):
 def test_a_tokenizer_without_a_template_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no chat template.*--chat_template_path"):
         trainer_of(tiny_instructions(), tmp_path, tokenizer=chat_tokenizer(template=None))
+
+
+def test_a_limit_of_trl_s_that_is_not_taken_is_told(tmp_path, caplog):
+    trainer_of(tiny_instructions(), tmp_path, max_length=32)  # sft_arguments say 64
+    assert "cut to 32 tokens, as they are measured, not to the max_length 64 of" in caplog.text
 
 
 def test_a_limit_that_leaves_no_completion_is_refused(tmp_path):

@@ -67,7 +67,9 @@ def trainer_of(data, folder, **settings):
 
 def test_tools_are_measured_and_trained_on_alike(tmp_path):
     data, tokenizer = load(tmp_path, ROWS), chat_tokenizer(template=TEMPLATE)
-    dataset = trainer_of(data, tmp_path).train_dataset
+    trainer = trainer_of(data, tmp_path, max_steps=1)
+    assert trainer.train().training_loss > 0
+    dataset = trainer.train_dataset
     trained = list(dataset["input_ids"])
     assert [tokenizer.decode(row) for row in trained] == [row.replace("| ", "") for row in WRITTEN]
     starts = [len(row.split("|")[0].split()) for row in WRITTEN]

@@ -211,6 +211,15 @@ def _chats(table: Table, name: str) -> list[Example]:
             marked,
             len(chats),
         )
+    asked = sum(sum(turn.is_trained is True for turn in chat) > 1 for chat in chats)
+    if asked:
+        logger.warning(
+            "%s has %d of %d chats that mark several replies to be trained on: only the last of "
+            "them is, unless --assistant_only_loss true counts every reply.",
+            table.source,
+            asked,
+            len(chats),
+        )
     return examples
 
 

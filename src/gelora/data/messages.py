@@ -55,7 +55,7 @@ def read_turns(value: object, where: str, *, none_is_absent: bool) -> list[Turn]
     """Read a list of messages; None is a list without any.
 
     Args:
-        value: The list.
+        value: The list, or its JSON text.
         where: The row, for messages.
         none_is_absent: None inside tool calls is an absent key: Arrow gives every object the keys
             of all others.
@@ -65,9 +65,10 @@ def read_turns(value: object, where: str, *, none_is_absent: bool) -> list[Turn]
     """
     if value is None:
         return []
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    messages = _parsed(value)
+    if not isinstance(messages, Sequence) or isinstance(messages, str):
         raise DataError(f"{where} is no list of messages but {value!r:.50}.")
-    return [_turn(without_none(m) if none_is_absent else m, where) for m in value]
+    return [_turn(without_none(m) if none_is_absent else m, where) for m in messages]
 
 
 def without_none(value: Any) -> Any:
@@ -112,8 +113,9 @@ def _turn(value: object, where: str) -> Turn:
     unknown = sorted(given.keys() - _KNOWN)
     if unknown:
         raise DataError(
-            f"{where} has a message with {', '.join(map(repr, unknown))}, which would not be "
-            "trained on: remove it from the messages."
+            f"{where} has a message with {', '.join(map(repr, unknown))}, which may change what is "
+            "to be trained on and is not known here: remove it from the messages. Known are "
+            f"{', '.join(sorted(_KNOWN))}."
         )
     if _OTHER_ROLES.get(role, role) not in _ROLES:
         raise DataError(

@@ -22,7 +22,7 @@ OPTIONS = ("tools", "chat_template_kwargs")
 
 _SYSTEM = ("system", "system_prompt")
 _REFUSED = (
-    *("documents", "functions", "function_call", "history"),
+    *("documents", "functions", "function_call", "history", "enable_thinking", "chat_template"),
     *("image", "images", "video", "videos", "audio", "audios"),
 )
 
@@ -44,9 +44,9 @@ def row_options(table: Table) -> list[dict[str, Any]]:
         row = next((row for row, v in enumerate(_values(table, name)) if not _is_empty(v)), None)
         if row is not None:
             raise DataError(
-                f"Column {name!r} of {table.source} (row {row + 1}) belongs to what its authors "
-                "train on, and gelora cannot use it: put it into the messages, or remove the "
-                "column."
+                f"Column {name!r} of {table.source} (row {row + 1}) may change what is to be "
+                "trained on, and cannot be used: put it into the messages or, for the chat "
+                "template, into chat_template_kwargs, or remove the column."
             )
     options: list[dict[str, Any]] = [{} for _ in range(num_rows(table))]
     for name, kind in zip(OPTIONS, (Sequence, Mapping), strict=True):

@@ -47,12 +47,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# These would change what is trained on after it was measured.
-_DECIDED: dict[str, Any] = {
-    "eos_token": None,
-    "chat_template_path": None,
-    "truncation_mode": "keep_start",
+# These would change what is trained on after it was measured: their defaults, and what to do.
+_DECIDED: dict[str, tuple[Any, str]] = {
+    "eos_token": (None, "set it in the tokenizer instead"),
+    "chat_template_path": (None, "set it in the tokenizer instead"),
+    "truncation_mode": ("keep_start", "leave it out; texts are measured with their ends cut"),
 }
+
+
+_TRL_MAX_LENGTH = SFTConfig.__dataclass_fields__["max_length"].default
 
 
 def make_trainer(
@@ -82,7 +85,15 @@ def make_trainer(
     settings = copy.copy(check_settings(arguments))
     check_causal(model)
     check_replies(tokenizer, data, settings)
-    settings.max_length = token_limit(tokenizer, model, max_length)
+    limit = token_limit(tokenizer, model, max_length)
+    if settings.max_length not in (limit, max_length, _TRL_MAX_LENGTH):
+        logger.warning(
+            "Texts are cut to %s tokens, as they are measured, not to the max_length %s of the "
+            "SFTConfig: give it as max_length.",
+            limit,
+            settings.max_length,
+        )
+    settings.max_length = limit
     settings.eval_packing = bool(settings.eval_packing)
     _tell_lengths(data, tokenizer, settings)
     every_reply = _counts_every_reply(settings)
@@ -150,12 +161,11 @@ def check_settings(arguments: TrainingArguments) -> SFTConfig:
             "Instruction tuning takes its arguments as trl.SFTConfig. Got "
             f"{type(arguments).__name__}."
         )
-    for name, usual in _DECIDED.items():
-        given = getattr(arguments, name)
-        if given != usual:
+    for name, (usual, advice) in _DECIDED.items():
+        value = getattr(arguments, name)
+        if value != usual:
             raise ConfigError(
-                f"{name} {given!r} would change the texts after they were measured: set it in the "
-                "tokenizer instead."
+                f"{name} {value!r} would change the texts after they were measured: {advice}."
             )
     return arguments
 
