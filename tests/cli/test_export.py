@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertForQuestionAnswering,
+    LlamaForCausalLM,
     RobertaForSequenceClassification,
 )
 
@@ -25,6 +26,7 @@ from tiny_models import (
     save_tiny,
     tiny_batch,
     tiny_bert,
+    tiny_llama,
     tiny_roberta,
     tiny_tokenizer,
 )
@@ -81,13 +83,32 @@ def test_servers_and_whoever_reads_no_adapters(export, run, new, model_folder, c
 
 
 def test_a_head_is_warned_of_in_one_line(export, capsys):
-    assert export("--uniform") == 0
+    assert export("--uniform", "64") == 0
     output = capsys.readouterr()
     assert output.out == f"uniform    {output.out.split()[-1]}\n"
     assert output.err == (
         "Warning: llama.cpp's converter takes no adapter that saves modules whole, as classifier: "
         "convert the --merged model.\n"
     )
+
+
+@pytest.mark.parametrize(("named", "rank"), [([], 1), (["8"], 8)])
+def test_an_adapter_that_is_uniform_already_is_served_as_it_is(named, rank, tmp_path, capsys):
+    """Nothing is padded unless a rank is named, and following the sentence's advice pads."""
+    folder = tmp_path / "adapter"
+    base = tiny_llama(LlamaForCausalLM)
+    config = LoraConfig(task_type="CAUSAL_LM", r=1, lora_alpha=2, target_modules=["q_proj"])
+    get_peft_model(base, config).save_pretrained(str(folder))
+    assert main(["export", "--adapter", str(folder), "--uniform", *named]) == 0
+    text = capsys.readouterr().out
+    exported = tmp_path / "export" / "uniform"
+    if named:
+        assert LoraConfig.from_pretrained(str(exported)).r == rank
+    else:
+        assert "uniform already" in text
+        assert str(folder) in text
+        assert "--uniform 8" in text
+        assert not exported.exists()
 
 
 def test_other_trainers(export, run, new, model_folder, capsys):

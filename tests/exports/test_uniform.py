@@ -16,6 +16,7 @@ from gelora.artifacts import PLAN_FILE, PROFILE_FILE
 from gelora.errors import RankError, ServingWarning
 from gelora.exports import UNIFORM_RANKS, export_uniform, verify_same_update
 from gelora.exports.saved import SavedAdapter, read_adapter, write_adapter
+from gelora.exports.uniform import uniform_rank
 from tiny_adapters import logits, peft_updates, save_tiny_adapter
 from tiny_models import tiny_bert, tiny_deberta, tiny_gpt2, tiny_llama, tiny_qwen3
 
@@ -87,10 +88,30 @@ def test_no_weight_changes_and_the_rest_is_zero(adapter, tmp_path, rank):
         assert not zeros.any()
 
 
-@pytest.mark.parametrize(("largest", "smallest"), [(1, 8), (8, 8), (9, 16), (512, 512)])
-def test_the_smallest_rank_that_fits(tmp_path, largest, smallest):
-    folder = one_layer(tmp_path / "adapter", rank=largest)
-    assert config(export_uniform(folder, tmp_path / "uniform"))["r"] == smallest
+@pytest.mark.parametrize("rank", [1, 8, 9, 512])
+def test_export_uniform_keeps_the_rank_of_an_adapter_of_one_rank(tmp_path, rank):
+    folder = one_layer(tmp_path / "adapter", rank=rank)
+    assert config(export_uniform(folder, tmp_path / "uniform"))["r"] == rank
+    assert uniform_rank(folder) == rank
+
+
+def test_export_uniform_pads_to_a_rank_that_is_named(tmp_path):
+    folder = one_layer(tmp_path / "adapter", rank=1)
+    assert config(export_uniform(folder, tmp_path / "uniform", rank=8))["r"] == 8
+
+
+def test_uniform_rank_is_none_where_servers_need_an_export(adapter, tmp_path):
+    assert uniform_rank(adapter) is None  # ranks of 14, 3 and 7
+    folder = one_layer(tmp_path / "one", rank=8)
+    for settings in (
+        {"use_rslora": True},
+        {"init_lora_weights": "gaussian"},
+        {"alpha_pattern": {"q_proj": 16}},
+    ):
+        changed(folder, **settings)
+        assert uniform_rank(folder) is None
+        changed(folder, use_rslora=False, init_lora_weights=True, alpha_pattern={})
+    assert uniform_rank(folder) == 8
 
 
 def test_only_what_ranks_and_scales_need_changes_in_the_config(adapter, tmp_path):
@@ -148,8 +169,8 @@ def test_a_rank_that_servers_or_the_adapter_do_not_take(adapter, tmp_path, rank,
 
 
 def test_a_rank_above_all_of_them(tmp_path):
-    with pytest.raises(RankError, match="largest, 513. Got None"):
-        export_uniform(one_layer(tmp_path / "adapter", rank=513), tmp_path / "uniform")
+    with pytest.raises(RankError, match="largest, 513. Got 512"):
+        export_uniform(one_layer(tmp_path / "adapter", rank=513), tmp_path / "uniform", rank=512)
 
 
 def test_scales_that_differ_cannot_be_one(adapter, tmp_path):

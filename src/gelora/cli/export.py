@@ -1,6 +1,7 @@
 """`gelora export`: an adapter for servers, or a plan for other trainers, beside the run."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Set
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,9 @@ from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.forwarding import check_training, lora_arguments
 from gelora.cli.heads import planned_head, trained_head
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, ServingWarning
 from gelora.exports import (
+    UNIFORM_RANKS,
     export_axolotl,
     export_merged,
     export_peft_config,
@@ -23,7 +25,9 @@ from gelora.exports import (
     export_untrained,
 )
 from gelora.exports.folders import check_file, check_folder
+from gelora.exports.readers import reader_notes
 from gelora.exports.saved import CONFIG_NAME, read_adapter
+from gelora.exports.uniform import uniform_rank
 from gelora.model.loading import load_model, load_tokenizer, public_name
 from gelora.ranks import RankPlan
 from gelora.training.wrapping import wrap
@@ -61,6 +65,9 @@ def main(config: Config) -> Output:
     folder = Path(
         config.export.export_dir or Path(config.run.output_dir or config.folder) / "export"
     )
+    rank = _uniform_already(config, source, asked)
+    if rank is not None:
+        asked -= {"uniform"}
     _check_free(folder, asked, source, overwrite=config.run.overwrite)
     planned = _checked_plan(config, asked) if asked & _OF_A_PLAN else None
     written: dict[str, Path] = {}
@@ -69,7 +76,35 @@ def main(config: Config) -> Output:
     if planned is not None:
         written |= dict(_from_plan(config, *planned, folder, asked))
     paths = {name: str(path) for name, path in written.items()}
-    return Output("\n".join(f"{name:<10} {path}" for name, path in paths.items()), paths)
+    lines = [f"{name:<10} {path}" for name, path in paths.items()]
+    if rank is not None:
+        lines.insert(0, _serve_as_it_is(source, rank))
+        paths["uniform"] = str(source)
+    return Output("\n".join(lines), paths)
+
+
+def _uniform_already(config: Config, source: Path, asked: Set[str]) -> int | None:
+    """Return the rank of an adapter that needs no padding, where no other rank is asked for.
+
+    Warns:
+        ServingWarning: A server is known to refuse the adapter for another reason than its ranks.
+    """
+    if "uniform" not in asked or _uniform_rank(config.export.uniform) is not None:
+        return None
+    rank = uniform_rank(source)
+    if rank is not None:
+        for note in reader_notes(read_adapter(source)):
+            warnings.warn(note, ServingWarning, stacklevel=2)
+    return rank
+
+
+def _serve_as_it_is(source: Path, rank: int) -> str:
+    """Say that an adapter needs no export, and which server needs a larger rank."""
+    sentence = f"The adapter is uniform already, of rank {rank}: serve it as it is from {source}."
+    if rank in UNIFORM_RANKS:
+        return sentence
+    padded = next((size for size in UNIFORM_RANKS if size > rank), None)
+    return f"{sentence} LoRAX needs a rank of its own: --uniform {padded}." if padded else sentence
 
 
 def _check_free(folder: Path, asked: Set[str], source: Path, *, overwrite: bool) -> None:

@@ -5,6 +5,7 @@ exported adapter loses is only what says that ranks differ.
 """
 
 import warnings
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def export_uniform(
     Args:
         adapter_folder: As PEFT saved it; made by gelora or not.
         destination: The new folder.
-        rank: One of `UNIFORM_RANKS`, or None for the smallest that fits.
+        rank: One of `UNIFORM_RANKS`. None keeps the rank of an adapter that has one rank in all
+            modules, and is the smallest of `UNIFORM_RANKS` that fits otherwise.
         overwrite: Replace an adapter that the destination holds.
 
     Returns:
@@ -83,9 +85,7 @@ def export_uniform(
 
 def _padded(adapter: SavedAdapter, rank: int | None, folder: str) -> SavedAdapter:
     _check_form(adapter, folder)
-    factors = adapter.factors()
-    largest = max(len(one.a) for one in factors.values())
-    rank = _choose_rank(rank, largest)
+    rank = _choose_rank(rank, _ranks(adapter))
     config: dict[str, Any] = {
         **adapter.config,
         "r": rank,
@@ -107,8 +107,32 @@ def _pad(name: str, tensor: Tensor, rank: int) -> Tensor:
     return tensor
 
 
-def _choose_rank(rank: int | None, largest: int) -> int:
-    fitting = [one for one in UNIFORM_RANKS if one >= largest]
+def uniform_rank(adapter_folder: str | Path) -> int | None:
+    """Return the rank of a saved adapter that needs no padding, or None.
+
+    It has one rank in all modules, and its configuration has neither patterns nor anything else
+    that `export_uniform` changes for the sake of servers.
+
+    Raises:
+        ArtifactError: There is no LoRA adapter in the folder.
+    """
+    adapter = read_adapter(adapter_folder)
+    ranks, config = _ranks(adapter), adapter.config
+    changed = [config.get(name) for name in ("rank_pattern", "alpha_pattern", "use_rslora")]
+    if len(ranks) != 1 or any(changed) or config.get("init_lora_weights", True) is not True:
+        return None
+    return config["r"] if {config["r"]} == ranks else None
+
+
+def _ranks(adapter: SavedAdapter) -> set[int]:
+    return {len(factors.a) for factors in adapter.factors().values()}
+
+
+def _choose_rank(rank: int | None, ranks: Set[int]) -> int:
+    largest = max(ranks)
+    fitting = [size for size in UNIFORM_RANKS if size >= largest]
+    if rank is None and len(ranks) == 1:
+        return largest
     if rank is None and fitting:
         return fitting[0]
     if rank not in fitting:
