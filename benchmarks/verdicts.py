@@ -20,6 +20,7 @@ import numpy as np
 
 from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
+from gelora.dimension.drift import find_drift
 from gelora.dimension.manifolds import flat_torus, gaussian, helix, noisy, twins, uniform_cube
 from gelora.dimension.profile import Verdict
 from gelora.dimension.verdicts import SCALES_OF_RISE, judge_level
@@ -62,20 +63,23 @@ OTHERS: dict[str, dict[str, Cloud]] = {
 def judge(cloud: Cloud, *, samples: int, seeds: int, estimator: str) -> dict:
     """Judge a cloud drawn with every seed: the shares of verdicts, and what the limits rest on.
 
-    `drifts` are the mean shares by which the dimension moves per halving, over 1, 2, ... halvings,
-    and `drift_errors` their standard errors. `scale_errors` are the true errors of whole against
-    parts, `method_error` that of line against likelihood, each over the mean of the error that
-    takes the two as independent.
+    `drifting` is the share that is stable by its verdict and drifting in words. `drifts` are the
+    mean shares by which the dimension moves per halving, over 1, 2, ... halvings, and
+    `drift_errors` their standard errors. `scale_errors` are the true errors of whole against parts,
+    `method_error` that of line against likelihood, each over the mean of the error that takes the
+    two as independent.
     """
     verdicts: Counter[Verdict] = Counter()
-    by_scale, by_method = [], []
+    by_scale, by_method, num_drifting = [], [], 0
     for seed in range(seeds):
         levels = [cloud(samples, seed=seed)]
         found = estimate_levels(levels, level_names=["cloud"], estimator=estimator)
         scales = decimate_levels(
             levels, found, estimator=estimator, discard_fraction=0.1, seed=seed
         )
-        verdicts[judge_level(found, scales, 0, estimator=estimator)] += 1
+        verdict = judge_level(found, scales, 0, estimator=estimator)
+        verdicts[verdict] += 1
+        num_drifting += verdict == "stable" and find_drift(scales, 0) is not None
         methods = found.series["twonn_line"], found.series["twonn_likelihood"]
         by_scale.append([(one.dimensions[0], one.standard_errors[0]) for one in scales])
         by_method.append([(one.dimensions[0], one.standard_errors[0]) for one in methods])
@@ -85,6 +89,7 @@ def judge(cloud: Cloud, *, samples: int, seeds: int, estimator: str) -> dict:
     line, likelihood = np.array(by_method)[..., 0].T
     return {
         **{verdict: verdicts[verdict] / seeds for verdict in VERDICTS},
+        "drifting": num_drifting / seeds,
         "mean": float(dimensions[:, 0].mean()),
         "drifts": [drift(rises[:, i - 1].mean(), i) for i in halvings],
         "drift_errors": [float(rises[:, i - 1].std() / i / np.sqrt(seeds)) for i in halvings],

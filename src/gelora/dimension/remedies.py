@@ -46,3 +46,11 @@ REMEDIES: Mapping[Verdict, Remedy] = MappingProxyType(
 
 DOUBTFUL: tuple[Verdict, ...] = ("noisy", "duplicated", "too few samples")
 """Verdicts on a dimension that was fitted and is not to be relied on."""
+
+
+def advice_on(verdict: Verdict, *, estimator: str) -> str:
+    """Return what to do about a verdict on an estimator's dimension; "" if there is nothing.
+
+    It does not advise the estimator that was used.
+    """
+    return REMEDIES[verdict].advice.removesuffix(f", or take --estimator {estimator}")

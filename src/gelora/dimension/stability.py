@@ -19,7 +19,7 @@ from torch.distributed import ProcessGroup
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, Level, LevelEstimates
 from gelora.dimension.profile import DecimatedDimensions, Verdict
-from gelora.dimension.remedies import DOUBTFUL, REMEDIES
+from gelora.dimension.remedies import DOUBTFUL, REMEDIES, advice_on
 from gelora.dimension.verdicts import BIASED_FROM, judge_level
 from gelora.errors import (
     ConstantStatesWarning,
@@ -93,7 +93,7 @@ def assess_levels(
     )
     _warn_of_constant_levels(found, level_names)
     _warn_of_duplicates(found)
-    _warn_of_verdicts(verdicts, dimensions, level_names)
+    _warn_of_verdicts(verdicts, dimensions, level_names, estimator=estimator)
     return LevelTrust(
         decimation=decimation,
         verdicts=verdicts,
@@ -126,7 +126,11 @@ def _warn_of_duplicates(found: LevelEstimates) -> None:
 
 
 def _warn_of_verdicts(
-    verdicts: Sequence[Verdict], dimensions: Sequence[float], level_names: Sequence[str]
+    verdicts: Sequence[Verdict],
+    dimensions: Sequence[float],
+    level_names: Sequence[str],
+    *,
+    estimator: str,
 ) -> None:
     """Name the levels of each doubtful verdict with their dimension, and what to do."""
     doubts = []
@@ -134,8 +138,8 @@ def _warn_of_verdicts(
         levels = [i for i, given in enumerate(verdicts) if given == verdict]
         if levels:
             listed = ", ".join(f"{level_names[i]!r} ({dimensions[i]:.1f})" for i in levels)
-            seen, advice = REMEDIES[verdict]
-            doubts.append(f"at {listed} it {seen} ({advice})")
+            advice = advice_on(verdict, estimator=estimator)
+            doubts.append(f"at {listed} it {REMEDIES[verdict].seen} ({advice})")
     if doubts:
         _warn(
             f"The dimension cannot be trusted at some levels: {'; '.join(doubts)}.",
