@@ -1,6 +1,7 @@
 """`gelora plan`: from a profile's file to the table of ranks, without a model."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ def folder(tmp_path):
 
 def test_the_table_has_a_row_for_every_block(folder, capsys):
     assert main(["plan", "--output_dir", str(folder)]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[:5] == [
         "block      dimension     increment  rank  P(rank)  modules  parameters",
         "layer.0  8.00 ± 0.10  +3.00 ± 0.05     4     1.00        4       1,024",
         "layer.1  6.00 ± 0.10  -2.00 ± 0.05     1     1.00        4         256",
@@ -40,31 +41,34 @@ def test_json_is_one_object_on_stdout(folder, capsys):
     assert RankPlan.from_dict(printed).ranks == (4, 1, 2)
 
 
-def test_rank_one_nearly_everywhere_is_said_with_what_to_do(tmp_path, capsys):
+@pytest.mark.parametrize("rule", ["paper", "confident"])
+def test_plan_of_rank_one_everywhere_is_called_plain_lora_and_its_advice_works(
+    rule, tmp_path, capsys
+):
     make_profile(FLAT).save_pretrained(tmp_path)
-    assert main(["plan", "--output_dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "The dimension hardly grows in 3 of 3 blocks, so the paper's rule gives them rank 1, the "
-        "least there is. For a larger adapter, shared out by the same growth, give a budget: "
-        "--budget r=8."
-    )
-    budget = ["--budget", "r=8", "--overwrite"]
-    assert main(["plan", "--output_dir", str(tmp_path), *budget]) == 0
-    assert "hardly grows" not in capsys.readouterr().out
+    assert main(["plan", "--output_dir", str(tmp_path), "--rank_rule", rule]) == 0
+    output = capsys.readouterr().out
+    assert "plain LoRA of rank 1" in output
+    assert "grows by less than one in 3 of 3 blocks" in output
+    advised = re.search(r"plan with (--rank_rule .*)\.", output)[1].split()
+    assert main(["plan", "--output_dir", str(tmp_path), *advised, "--overwrite"]) == 0
+    assert "uniform LoRA of rank 8" in capsys.readouterr().out
     assert sum(RankPlan.from_pretrained(tmp_path).ranks) == 24
 
 
 def test_what_to_know_of_the_dimensions_is_said_below_the_ranks(tmp_path, capsys):
     replace(make_profile(GROWING), biased_levels=(2,)).save_pretrained(tmp_path)
     assert main(["plan", "--output_dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("At layer.1 the dimension is so hi")
+    *_, bias, learning_rate = capsys.readouterr().out.splitlines()
+    assert bias.startswith("At layer.1 the dimension is so hi")
+    assert "--learning_rate 0.001" in learning_rate
 
 
 def test_halves_have_rows_of_their_own(tmp_path, capsys):
     profile = make_profile((5.0, 8.4, 8.4), granularity="sublayer")
     profile.save_pretrained(tmp_path)
     assert main(["plan", "--output_dir", str(tmp_path), "--rank_rule", "confident"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[:4] == [
         "step                 dimension     increment  rank  P(enough)  modules  parameters",
         "layer.0/attention  8.40 ± 0.10  +3.40 ± 0.05     5       1.00        4       1,280",
         "layer.0/mlp        8.40 ± 0.10  +0.00 ± 0.05     0                   0           0",

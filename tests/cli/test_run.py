@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -59,6 +60,9 @@ def test_it_ends_with_ranks_metrics_and_the_report(finished):
     assert heading.split() == ["metric", "adapter", "frozen", "encoder", "majority", "texts"]
     assert any(line.startswith("accuracy ") and " ± " in line for line in lines)
     assert lines[-1] == str(out / "report.html")
+    decision = done.stdout.split("\n\n")[-2]
+    assert "a linear model on the frozen encoder" in decision
+    assert re.search(r"Use rank(s of)? \d", decision)
 
 
 def test_standard_error_says_what_was_done_without_tracebacks_or_bars(finished):

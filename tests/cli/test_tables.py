@@ -5,13 +5,22 @@ from dataclasses import replace
 import pytest
 
 from example_profiles import make_profile
-from gelora.cli.tables import dimension_table, metrics_table, metrics_text, rank_table, table
+from gelora.cli.tables import (
+    dimension_table,
+    metrics_summary,
+    metrics_table,
+    metrics_text,
+    rank_table,
+    table,
+)
 from gelora.ranks import plan_ranks
 
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
 NORMALIZED = "98 samples, normalized states, mean pooling, twonn_line."
 PAYLOAD = {
     "problem": "classification",
+    "headline_metric": "accuracy",
+    "history": [],
     "metrics": {"accuracy": ACCURACY},
     "baselines": {"frozen_encoder": {"accuracy": {**ACCURACY, "value": 0.5}}, "majority": {}},
     "trainable_parameters": {"adapter": 12345, "head": 770},
@@ -27,9 +36,9 @@ def test_dimensions_have_errors_and_increments_signs():
     profile = replace(make_profile((5.0, 8.0, 6.5)), verdicts=("stable", "noisy", "stable"))
     assert dimension_table(profile).splitlines() == [
         "level         dimension     increment  verdict",
-        "embeddings  5.00 ± 0.10                 stable",
-        "layer.0     8.00 ± 0.10  +3.00 ± 0.05    noisy",
-        "layer.1     6.50 ± 0.10  -1.50 ± 0.05   stable",
+        "embeddings  5.00 ± 0.10                stable",
+        "layer.0     8.00 ± 0.10  +3.00 ± 0.05  noisy",
+        "layer.1     6.50 ± 0.10  -1.50 ± 0.05  stable",
         "98 samples, mean pooling, twonn_line; 2 duplicates set aside.",
     ]
     clean = replace(profile, num_duplicates=0, num_near_duplicates=0)
@@ -42,8 +51,8 @@ def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
     more = replace(profile, series={**profile.series, "gride_2": farther})
     assert dimension_table(more).splitlines()[:3] == [
         "level         dimension  gride_2  twonn_likelihood     increment  verdict",
-        "embeddings  5.00 ± 0.10     4.75              5.00                 stable",
-        "layer.0     8.00 ± 0.10     7.50              8.00  +3.00 ± 0.05   stable",
+        "embeddings  5.00 ± 0.10     4.75              5.00                stable",
+        "layer.0     8.00 ± 0.10     7.50              8.00  +3.00 ± 0.05  stable",
     ]
 
 
@@ -86,7 +95,7 @@ def test_a_budgets_ranks_have_the_range_of_nine_draws_in_ten():
 
 
 def test_metrics_stand_beside_their_baselines():
-    assert metrics_text(PAYLOAD).splitlines() == [
+    assert metrics_summary(PAYLOAD).splitlines() == [
         "metric          adapter  frozen encoder  majority  texts",
         "accuracy  0.812 ± 0.013   0.500 ± 0.013         –  1,043",
         "12,345 parameters in the adapter and 770 outside; 62 s.",
@@ -97,10 +106,17 @@ def test_metrics_without_baselines():
     assert metrics_table({"f1": ACCURACY}, {}).splitlines()[0].split() == [
         *("metric", "adapter", "texts"),
     ]
-    asked = metrics_text({**PAYLOAD, "problem": "question_answering"})
+    asked = metrics_summary({**PAYLOAD, "problem": "question_answering"})
     assert asked.splitlines()[0].endswith("majority  questions")
 
 
 def test_no_validation_texts_is_said():
     text = metrics_text({**PAYLOAD, "metrics": {}})
-    assert text.startswith("There are no validation texts to evaluate on.\n12,345")
+    assert text.startswith("12,345 parameters")
+    assert "No validation texts" in text
+    assert "--validation_file" in text
+
+
+def test_metrics_end_with_whether_the_adapter_helps():
+    *_, better = metrics_text(PAYLOAD).splitlines()
+    assert "better than a linear model on the frozen encoder by 0.312 ± 0.018" in better

@@ -19,10 +19,22 @@ UNSURE = (5.48, 8.5, 8.5)  # rounded 5, 9 and 9, though growth by 4 is the least
 @pytest.mark.parametrize(
     ("dimensions", "arguments", "said"),
     [
-        ((5, 5, 5, 5, 5), {}, "hardly grows in 4 of 4 blocks.*--budget r=8"),
-        ((5, 9, 9, 9, 9), {}, "hardly grows in 3 of 4 blocks"),
-        ((1, 11, 1, 8, 8), {"budget": "r=3"}, "leave 2 of 4 blocks below .*rank 6 for 10"),
-        ((1, 11, 12), {"max_rank": 8}, "leave 1 of 2 blocks below .*layer.0 with rank 8 for 10"),
+        (
+            (5, 5, 5, 5, 5),
+            {},
+            "less than one in 4 of 4 blocks.*uniform LoRA.*--rank_rule budget --budget r=8",
+        ),
+        ((5, 9, 9, 9, 9), {}, "less than one in 3 of 4 blocks.*the same growth"),
+        (
+            (1, 11, 1, 8, 8),
+            {"budget": "r=3"},
+            "give 2 of 4 blocks a rank below .*rank 6 for a growth by 10",
+        ),
+        (
+            (1, 11, 12),
+            {"max_rank": 8},
+            "give 1 of 2 blocks a rank below .*layer.0 with rank 8 for a growth by 10",
+        ),
         ((5, 5, 5), {"budget": 100_000}, "83,616 of the budget's 100,000 parameters are not spent"),
     ],
 )
@@ -51,7 +63,7 @@ def test_nothing_is_said_of_what_is_expected(dimensions, arguments):
 def test_a_rank_of_one_by_the_users_own_limit_is_not_laid_to_the_dimension():
     profile = make_profile((5, 9, 13, 17, 17))
     (sentence,) = plan_advice(plan_ranks(profile, max_rank=1), profile)
-    assert sentence.startswith("The limits set leave 3 of 4 blocks below")
+    assert sentence.startswith("The limits set give 3 of 4 blocks a rank below")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +123,15 @@ def test_a_verdict_counts_only_where_a_rank_rests_on_it():
     first_block = plan_ranks(profile, target_modules=["layer.0.query"], min_rank=2)
     (sentence,) = plan_advice(first_block, profile)
     assert "begins from" in sentence
+
+
+@pytest.mark.parametrize(("estimator", "advised"), [("twonn_line", True), ("gride_8", False)])
+def test_the_estimator_that_was_used_is_not_advised(estimator, advised):
+    profile = replace(make_profile(GROWING), verdicts=("noisy",) * len(GROWING))
+    line = profile.series["twonn_line"]
+    profile = replace(profile, estimator=estimator, series={**profile.series, "gride_8": line})
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    assert ("--estimator gride_8" in sentence) == advised
 
 
 def test_outlier_coordinates_are_no_news_behind_a_norm():

@@ -139,8 +139,8 @@ def test_how_much_of_the_rank_was_used():
     ]
     assert wording.use_sentence(uses) == (
         "Of the rank given to 3 modules, 10 in all, training used 6 (60 %): all of it in 1 of "
-        "them, and less than the lower bound in 1. The stable rank of their updates is 0.00 to "
-        "2.50."
+        "them, and less than the growth of the dimension in 1. The stable rank of their updates "
+        "is 0.00 to 2.50."
     )
 
 

@@ -11,7 +11,8 @@ from reporting.example_run import example_profile
 def test_verdicts_are_counted_and_those_that_occur_explained():
     profile = example_profile(constant=True, noisy=(3, 4, 5, 9))
     assert trust_wording.verdict_sentence(profile) == (
-        "Verdicts on the dimension: stable at 8 of 13 levels, noisy at 4 and constant at 1."
+        "Verdicts on the dimension: stable at 8 of 13 levels, noisy at 4 and constant at 1; at 10 "
+        "it is high enough to be biased."
     )
     (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
     assert (stable, noisy, constant) == ("stable", "noisy", "constant")
@@ -19,8 +20,29 @@ def test_verdicts_are_counted_and_those_that_occur_explained():
     assert "It is so at embeddings: choose another --pooling" in also
 
 
-def test_where_all_is_stable_no_level_is_named():
+def test_verdict_sentence_names_the_level_that_drifts_most():
+    """A level that falls from 14.0 to 10.9 is not called stable."""
     profile = example_profile()
+    whole, part, *_ = profile.decimation
+    moved = [(12, 14.0, 10.9), (3, 12.0, 10.4)]
+    for level, few, all_texts in moved:
+        whole = replace(whole, dimensions=_with(whole.dimensions, level, all_texts))
+        part = replace(part, dimensions=_with(part.dimensions, level, few))
+    profile = replace(profile, decimation=(whole, replace(part, num_samples=250)))
+    sentence = trust_wording.verdict_sentence(profile)
+    assert "stable at 11 of 13 levels and drifting at 2" in sentence
+    assert "block 12, where it falls from 14.0 at 250 texts to 10.9 at 3,871" in sentence
+    notes = dict(trust_wording.verdict_notes(profile))
+    assert "at block 3 it falls from 12.0" in notes["drifting"]
+    assert "block 12" not in notes["stable"]
+
+
+def _with(values, index, value):
+    return (*values[:index], value, *values[index + 1 :])
+
+
+def test_where_all_is_stable_no_level_is_named():
+    profile = replace(example_profile(), biased_levels=())
     assert trust_wording.verdict_sentence(profile) == (
         "Verdict on the dimension: stable at all 13 levels."
     )

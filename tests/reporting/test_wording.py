@@ -1,5 +1,6 @@
 import pytest
 
+from example_profiles import make_profile
 from gelora.ranks import plan_ranks
 from gelora.reporting import result_wording, wording
 from gelora.reporting.run_files import read_run
@@ -43,31 +44,38 @@ def test_names_unknown_to_us_are_readable():
     assert result_wording.metric_value(None, "classification") == "–"
 
 
-def test_headline_of_a_trained_run(tmp_path):
+def test_sentences_of_a_trained_run(tmp_path):
     write_example_run(tmp_path)
-    result, ranks, dimension, time = result_wording.headline(read_run(tmp_path))
-    assert result == (
+    run = read_run(tmp_path)
+    assert result_wording.result_sentence(run.metrics) == (
         "The adapter reaches Matthews correlation 0.493 ± 0.029 on 1,043 validation texts, against "
         "0.221 ± 0.031 for the frozen encoder and 0.000 for the majority class."
     )
-    assert ranks == (
+    assert wording.rank_sentence(run.plan, run.profile) == (
         "By the paper's rule the 12 adapted blocks get ranks of 1 to 2 (1.3 on average): 98,304 "
         "trainable parameters, 0.12 % of the blocks' weights."
     )
-    assert dimension == (
+    assert wording.dimension_sentence(run.profile) == (
         "The dimension of the hidden states of 3,871 texts goes from 8.01 ± 0.16 at the embeddings "
         "up to 12.07 ± 0.24 after block 7 and to 10.12 ± 0.20 after block 12."
     )
+    time = result_wording.time_sentence(run.metrics["seconds"])
     assert time == "Measuring, training and evaluating took 5 min 58 s."
+
+
+@pytest.mark.parametrize(("peak", "is_rise"), [(5.06, False), (5.6, True)])
+def test_a_peak_within_its_error_is_not_a_rise(peak, is_rise):
+    sentence = wording.dimension_sentence(make_profile((5.0, peak, 2.0)))
+    assert ("up to" in sentence) == is_rise
 
 
 def test_the_time_is_that_of_the_stages_it_names():
     seconds = {"evaluate": 2.0, "train": 30.0, "baselines": 5.5}
     assert (
-        result_wording._time_sentence(seconds)
+        result_wording.time_sentence(seconds)
         == "The baselines, training and evaluating took 37.5 s."
     )
-    assert result_wording._time_sentence({"train": 30.0}) == "Training took 30.0 s."
+    assert result_wording.time_sentence({"train": 30.0}) == "Training took 30.0 s."
 
 
 def test_the_commonest_answer_to_a_regression_is_the_mean():
@@ -76,10 +84,12 @@ def test_the_commonest_answer_to_a_regression_is_the_mean():
     assert result_wording.baseline_name("frozen_encoder", "regression") == "frozen encoder"
 
 
-def test_headline_before_training_with_a_budget_and_two_stacks(tmp_path):
+def test_sentences_before_training_with_a_budget_and_two_stacks(tmp_path):
     stacks = (("encoder.0", "encoder.1"), ("decoder.0", "decoder.1"))
     write_example_run(tmp_path, profile=example_profile(stacks), trained=False, budget="r=4")
-    ranks, dimension = result_wording.headline(read_run(tmp_path))
+    run = read_run(tmp_path)
+    ranks = wording.rank_sentence(run.plan, run.profile)
+    dimension = wording.dimension_sentence(run.profile)
     assert ranks.startswith("With a budget of 98,304 parameters the 4 adapted blocks get rank")
     assert "at the encoder embeddings" in dimension
     assert "after encoder block 2; from" in dimension

@@ -14,6 +14,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.ranks.advice import measurement_advice, plan_advice
+from gelora.ranks.decision import learning_rate_advice, rank_decision
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,15 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
 
 
 def plan_text(planned: RankPlan, profile: DimensionProfile) -> str:
-    """Return the table of ranks and what there is to know about them."""
-    advice = *plan_advice(planned, profile), *measurement_advice(profile)
-    return "\n".join([rank_table(planned, profile), *advice])
+    """Return the table of ranks, which ranks to use, and what to know about them."""
+    decision = rank_decision(planned, profile)
+    return "\n".join([rank_table(planned, profile), *decision, *plan_notes(planned, profile)])
+
+
+def plan_notes(planned: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
+    """Return the warnings about a plan and its dimensions, and the learning rates to try."""
+    warnings = *plan_advice(planned, profile), *measurement_advice(profile)
+    return *warnings, learning_rate_advice(planned)
 
 
 def _exists(path: Path, difference: str = "") -> OutputExistsError:

@@ -11,15 +11,17 @@ from gelora.cli.forwarding import (
     training_arguments,
 )
 from gelora.cli.measure import measure
-from gelora.cli.plan import plan, plan_text, rule_of
-from gelora.cli.tables import metrics_text
+from gelora.cli.plan import plan, plan_notes, rule_of
+from gelora.cli.tables import metrics_summary, rank_table
 from gelora.cli.train import train
+from gelora.ranks.decision import rank_decision
 from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
+from gelora.reporting.decision import result_decision
 
 
 def main(config: Config) -> Output:
-    """Measure, plan, train, evaluate, report; show the ranks, the metrics and the report's path.
+    """Measure, plan, train, evaluate, report; show what came of each and a decision.
 
     All flags and all labels are checked before anything is measured.
     """
@@ -37,7 +39,12 @@ def main(config: Config) -> Output:
     report = config.folder / REPORT_FILE
     if loading.is_main_process():
         write_report(config.folder)
-    return Output(
-        f"{plan_text(planned, profile)}\n\n{metrics_text(metrics)}\n\n{report}",
-        {"plan": planned.to_dict(), "metrics": metrics, "report": str(report)},
-    )
+    decision = [*result_decision(metrics), *rank_decision(planned, profile)]
+    parts = [
+        "\n".join([rank_table(planned, profile), *plan_notes(planned, profile)]),
+        metrics_summary(metrics),
+        "\n".join(decision),
+        str(report),
+    ]
+    payload = {"plan": planned.to_dict(), "metrics": metrics, "decision": decision}
+    return Output("\n\n".join(parts), {**payload, "report": str(report)})

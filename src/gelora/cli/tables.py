@@ -4,16 +4,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gelora.dimension.drift import verdict_words
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
+from gelora.reporting.decision import result_decision
 from gelora.reporting.result_wording import samples_word
 
 TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return aligned columns: the first to the left, the others to the right.
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, last_is_text: bool = False
+) -> str:
+    """Return aligned columns: texts to the left, numbers to the right.
+
+    Args:
+        headings: One per column.
+        rows: The first cell of each is text, the others are numbers.
+        last_is_text: Whether the last column is text, too.
 
     >>> print(table(["block", "rank"], [["layer.0", "1"], ["layer.1", "12"]]))
     block    rank
@@ -21,10 +30,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     layer.1    12
     """
     lines = [list(headings), *map(list, rows)]
+    texts = {0, len(headings) - 1} if last_is_text else {0}
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i in texts else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -55,13 +65,13 @@ def dimension_table(profile: DimensionProfile) -> str:
             measured(profile.dimensions[i], profile.standard_errors[i]),
             *(f"{profile.series[name].dimensions[i]:.2f}" for name in others),
             increments.get(level, ""),
-            profile.verdicts[i],
+            verdict_words(profile, i),
         ]
         for i, level in enumerate(profile.levels)
     ]
     headings = ["level", "dimension", *others, "increment", "verdict"]
     notes = [_used(profile), _stopped(profile), *measurement_advice(profile)]
-    return "\n".join([table(headings, rows), *filter(None, notes)])
+    return "\n".join([table(headings, rows, last_is_text=True), *filter(None, notes)])
 
 
 def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
@@ -118,15 +128,20 @@ def metrics_table(
     return table(headings, rows)
 
 
-def metrics_text(payload: Mapping[str, Any]) -> str:
+def metrics_summary(payload: Mapping[str, Any]) -> str:
     """Return the table of what metrics.json holds, and a line on size and time."""
     head, adapter = (payload["trainable_parameters"][part] for part in ("head", "adapter"))
     seconds = payload["seconds"]
     note = f"{adapter:,} parameters in the adapter and {head:,} outside; {seconds['train']:.0f} s."
     if not payload["metrics"]:
-        return f"There are no validation texts to evaluate on.\n{note}"
-    found = metrics_table(payload["metrics"], payload["baselines"], problem=payload["problem"])
-    return f"{found}\n{note}"
+        return note
+    rows = metrics_table(payload["metrics"], payload["baselines"], problem=payload["problem"])
+    return f"{rows}\n{note}"
+
+
+def metrics_text(payload: Mapping[str, Any]) -> str:
+    """Return `metrics_summary`, and below it whether the adapter beats its baselines."""
+    return "\n".join([metrics_summary(payload), *result_decision(payload)])
 
 
 def _used(profile: DimensionProfile) -> str:

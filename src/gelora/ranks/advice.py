@@ -1,10 +1,10 @@
-"""What to know before training with a plan, in words, for the tables and the report."""
+"""Warnings about a plan or a measurement, in words, for the tables and the report."""
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from gelora.dimension.profile import DimensionProfile
-from gelora.dimension.remedies import DOUBTFUL, REMEDIES
+from gelora.dimension.remedies import DOUBTFUL, advice_on
 from gelora.ranks.plan import RankPlan
 from gelora.ranks.uncertainty import CONFIDENCE
 
@@ -16,6 +16,9 @@ COIN_TOSS = 0.5
 
 OUTLIERS = 0.5
 """Where three coordinates carry more than this share of the variance, distances are theirs."""
+
+CLEAR_ERRORS = 2.0
+"""Standard errors that a change must exceed to be called a rise or a fall."""
 
 CERTAINTY_HEADINGS = {"paper": "P(rank)", "confident": "P(enough)", "budget": "90 % range"}
 """What `certainty` gives under each rule."""
@@ -30,7 +33,7 @@ def plan_advice(plan: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
     What any use of the dimensions should know of is left to `measurement_advice`.
     """
     sentences = (
-        _of_rank_one(plan),
+        _of_rank_one(plan, profile),
         _of_coin_tosses(plan),
         _of_verdicts(plan, profile),
         _of_bounds(plan),
@@ -50,7 +53,7 @@ def measurement_advice(
         profile: The dimensions.
         listed: Names levels, given their indices; by default as the profile does.
     """
-    listed = listed or (lambda levels: _list([profile.levels[level] for level in levels]))
+    listed = listed or (lambda levels: list_some([profile.levels[level] for level in levels]))
     sentences = (_of_bias(profile, listed), _of_outliers(profile, listed))
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -78,26 +81,65 @@ def likely_range(plan: RankPlan, step: int) -> tuple[int, int]:
     return low, high
 
 
+def adapted_steps(plan: RankPlan) -> list[int]:
+    """Return the indices of the steps that have adapters."""
+    return [step for step, rank in enumerate(plan.ranks) if rank > 0]
+
+
+def clear_changes(
+    profile: DimensionProfile, steps: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return those of the steps in which the dimension clearly rises, and clearly falls.
+
+    A change is clear if it exceeds two standard errors. Steps out of a constant level do not count.
+    """
+    changes = {
+        step: profile.increments[step]
+        for step in steps
+        if not profile.has_constant_input(step)
+        and abs(profile.increments[step]) > CLEAR_ERRORS * profile.increment_standard_errors[step]
+    }
+    rising = tuple(step for step, change in changes.items() if change > 0)
+    return rising, tuple(step for step in changes if step not in rising)
+
+
+def unit(plan: RankPlan) -> str:
+    """Return what the steps of a plan are, in the plural."""
+    return "blocks" if plan.granularity == "block" else "half blocks"
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Name the first three, and count the others.
+
+    >>> list_some(["a", "b"]), list_some(["a", "b", "c", "d", "e"])
+    ('a and b', 'a, b, c and 2 more')
+    """
+    *most, last = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def asks_for_rank_one(plan: RankPlan) -> bool:
     """Whether a plan without a budget has rank 1 nearly everywhere, so that one is worth giving."""
-    return plan.budget is None and len(_flat(plan)) >= MANY * len(_adapted(plan))
+    return plan.budget is None and len(_flat(plan)) >= MANY * len(adapted_steps(plan))
 
 
-def _of_rank_one(plan: RankPlan) -> str:
+def _of_rank_one(plan: RankPlan, profile: DimensionProfile) -> str:
     if not asks_for_rank_one(plan):
         return ""
     rule = "the paper's rule" if plan.rule == "paper" else f"rule {plan.rule}"
+    rising, _ = clear_changes(profile, adapted_steps(plan))
+    shared = "shared out by the same growth" if rising else "close to uniform LoRA of rank 8"
     return (
-        f"The dimension hardly grows in {len(_flat(plan))} of {len(_adapted(plan))} "
-        f"{_unit(plan)}, so "
-        f"{rule} gives them rank 1, the least there is. For a larger adapter, shared out by "
-        "the same growth, give a budget: --budget r=8."
+        f"The dimension grows by less than one in {len(_flat(plan))} of "
+        f"{len(adapted_steps(plan))} {unit(plan)}, so {rule} gives them rank 1, the smallest. "
+        "Whether rank 1 is enough for the task is not measured by this. For a larger adapter, "
+        f"{shared}, plan with --rank_rule budget --budget r=8."
     )
 
 
 def _of_coin_tosses(plan: RankPlan) -> str:
     """Of the paper's rule only: a budget's ranks move by one and stay in proportion."""
-    adapted = _adapted(plan)
+    adapted = adapted_steps(plan)
     unsure = [step for step in adapted if plan.certainties[step] < COIN_TOSS]
     if plan.rule != "paper" or not unsure:
         return ""
@@ -110,7 +152,7 @@ def _of_coin_tosses(plan: RankPlan) -> str:
 
 
 def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
-    adapted = _adapted(plan)
+    adapted = adapted_steps(plan)
     doubtful: dict[int, set[int]] = {}
     for step in adapted:
         after = profile.level_of(step)
@@ -121,7 +163,8 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
         return ""
     levels = sorted(set().union(*doubtful.values()))
     reasons = [
-        f"{verdict} at {_list([profile.levels[i] for i in found])} ({REMEDIES[verdict].advice})"
+        f"{verdict} at {list_some([profile.levels[i] for i in found])} "
+        f"({advice_on(verdict, estimator=profile.estimator)})"
         for verdict in DOUBTFUL
         if (found := [level for level in levels if profile.verdicts[level] == verdict])
     ]
@@ -153,15 +196,15 @@ def _of_outliers(profile: DimensionProfile, listed: Callable[[Sequence[int]], st
 
 
 def _of_bounds(plan: RankPlan) -> str:
-    adapted = _adapted(plan)
+    adapted = adapted_steps(plan)
     below = [step for step in adapted if plan.ranks[step] < plan.bounds[step]]
     if not below:
         return ""
     first = below[0]
     return (
-        f"The limits set leave {len(below)} of {len(adapted)} {_unit(plan)} below the paper's "
-        f"lower bound, the first {plan.steps[first]} with rank {plan.ranks[first]} for "
-        f"{plan.bounds[first]}."
+        f"The limits set give {len(below)} of {len(adapted)} {unit(plan)} a rank below the growth "
+        f"of the dimension, the first {plan.steps[first]} with rank {plan.ranks[first]} for a "
+        f"growth by {plan.bounds[first]}."
     )
 
 
@@ -170,9 +213,10 @@ def _of_idle_growth(plan: RankPlan) -> str:
     idle = [i for i, rank in enumerate(plan.ranks) if rank == 0 and plan.bounds[i] > 0]
     if plan.granularity == "block" or not idle:
         return ""
+    steps = list_some([plan.steps[step] for step in idle])
     return (
-        f"The dimension grows in {_list([plan.steps[step] for step in idle])}, where no module is "
-        "adapted: --target_modules all-linear adapts both halves of a block."
+        f"The dimension grows in {steps}, where no module is adapted: "
+        "--target_modules all-linear adapts both halves of a block."
     )
 
 
@@ -198,24 +242,8 @@ def _of_constant_levels(profile: DimensionProfile) -> str:
     )
 
 
-def _adapted(plan: RankPlan) -> list[int]:
-    return [step for step, rank in enumerate(plan.ranks) if rank > 0]
-
-
 def _flat(plan: RankPlan) -> list[int]:
     """Return the steps of rank 1 that ask for no more; a limit may give others that rank."""
-    return [step for step in _adapted(plan) if plan.ranks[step] == 1 and plan.bounds[step] == 0]
-
-
-def _unit(plan: RankPlan) -> str:
-    return "blocks" if plan.granularity == "block" else "half blocks"
-
-
-def _list(names: Sequence[str]) -> str:
-    """Name the first three, and count the others.
-
-    >>> _list(["a", "b"]), _list(["a", "b", "c", "d", "e"])
-    ('a and b', 'a, b, c and 2 more')
-    """
-    *most, last = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
-    return f"{', '.join(most)} and {last}" if most else last
+    return [
+        step for step in adapted_steps(plan) if plan.ranks[step] == 1 and plan.bounds[step] == 0
+    ]

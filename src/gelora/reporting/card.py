@@ -18,9 +18,11 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS
+from gelora.ranks.decision import BOUND_CLAIM, rank_decision
 from gelora.reporting import result_wording, tables, trust_wording, wording
 from gelora.reporting.card_metadata import card_metadata, is_on_hub
 from gelora.reporting.card_settings import framework_versions, settings
+from gelora.reporting.decision import result_decision
 from gelora.reporting.figures import dimension_figure
 from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import read_config, read_environment, read_metrics
@@ -124,8 +126,9 @@ def plain(text: str) -> str:
 
 
 def _headline(plan: RankPlan, profile: DimensionProfile | None, metrics: Mapping[str, Any]) -> str:
-    ranks = wording.rank_sentence(plan, profile)
-    return f"{result_wording.result_sentence(metrics)} {ranks}" if metrics["metrics"] else ranks
+    result = [result_wording.result_sentence(metrics)] if metrics["metrics"] else []
+    decision = [*result_decision(metrics), *rank_decision(plan, profile)]
+    return " ".join([*result, *decision, wording.rank_sentence(plan, profile)])
 
 
 def _results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -195,13 +198,9 @@ def _limits(metrics: Mapping[str, Any], profile: DimensionProfile | None) -> lis
         f"One run, with seed {metrics['seed']}: the standard errors are over the validation "
         f"{samples} and do not say how much another seed would change."
     )
-    rule = (
-        "The ranks follow a rule of thumb that starts from a proved lower bound on the parameters "
-        "each block needs; that they suffice is not proved."
-    )
     measured = () if profile is None else trust_wording.measurement_sentences(profile)
     inherited = "Whatever limits and biases the model without adapter has, this one has, too."
-    return [chance, rule, *measured, inherited]
+    return [chance, BOUND_CLAIM, *measured, inherited]
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -58,7 +58,7 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     upper.margins(x=0.1, y=0.18)
     upper.spines.bottom.set_visible(False)
     upper.set_title("Dimension, ± 1 standard error")
-    lower.set_title("LoRA rank; the dash is the paper's lower bound on it")
+    lower.set_title("LoRA rank; the dash is the paper's lower bound on parameters")
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     lower.margins(x=0.1, y=0.2)
     lower.set_ylim(bottom=0)

@@ -1,9 +1,9 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
 Gathers what the template shows: figures come from `figures`, `trust_figures` and `course`,
-sentences from `wording`, `result_wording` and `trust_wording`, rows from `tables`, and the theory's
-part from `theory_section`. Nothing on the page is loaded from a network, and the same files give
-the same bytes.
+sentences from `decision`, `wording`, `result_wording` and `trust_wording`, rows from `tables`, and
+the theory's part from `theory_section`. Nothing on the page is loaded from a network, and the same
+files give the same bytes.
 """
 
 import shlex
@@ -16,8 +16,10 @@ from markupsafe import Markup
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
+from gelora.ranks.decision import BOUND_CLAIM, learning_rate_advice, rank_decision
 from gelora.reporting import figures, result_wording, tables, trust_figures, trust_wording, wording
 from gelora.reporting.course import Course, course_figure, course_sentence, dimension_course
+from gelora.reporting.decision import result_decision
 from gelora.reporting.drawing import panel_step
 from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
@@ -52,7 +54,10 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         run=run,
         profile=profile,
         plan=plan,
-        headline=[*result_wording.headline(run), trust_wording.verdict_sentence(profile)],
+        lead=_lead(run),
+        summary=_summary(run),
+        bound_claim=BOUND_CLAIM,
+        learning_rate="" if run.metrics else learning_rate_advice(plan),
         step_rows=tables.step_rows(profile, plan),
         modules_note=tables.modules_note(run),
         advice=plan_advice(plan, profile),
@@ -74,6 +79,24 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )
+
+
+def _lead(run: RunFiles) -> list[str]:
+    """Return the decision: whether the adapter is worth using, and which ranks to use."""
+    ranks, *_ = rank_decision(run.plan, run.profile)
+    return [ranks] if run.metrics is None else [*result_decision(run.metrics), ranks]
+
+
+def _summary(run: RunFiles) -> list[str]:
+    """Return why, how sure that is, and the figures behind it."""
+    profile, metrics = run.profile, run.metrics
+    _, *why = rank_decision(run.plan, profile)
+    geometry = [wording.rank_sentence(run.plan, profile), wording.dimension_sentence(profile)]
+    sentences = [*why, *geometry, trust_wording.verdict_sentence(profile)]
+    if metrics is None:
+        return sentences
+    result = [result_wording.result_sentence(metrics)] if metrics["metrics"] else []
+    return [*result, *sentences, result_wording.time_sentence(metrics["seconds"])]
 
 
 def _shown_note(step: int) -> str:

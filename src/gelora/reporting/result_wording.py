@@ -6,14 +6,7 @@ Every function turns values into words; the figures come from `metrics.json` as 
 from collections.abc import Mapping
 from typing import Any
 
-from gelora.reporting.run_files import RunFiles
-from gelora.reporting.wording import (
-    dimension_sentence,
-    duration,
-    join,
-    rank_sentence,
-    with_error,
-)
+from gelora.reporting.wording import duration, join, with_error
 from gelora.tasks import SAMPLE_WORDS, less_is_better
 
 _METRIC_NAMES = {
@@ -51,15 +44,6 @@ _STAGES = {
     "train": "training",
     "evaluate": "evaluating",
 }
-
-
-def headline(run: RunFiles) -> list[str]:
-    """Return the sentences that the page opens with, the one that matters most first."""
-    geometry = [rank_sentence(run.plan, run.profile), dimension_sentence(run.profile)]
-    if run.metrics is None:
-        return geometry
-    result = [result_sentence(run.metrics)] if run.metrics["metrics"] else []
-    return [*result, *geometry, _time_sentence(run.metrics["seconds"])]
 
 
 def result_sentence(metrics: Mapping[str, Any]) -> str:
@@ -151,7 +135,7 @@ def samples_word(problem: str) -> str:
     return SAMPLE_WORDS[problem]
 
 
-def _time_sentence(seconds: Mapping[str, float]) -> str:
+def time_sentence(seconds: Mapping[str, float]) -> str:
     """Return how long the stages took whose time is known; loading and the like are not counted."""
     known = [stage for stage in _STAGES if stage in seconds]
     names = join([_STAGES[stage] for stage in known])

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gelora.dimension.drift import verdict_word, verdict_words
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import certainty
@@ -41,7 +42,8 @@ class LevelRow:
         others: By the others of `estimators`.
         part: The dimension by the smallest parts of the samples.
         share: Of the variance, in three coordinates.
-        verdict: How far to trust the dimension.
+        verdict: How far to trust the dimension: verdict, drift and bias.
+        is_stable: Whether the verdict is stable, without a drift.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LevelRow:
     part: str
     share: str
     verdict: str
+    is_stable: bool
 
 
 def estimators(run: RunFiles) -> list[str]:
@@ -72,7 +75,8 @@ def level_rows(run: RunFiles) -> list[LevelRow]:
             others=tuple(wording.number(dimensions[i], 2) for dimensions in others),
             part=wording.number(smallest.dimensions[i], 2),
             share=f"{100 * profile.top_variance_shares[i]:.0f} %",
-            verdict=profile.verdicts[i],
+            verdict=verdict_words(profile, i),
+            is_stable=verdict_word(profile, i) == "stable",
         )
         for i, name in enumerate(short_names(profile))
     ]

@@ -163,8 +163,8 @@ def use_sentence(uses: Sequence[ModuleUse]) -> str:
     stable = [use.stable_rank for use in uses]
     return (
         f"Of the rank given to {len(uses):,} modules, {given:,} in all, training used {used:,} "
-        f"({100 * used / given:.0f} %): all of it in {full:,} of them, and less than the lower "
-        f"bound in {below:,}. The stable rank of their updates is {min(stable):.2f} to "
+        f"({100 * used / given:.0f} %): all of it in {full:,} of them, and less than the growth "
+        f"of the dimension in {below:,}. The stable rank of their updates is {min(stable):.2f} to "
         f"{max(stable):.2f}."
     )
 

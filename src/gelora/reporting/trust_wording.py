@@ -6,8 +6,9 @@ Every function turns a profile or a plan into words; nothing is measured, drawn 
 import math
 from functools import partial
 
-from gelora.dimension.profile import DimensionProfile, Verdict
-from gelora.dimension.remedies import REMEDIES
+from gelora.dimension.drift import Drift, find_drift, verdict_word
+from gelora.dimension.profile import DimensionProfile
+from gelora.dimension.remedies import REMEDIES, advice_on
 from gelora.dimension.verdicts import MAX_DISAGREEMENT
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import (
@@ -15,11 +16,12 @@ from gelora.ranks.advice import (
     certainty,
     likely_range,
     measurement_advice,
+    unit,
 )
 from gelora.ranks.uncertainty import CONFIDENCE
 from gelora.reporting.stacks import level_names
 from gelora.reporting.trust_figures import estimator_label
-from gelora.reporting.wording import join, list_levels, steps_word
+from gelora.reporting.wording import join, list_levels
 
 NEAREST = ("twonn_line", "twonn_likelihood")
 """The estimators on the two nearest neighbours, which every profile holds."""
@@ -29,27 +31,58 @@ BENT = 0.1
 at most 0.03 with 2,000 samples and 0.06 with 300."""
 
 
+DRIFTING = (
+    "holds on halves and quarters of the samples within chance and the usual bias, but moves by "
+    "more than a tenth over all sizes"
+)
+"""What "drifting" means; goes on from "the dimension"."""
+
+
 def verdict_sentence(profile: DimensionProfile) -> str:
-    """Return how often each verdict was given."""
-    counts = {verdict: profile.verdicts.count(verdict) for verdict in REMEDIES}
-    (verdict, count), *others = [(verdict, count) for verdict, count in counts.items() if count]
-    total = len(profile.verdicts)
-    if not others:
-        return f"Verdict on the dimension: {verdict} at all {total} levels."
-    first = f"{verdict} at {count} of {total} levels"
-    listed = join([first, *(f"{verdict} at {count}" for verdict, count in others)])
-    return f"Verdicts on the dimension: {listed}."
+    """Return how often each verdict was given, where the dimension drifts, and the bias."""
+    words = [verdict_word(profile, level) for level in range(len(profile.levels))]
+    counts = {word: words.count(word) for word in (*REMEDIES, "drifting")}
+    (word, count), *others = [(word, count) for word, count in counts.items() if count]
+    total = len(words)
+    if others:
+        first = f"{word} at {count} of {total} levels"
+        listed = join([first, *(f"{word} at {count}" for word, count in others)])
+        sentence = f"Verdicts on the dimension: {listed}"
+    else:
+        sentence = f"Verdict on the dimension: {word} at all {total} levels"
+    if drifts := _drifts(profile):
+        level = max(drifts, key=lambda level: abs(drifts[level].share))
+        sentence += f"; it moves most at {level_names(profile)[level]}, where it {drifts[level]}"
+    if profile.biased_levels:
+        sentence += f"; at {len(profile.biased_levels)} it is high enough to be biased"
+    return f"{sentence}."
 
 
-def verdict_notes(profile: DimensionProfile) -> list[tuple[Verdict, str]]:
+def verdict_notes(profile: DimensionProfile) -> list[tuple[str, str]]:
     """Return every verdict that occurs, what it means, where it occurs and what to do."""
-    notes: list[tuple[Verdict, str]] = []
-    for verdict, (seen, advice) in REMEDIES.items():
-        levels = [level for level, found in enumerate(profile.verdicts) if found == verdict]
+    words = [verdict_word(profile, level) for level in range(len(profile.levels))]
+    notes: list[tuple[str, str]] = []
+    for verdict, remedy in REMEDIES.items():
+        levels = [level for level, word in enumerate(words) if word == verdict]
         if levels:
+            advice = advice_on(verdict, estimator=profile.estimator)
             where = f" It is so at {list_levels(profile, levels)}: {advice}." if advice else ""
-            notes.append((verdict, f"The dimension {seen}.{where}"))
+            notes.append((verdict, f"The dimension {remedy.seen}.{where}"))
+    if drifts := _drifts(profile):
+        names = level_names(profile)
+        moved = join([f"at {names[level]} it {drift}" for level, drift in drifts.items()])
+        advice = "Compare only dimensions from the same number of texts"
+        notes.append(("drifting", f"The dimension {DRIFTING}: {moved}. {advice}."))
     return notes
+
+
+def _drifts(profile: DimensionProfile) -> dict[int, Drift]:
+    """Return the drift of every level that is stable by its verdict and drifting in words."""
+    return {
+        level: drift
+        for level, verdict in enumerate(profile.verdicts)
+        if verdict == "stable" and (drift := find_drift(profile.decimation, level)) is not None
+    }
 
 
 def stop_sentence(profile: DimensionProfile) -> str:
@@ -100,7 +133,7 @@ def chances_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
         widest = max(adapted, key=lambda step: ranges[step][1] - ranges[step][0])
         return (
             "With the dimensions anywhere within their errors, the same budget gives each of the "
-            f"{len(adapted)} {steps_word(plan)} a rank within its 90 % range nine times in "
+            f"{len(adapted)} {unit(plan)} a rank within its 90 % range nine times in "
             f"ten; the widest is {certainty(plan, widest)}, about rank {plan.ranks[widest]} of "
             f"{names[profile.level_of(widest)]}."
         )
@@ -109,7 +142,7 @@ def chances_sentence(profile: DimensionProfile, plan: RankPlan) -> str:
     is_what = "suffices" if plan.rule == "confident" else "is the same"
     return (
         f"With the dimensions anywhere within their errors, the rank {is_what} with a probability "
-        f"of {CONFIDENCE} or more in {sure} of {len(adapted)} {steps_word(plan)}; the least sure "
+        f"of {CONFIDENCE} or more in {sure} of {len(adapted)} {unit(plan)}; the least sure "
         f"is rank {plan.ranks[least]} of {names[profile.level_of(least)]}, with "
         f"{certainty(plan, least)}."
     )

@@ -4,10 +4,12 @@ Every function turns values into words; nothing is read, drawn or written here. 
 results is in `result_wording`, and of how far to trust the dimensions in `trust_wording`.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
+from gelora.ranks.advice import CLEAR_ERRORS, unit
 from gelora.ranks.uncertainty import CONFIDENCE
 from gelora.reporting.stacks import level_names, stack_layouts
 
@@ -61,6 +63,8 @@ def dimension_sentence(profile: DimensionProfile) -> str:
     for layout in stack_layouts(profile):
         first, last = layout.levels[0], layout.levels[-1]
         peak = max(layout.levels, key=lambda level: profile.dimensions[level])
+        if not _rises(profile, first, peak):
+            peak = first
         journey = f"from {_dimension(profile, first)} at the {names[first]} "
         if peak not in (first, last):
             journey += f"up to {_dimension(profile, peak)} after {names[peak]} and "
@@ -69,6 +73,15 @@ def dimension_sentence(profile: DimensionProfile) -> str:
         f"The dimension of the hidden states of {profile.num_used:,} texts goes "
         f"{'; '.join(journeys)}."
     )
+
+
+def _rises(profile: DimensionProfile, first: int, peak: int) -> bool:
+    """Return whether the dimension rises between two levels by more than two standard errors.
+
+    Errors of the levels are taken as independent, which overstates the error of their difference.
+    """
+    error = math.hypot(profile.standard_errors[first], profile.standard_errors[peak])
+    return profile.dimensions[peak] - profile.dimensions[first] > CLEAR_ERRORS * error
 
 
 def _dimension(profile: DimensionProfile, level: int) -> str:
@@ -86,7 +99,7 @@ def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> st
         weights = sum(module.in_features * module.out_features for module in profile.modules)
         share = f", {100 * plan.trainable_parameters / weights:.2g} % of the blocks' weights"
     return (
-        f"{rule} the {len(adapted)} adapted {steps_word(plan)} get {ranks}: "
+        f"{rule} the {len(adapted)} adapted {unit(plan)} get {ranks}: "
         f"{plan.trainable_parameters:,} trainable parameters{share}."
     )
 
@@ -123,17 +136,12 @@ def join(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
-def steps_word(plan: RankPlan) -> str:
-    """Return what the steps of a plan are, in the plural."""
-    return "blocks" if plan.granularity == "block" else "half blocks"
-
-
 def describe_plan(profile: DimensionProfile, plan: RankPlan) -> str:
     """Return every level's dimension and every step's rank, for those who do not see the figure."""
     ranks = ", ".join(map(str, plan.ranks))
     return (
         f"Dimension by level: {describe_levels(profile, profile.dimensions)}. "
-        f"Ranks of the {steps_word(plan)} in order: {ranks}."
+        f"Ranks of the {unit(plan)} in order: {ranks}."
     )
 
 
