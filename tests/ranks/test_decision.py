@@ -60,6 +60,19 @@ def test_rank_decision_calls_growth_by_its_error():
     assert "grows in layer.0 (+3.00 ± 0.05) by" in growth
 
 
+@pytest.mark.parametrize(("increment", "within"), [(0.55, True), (0.65, False)])
+def test_rank_decision_says_that_unequal_ranks_are_within_the_errors(increment, within):
+    """A rounding that turns +0.55 ± 0.30 into a rank more is no reason for that rank."""
+    profile = make_profile((5.3, 5.3 + increment, 5.0))
+    line = replace(profile.series["twonn_line"], increment_standard_errors=(0.3, 0.3))
+    profile = replace(profile, series={**profile.series, "twonn_line": line})
+    plan = plan_ranks(profile)
+    assert plan.ranks == (2, 1)
+    assert (
+        "within the errors, and equal ranks" in " ".join(rank_decision(plan, profile))
+    ) == within
+
+
 def test_rank_decision_counts_changes_where_there_are_many():
     profile = make_profile((5, 8, 11, 14, 12))
     _, growth, _ = rank_decision(plan_ranks(profile), profile)

@@ -35,7 +35,8 @@ REMEDIES: Mapping[Verdict, Remedy] = MappingProxyType(
         ),
         "too few samples": Remedy(
             "has a large error, or still rises from near neighbours to far ones",
-            "raise --num_samples, with --precision 0, or give fewer texts that resemble others",
+            "give more texts, with a larger --num_samples and --precision 0, or fewer texts that "
+            "resemble others",
         ),
         "constant": Remedy(
             "is 0, for the states repeat over distinct texts",

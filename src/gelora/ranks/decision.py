@@ -106,10 +106,13 @@ def _growth(plan: RankPlan, profile: DimensionProfile | None) -> str:
     rising, falling = clear_changes(profile, steps)
     grows = _changes(profile, rising) if rising else "none"
     falls = f" and falls in {_changes(profile, falling)}" if falling else ""
-    return (
+    sentence = (
         f"Of {len(steps)} adapted {unit(plan)}, the dimension grows in {grows}{falls} by more than "
         "two standard errors."
     )
+    if rising or len({plan.ranks[step] for step in steps}) == 1:
+        return sentence
+    return f"{sentence} So the ranks differ within the errors, and equal ranks are as well founded."
 
 
 def _changes(profile: DimensionProfile, steps: Sequence[int]) -> str:
