@@ -153,7 +153,7 @@ def _certainty(plan: RankPlan, profile: DimensionProfile | None) -> str:
     drifting = words.count("drifting")
     biased = len(profile.biased_levels)
     doubts = [f"the dimension is doubtful at {doubtful}"] if doubtful else []
-    doubts += [f"it drifts with the number of texts at {drifting}"] if drifting else []
+    doubts += [f"the dimension drifts with the number of texts at {drifting}"] if drifting else []
     doubts += [f"bias may matter at {biased}"] if biased else []
     if not doubts:
         return sentence
