@@ -1,13 +1,23 @@
 """JSON files: what goes in comes out, and what is broken is said to be."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelora.artifacts import canonical_json, content_hash, locate, read_json, write_json, write_text
+from gelora.artifacts import (
+    canonical_json,
+    content_hash,
+    locate,
+    read_json,
+    usual_mode,
+    write_json,
+    write_text,
+)
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 
@@ -120,3 +130,16 @@ def test_a_file_of_other_fields_is_named_and_to_be_made_again(tmp_path):
     write_json(path, {"estimator": "twonn_line"}, kind=DimensionProfile.KIND)
     with pytest.raises(ArtifactError, match=f"{path} cannot be used, make it again.*'dimensions'"):
         DimensionProfile.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_files_have_the_mode_that_the_umask_asks_for(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.json", "{}")
+        write_text(tmp_path / "a.json", "[]")
+        assert usual_mode(tmp_path) == mode
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == mode
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from gelora import environment
 from gelora.environment import command, describe_environment
 
 
@@ -36,3 +37,19 @@ def test_the_commit_is_of_the_repository_that_it_was_called_in(tmp_path, monkeyp
     assert len(describe_environment(device="cpu")["git_commit"]) == 40
     monkeypatch.setenv("PATH", str(tmp_path))  # where no git is
     assert describe_environment(device="cpu")["git_commit"] is None
+
+
+def test_source_sha256_changes_with_the_code_that_decides_a_result(tmp_path, monkeypatch):
+    package = tmp_path / "gelora"
+    (package / "cli").mkdir(parents=True)
+    for name in ("environment.py", "train.py", "cli/plan.py"):
+        (package / name).write_text("x = 1\n")
+    monkeypatch.setattr(environment, "__file__", str(package / "environment.py"))
+    source_sha256 = environment.source_sha256.__wrapped__
+    before = source_sha256()
+    (package / "cli" / "plan.py").write_text("x = 2\n")
+    assert source_sha256() == before
+    (package / "train.py").write_bytes(b"x = 1\r\n")
+    assert source_sha256() == before
+    (package / "train.py").write_text("x = 2\n")
+    assert source_sha256() != before

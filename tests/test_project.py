@@ -19,6 +19,9 @@ LAYERS = {
     "errors": 0,
     "hub": 0,
     "artifacts": 0,
+    "lazy": 0,
+    "locks": 0,
+    "progress": 1,
     "environment": 0,
     "dimension": 1,
     "ranks": 1,
@@ -108,3 +111,18 @@ def test_importing_loads_no_torch(statement):
     code = f"{statement}; import sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_module_can_be_imported_where_posix_modules_are_missing():
+    names = [
+        ".".join(("gelora", *path.relative_to(SOURCE).with_suffix("").parts))
+        for path in FILES
+        if path.name not in ("__init__.py", "__main__.py", "ray_engine.py")
+    ]
+    code = (
+        "import torch, transformers, peft, trl, filelock, sys, importlib\n"  # theirs come first
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'): sys.modules[name] = None\n"
+        f"for name in {names}: importlib.import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

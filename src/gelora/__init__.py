@@ -3,8 +3,9 @@
 The names below are loaded when first used (PEP 562), so that importing gelora imports no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gelora.lazy import loader
 
 if TYPE_CHECKING:
     from gelora.adapters import lora_config, verify_ranks
@@ -60,10 +61,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gelora' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -7,8 +7,9 @@ Paths may be a file, the folder of a run, an adapter's folder, or a Hub reposito
 
 import hashlib
 import json
-import os
+import stat
 import tempfile
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -62,15 +63,25 @@ def content_hash(payload: Mapping[str, Any]) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step: a temporary file in the same folder, then a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        # open(), unlike mkstemp, gives the file the mode that the umask asks for
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the file from the team
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def usual_mode(folder: Path) -> int:
+    """Return the mode that the umask gives a new file: for files that a library writes as 0600."""
+    probe = folder / f".{uuid.uuid4().hex}"
+    probe.touch(exist_ok=False)
+    try:
+        return stat.S_IMODE(probe.stat().st_mode)
+    finally:
+        probe.unlink()
 
 
 def write_json(path: Path, payload: Mapping[str, Any], *, kind: str) -> None:

@@ -1,5 +1,7 @@
 """What a result was made with: the command, the versions and the machine."""
 
+import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -10,6 +12,9 @@ from typing import Any
 
 PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
 PACKAGES += ("transformers",)
+
+_AROUND = frozenset({"cli", "reporting", "exports"})
+"""Parts of the package that change no result."""
 
 
 def describe_environment(*, device: str, **facts: Any) -> dict[str, Any]:
@@ -30,6 +35,22 @@ def describe_environment(*, device: str, **facts: Any) -> dict[str, Any]:
         "git_commit": _git_commit(),
         **facts,
     }
+
+
+@functools.cache
+def source_sha256() -> str:
+    """Return the SHA-256 of the code that decides a result: all but the command line and the pages.
+
+    It tells results of other code apart where the version is the same.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in _AROUND:
+            digest.update(f"{name.as_posix()}\n".encode())
+            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
 
 
 def command() -> list[str] | None:

@@ -14,7 +14,7 @@ from gelora.errors import OutputExistsError
 def test_one_process_writes_at_a_time(tmp_path):
     with (
         Store(tmp_path),
-        pytest.raises(OutputExistsError, match=f"Another gelora compare writes in {tmp_path}"),
+        pytest.raises(OutputExistsError, match=f"Another gelora writes in {tmp_path}"),
     ):
         Store(tmp_path)
     with Store(tmp_path):

@@ -13,7 +13,7 @@ from gelora.reporting.theme import BLUE, GREEN, PURPLE
 from gelora.theory.record import BlockJacobian
 from gelora.theory.spectra import TOLERANCES, Spectrum
 from gelora.theory.theorem import check_theorem
-from gelora.theory.updates import bound_in_use
+from gelora.theory.usage import bound_in_use
 from reporting.example_run import example_profile
 from reporting.example_theory import example_theory
 

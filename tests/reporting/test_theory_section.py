@@ -9,7 +9,7 @@ from gelora.artifacts import THEORY_FILE
 from gelora.errors import ArtifactError
 from gelora.reporting import write_report
 from gelora.reporting.theory_tables import theory_rows, use_rows
-from gelora.theory.updates import bound_in_use
+from gelora.theory.usage import bound_in_use
 from reporting.example_run import example_profile, write_example_run
 from reporting.example_theory import example_theory
 from reporting.test_page import Page

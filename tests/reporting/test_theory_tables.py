@@ -8,7 +8,7 @@ from gelora.ranks import plan_ranks
 from gelora.reporting import theory_tables as tables
 from gelora.theory.spectra import NumericalRank
 from gelora.theory.theorem import check_theorem
-from gelora.theory.updates import bound_in_use
+from gelora.theory.usage import bound_in_use
 from reporting.example_run import example_profile
 from reporting.example_theory import MAX_RANK, example_theory
 

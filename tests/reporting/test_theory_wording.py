@@ -8,7 +8,7 @@ from gelora.ranks import plan_ranks
 from gelora.reporting import theory_wording as wording
 from gelora.theory.record import BlockJacobian
 from gelora.theory.spectra import Spectrum
-from gelora.theory.updates import ModuleUse, bound_in_use
+from gelora.theory.usage import ModuleUse, bound_in_use
 from reporting.example_run import example_profile
 from reporting.example_theory import example_theory
 

@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from example_profiles import make_profile
 from gelora.ranks import plan_ranks
@@ -130,3 +134,15 @@ def test_every_level_is_told_with_its_value():
     assert wording.describe_levels(profile, (1.0, 2.004, 3.5)) == (
         "embeddings 1.00, block 1 attention 2.00, block 1 MLP 3.50"
     )
+
+
+@given(st.floats(0, 1e6))
+def test_duration_never_reaches_the_next_unit(seconds):
+    text = wording.duration(seconds)
+    for number, unit in re.findall(r"([\d.]+) (s|min)", text):
+        assert float(number) < 60, (text, unit)
+
+
+def test_duration_rounds_up_to_a_minute():
+    assert wording.duration(59.96) == "1 min 0 s"
+    assert wording.duration(59.94) == "59.9 s"

@@ -16,7 +16,8 @@ from gelora.exports.saved import CONFIG_NAME, WEIGHTS_NAME, read_adapter
 from gelora.ranks import plan_ranks
 from gelora.theory.record import ModuleUpdate
 from gelora.theory.spectra import Spectrum
-from gelora.theory.updates import bound_in_use, module_updates
+from gelora.theory.updates import module_updates
+from gelora.theory.usage import bound_in_use
 from tiny_adapters import save_tiny_adapter, tiny_lora, tiny_plan
 from tiny_models import tiny_bert, tiny_gpt2, tiny_llama, tiny_t5
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from gelora.artifacts import read_json, reading_fields, write_json
+from gelora.artifacts import read_json, reading_fields, usual_mode, write_json
 from gelora.baselines.bottleneck import KINDS, insert
 from gelora.baselines.method import Size
 from gelora.errors import ArtifactError, ModelMismatchError
@@ -53,7 +53,8 @@ def save_trained(model: nn.Module, folder: str | Path, *, method: str, size: Siz
         if parameter.requires_grad
     }
     save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
-    (folder / TENSORS_FILE).chmod(0o644)  # safetensors' own 0600 would hide it from the team
+    # safetensors' own 0600 would hide it from the team
+    (folder / TENSORS_FILE).chmod(usual_mode(folder))
     payload = {"method": method, "size": asdict(size), "fingerprint": model_fingerprint(model)}
     write_json(folder / TRAINED_FILE, payload, kind=KIND)
     return folder

@@ -19,7 +19,7 @@ from gelora.reporting.theory_tables import (
 )
 from gelora.theory.record import TheoryRecord
 from gelora.theory.theorem import check_theorem
-from gelora.theory.updates import bound_in_use
+from gelora.theory.usage import bound_in_use
 
 _HEADINGS = (
     *("block", "dimension", "rank by input", "verdict"),

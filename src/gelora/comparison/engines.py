@@ -114,9 +114,12 @@ def _received(connection: Connection, process: Any) -> Any:
     return outcome
 
 
+_SIGKILL = 9  # which Windows does not name
+
+
 def _end_of(code: int) -> str:
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    hint = "; memory may have run out: try fewer --processes" if code == -signal.SIGKILL else ""
+    hint = "; memory may have run out: try fewer --processes" if code == -_SIGKILL else ""
     return f"The process {ended}{hint}."
 
 

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from gelora.errors import ArtifactError
 
 Record = TypeVar("Record")
+
+_CHUNK = 1 << 16
+"""Bytes that are read at a time in search of the last whole line."""
 
 
 def read_lines(path: Path, kind: type[Record]) -> list[Record]:
@@ -42,7 +45,7 @@ def append_line(path: Path, record: Any) -> None:
     """
     line = as_line(record).encode()
     with path.open("ab+") as file:
-        file.truncate(_whole_lines(path))
+        file.truncate(_whole_lines(file))
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -62,6 +65,14 @@ def as_line(record: Any) -> str:
         ) from error
 
 
-def _whole_lines(path: Path) -> int:
-    """Return how many bytes of a file are whole lines."""
-    return path.read_bytes().rfind(b"\n") + 1
+def _whole_lines(file: BinaryIO) -> int:
+    """Return how many bytes of a file are whole lines, reading back from its end."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

@@ -7,19 +7,22 @@ is ever seen.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gelora.comparison.results import Trial
-from gelora.data import TaskData
 from gelora.errors import DataError
 from gelora.tasks import less_is_better
+
+if TYPE_CHECKING:
+    from gelora.data import TaskData
 
 TRAINED_SHARE = 0.8
 """Of the training rows, those that a trial trains on; the rest scores it."""
 
 
-def part_for_trials(data: TaskData, *, seed: int) -> TaskData:
+def part_for_trials(data: "TaskData", *, seed: int) -> "TaskData":
     """Return the data of a trial: both its splits are parts of the training rows.
 
     Of every class the same share goes to either.

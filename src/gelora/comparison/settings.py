@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from gelora import __version__
 from gelora.artifacts import content_hash
 from gelora.baselines.method import Size
 from gelora.comparison.results import Key, task_label
 from gelora.dimension.profile import DimensionProfile
+from gelora.environment import source_sha256
 from gelora.model.source import ModelSource
 
 
@@ -119,7 +119,7 @@ class Cell:
         return content_hash(
             {
                 **planned,
-                "gelora": __version__,
+                "source": source_sha256(),
                 "data": self.data_sha256,
                 "model": {**asdict(task.model), "sha256": self.model_sha256},
                 "max_length": task.max_length,

@@ -1,12 +1,12 @@
 """The folder of a comparison while it is written, by one process at a time."""
 
-import fcntl
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from gelora.artifacts import ENVIRONMENT_FILE, write_json, write_text
 from gelora.comparison.engines import Failed
@@ -27,11 +27,10 @@ from gelora.comparison.results import (
 from gelora.comparison.selection import read_selections, save_selection
 from gelora.comparison.settings import Cell, Selection, TaskSettings
 from gelora.environment import describe_environment
-from gelora.errors import OutputExistsError
+from gelora.locks import hold_folder
 from gelora.model.devices import default_device, device_name
 
 PROFILES_FOLDER = "profiles"
-_LOCK_FILE = ".lock"
 
 
 class Store:
@@ -53,7 +52,8 @@ class Store:
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._lock = _locked(folder / _LOCK_FILE)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(hold_folder(folder))
         if overwrite:
             for name in (COMPARISON_FILE, RESULTS_FILE, PREDICTIONS_FILE, TRIALS_FILE):
                 (folder / name).unlink(missing_ok=True)
@@ -74,7 +74,12 @@ class Store:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lock.close()
+        self._held.close()
+
+    @property
+    def num_lines(self) -> int:
+        """Lines of runs and trials that are there, whatever settings and code they are of."""
+        return len(self._rows) + len(self._trials)
 
     def has(self, cell: Cell) -> bool:
         """Say whether the line of a cell is there."""
@@ -148,17 +153,3 @@ class Store:
         kept = [one for one in found if one.hash in done]
         if len(kept) < len(found):
             write_text(path, "".join(map(as_line, kept)))
-
-
-def _locked(path: Path) -> TextIO:
-    """Open a file and hold its lock, which the system frees when this process ends."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise OutputExistsError(
-            f"Another gelora compare writes in {path.parent}: wait for it to end, or give another "
-            "--output_dir."
-        ) from error
-    return file

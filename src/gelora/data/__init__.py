@@ -4,8 +4,9 @@ No model is seen here. The names below are loaded when first used, so that readi
 neither torch nor `datasets`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gelora.lazy import loader
 
 if TYPE_CHECKING:
     from gelora.data.task_data import LABEL_COLUMNS, TaskData, load_task_data
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LABEL_COLUMNS", "TaskData", "load_task_data", "texts_of", "tokenize"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'gelora.data' has no attribute {name!r}")
-    home = "texts" if name in ("texts_of", "tokenize") else "task_data"
-    return getattr(import_module(f"gelora.data.{home}"), name)
+__getattr__ = loader(
+    __name__,
+    {
+        "LABEL_COLUMNS": "gelora.data.task_data",
+        "TaskData": "gelora.data.task_data",
+        "load_task_data": "gelora.data.task_data",
+        "texts_of": "gelora.data.texts",
+        "tokenize": "gelora.data.texts",
+    },
+)

@@ -28,7 +28,7 @@ FILE_KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", 
 
 _TABS = (".tsv", ".tab")
 _PACKED = (".gz", ".zst")
-_BINARY = (".parquet", ".arrow")
+BINARY = (".parquet", ".arrow")
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in its folder
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 _VALIDATION_SPLITS = ("validation", "valid", "val", "dev", "test")
@@ -87,7 +87,7 @@ def read_file(path: str | Path) -> Table:
     path = Path(path)
     packing = path.suffix if path.suffix in _PACKED else ""
     kind = (path.with_suffix("").suffix if packing else path.suffix).lower()
-    if kind not in FILE_KINDS or (packing and kind in _BINARY):
+    if kind not in FILE_KINDS or (packing and kind in BINARY):
         raise DataError(
             f"{path.name} must end in {', '.join(FILE_KINDS)}; text files may be packed as "
             f"{' or '.join(_PACKED)}."
@@ -99,7 +99,7 @@ def read_file(path: str | Path) -> Table:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     provenance = {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
-    if kind in _BINARY:
+    if kind in BINARY:
         return _of_dataset(_read_arrow(path, kind), source=path.name, provenance=provenance)
     text = _decode(_unpacked(raw, path, packing), path)
     if kind in _TABS:

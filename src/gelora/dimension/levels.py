@@ -19,14 +19,11 @@ from gelora.dimension.fitting import Estimator, Fit, graph_standard_error
 from gelora.dimension.points import as_tensor
 from gelora.dimension.profile import DimensionSeries
 from gelora.dimension.twonn import log_ratios
+from gelora.dimension.verdicts import MAX_SHARE_SET_ASIDE
 from gelora.errors import HiddenStatesError, TooFewSamplesError
 
 Level = Float[Tensor, "samples _"] | Float[np.ndarray, "samples _"]
 """One level's states: a tensor, an array, or an array in a file (`np.memmap`), read in tiles."""
-
-MAX_SHARE_SET_ASIDE = 0.05
-"""More repeated samples than this are worth a warning; more at one level alone, and it is made of
-single points."""
 
 
 @dataclass(frozen=True, eq=False)

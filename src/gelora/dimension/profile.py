@@ -5,7 +5,7 @@ modules of the model, so that ranks can be planned on a machine that has no mode
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from gelora.artifacts import PROFILE_FILE, Artifact, reading_fields
@@ -120,6 +120,8 @@ class DimensionProfile(Artifact):
             may matter (docs/accuracy.md).
         top_variance_shares: One per level: the share of the variance that the three coordinates
             of largest variance carry, between 0 and 1.
+        data: What is known of the texts, JSON-able: `texts_sha256`, `source`, the columns. Empty
+            where nothing is, as in Python; the file then has no such field.
     """
 
     FILE: ClassVar[str] = PROFILE_FILE
@@ -149,6 +151,7 @@ class DimensionProfile(Artifact):
     verdicts: tuple[Verdict, ...]
     biased_levels: tuple[int, ...]
     top_variance_shares: tuple[float, ...]
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -202,6 +205,8 @@ class DimensionProfile(Artifact):
         """Return the profile as it stands in its file: the estimator's series at the top."""
         payload = asdict(self)
         series = payload.pop("series")
+        if not self.data:
+            del payload["data"]
         return {**payload, **series.pop(self.estimator), "other_estimates": series}
 
     @classmethod
@@ -213,7 +218,7 @@ class DimensionProfile(Artifact):
         """
         values = dict(payload)
         with reading_fields("dimension profile"):
-            own = {field.name: values.pop(field.name) for field in fields(DimensionSeries)}
+            own = {name.name: values.pop(name.name) for name in fields(DimensionSeries)}
             others = values.pop("other_estimates")
             series = {values["estimator"]: own, **others}
             values["series"] = {name: _series(one) for name, one in series.items()}

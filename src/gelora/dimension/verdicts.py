@@ -8,9 +8,15 @@ and what the limits rest on, with the commands that print it.
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
 from gelora.dimension.profile import DecimatedDimensions, Verdict
+
+if TYPE_CHECKING:
+    from gelora.dimension.levels import LevelEstimates
+
+MAX_SHARE_SET_ASIDE = 0.05
+"""Share of repeated samples above which there is a warning, or at one level alone a verdict."""
 
 MAX_RELATIVE_ERROR = 0.1
 """A standard error of a larger share leaves the rank open."""
@@ -60,7 +66,7 @@ BIASED_FROM: Mapping[str, float] = MappingProxyType(
 
 
 def judge_level(
-    found: LevelEstimates,
+    found: "LevelEstimates",
     decimation: Sequence[DecimatedDimensions],
     level: int,
     *,
@@ -84,7 +90,7 @@ def judge_level(
     return _across_scales(whole, parts, level, drift=DRIFT[estimator])
 
 
-def _repeats(found: LevelEstimates, level: int) -> bool:
+def _repeats(found: "LevelEstimates", level: int) -> bool:
     """Tell whether many samples were set aside, or the distances of the rest follow no one law.
 
     A few near-copies make some ratios r2 / r1 huge, which lowers the likelihood's dimension below

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gelora.artifacts import usual_mode
 from gelora.errors import OutputExistsError
 
 
@@ -31,8 +32,9 @@ def new_folder(
         written = Path(beside) / "new"
         written.mkdir()  # not mkdtemp's own folder, whose mode would hide it from the team
         yield written
+        mode = usual_mode(Path(beside))
         for file in filter(Path.is_file, written.rglob("*")):
-            file.chmod(0o644)  # safetensors' own 0600 would hide the weights from a server
+            file.chmod(mode)  # safetensors' own 0600 would hide the weights from a server
         if path.exists():
             path.rename(Path(beside) / "old")
         written.rename(path)

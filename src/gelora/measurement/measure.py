@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
@@ -34,6 +33,7 @@ from gelora.model.architectures import (
 from gelora.model.batches import Texts, encode_texts
 from gelora.model.pooling import POOLINGS, Pooling
 from gelora.model.reading import level_names
+from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
 
 
@@ -57,7 +57,7 @@ def measure_dimensions(
     keep_hidden_states: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> DimensionProfile:
     """Measure the intrinsic dimension of the texts after every block of a model.
 
@@ -101,7 +101,8 @@ def measure_dimensions(
             (`measure_hidden_states`).
         overwrite: Whether states kept there before are replaced, once these are complete.
         seed: Chooses the texts.
-        progress: Show a bar on stderr.
+        progress: Whether to show a bar; None for a bar at a terminal or in a notebook, and a line
+            of the log every ten seconds elsewhere.
 
     Raises:
         ArchitectureError: No blocks, or no query, key, value and output where these are targets.
@@ -153,11 +154,11 @@ def measure_dimensions(
         HiddenStatesStore(
             len(drawn), folder=keep_hidden_states, overwrite=overwrite, group=group
         ) as store,
-        tqdm(
-            total=len(drawn),
-            desc="Measuring",
+        progress_bar(
+            len(drawn),
+            description="Measuring",
             unit="text",
-            disable=not progress or rank_in(group) > 0,
+            shown=False if rank_in(group) > 0 else progress,
         ) as bar,
     ):
         reader = Reader(model, tokenizer, drawn, batch_tokens, store, group, bar)

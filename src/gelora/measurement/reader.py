@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 from torch.distributed import ProcessGroup
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from gelora.measurement.processes import rank_in, shares

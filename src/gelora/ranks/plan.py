@@ -6,7 +6,7 @@ A step is a block, or one of its halves, as the profile was measured. The rules 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -54,6 +54,7 @@ class RankPlan(Artifact):
         budget: Parameters that could be spent, or None with the other rules.
         fingerprint: Tells the model, as in the profile.
         profile_hash: `content_hash` of the profile that the plan comes from.
+        data: What the profile says of its texts; empty if it says nothing.
     """
 
     FILE: ClassVar[str] = PLAN_FILE
@@ -75,6 +76,7 @@ class RankPlan(Artifact):
     budget: int | None
     fingerprint: Mapping[str, Any]
     profile_hash: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def certainties(self) -> tuple[float, ...]:
@@ -93,7 +95,10 @@ class RankPlan(Artifact):
         probabilities = [
             {str(rank): share for rank, share in one.items()} for one in self.rank_probabilities
         ]
-        return {**asdict(self), "rank_probabilities": probabilities}
+        payload = {**asdict(self), "rank_probabilities": probabilities}
+        if not self.data:
+            del payload["data"]
+        return payload
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
@@ -222,6 +227,7 @@ def plan_ranks(
         budget=spend,
         fingerprint=profile.fingerprint,
         profile_hash=profile.content_hash(),
+        data=profile.data,
     )
 
 

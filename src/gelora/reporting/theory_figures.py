@@ -18,7 +18,7 @@ from gelora.reporting.theory_tables import fishers_of, of
 from gelora.theory.record import FisherOf, JacobianOf, Stage, TheoryRecord
 from gelora.theory.spectra import TOLERANCES, Spectrum
 from gelora.theory.theorem import Statement, check_theorem
-from gelora.theory.updates import ModuleUse
+from gelora.theory.usage import ModuleUse
 
 SMALLEST_SHARE = 1e-5
 """Of the largest singular value: what a panel of spectra ends at."""

@@ -13,7 +13,7 @@ from gelora.ranks import RankPlan
 from gelora.reporting import theory_figures, theory_tables, theory_wording
 from gelora.reporting.theme import to_svg
 from gelora.theory.record import TheoryRecord
-from gelora.theory.updates import ModuleUse, bound_in_use
+from gelora.theory.usage import ModuleUse, bound_in_use
 
 
 def theory_section(

@@ -13,7 +13,7 @@ from gelora.reporting.stacks import block_names
 from gelora.theory.record import BlockFisher, FisherOf, Stage, TheoryRecord
 from gelora.theory.spectra import TOLERANCES, NumericalRank
 from gelora.theory.theorem import Inequality, InequalityVerdict, Statement, check_theorem
-from gelora.theory.updates import ModuleUse
+from gelora.theory.usage import ModuleUse
 
 FISHERS: Sequence[tuple[FisherOf, Stage]] = (
     ("weights", "before"),

@@ -20,7 +20,7 @@ from gelora.reporting.theory_tables import (
 from gelora.reporting.wording import duration, join, list_runs
 from gelora.theory.record import BlockFisher, TheoryRecord
 from gelora.theory.theorem import InequalityVerdict, Statement, check_theorem
-from gelora.theory.updates import ModuleUse
+from gelora.theory.usage import ModuleUse
 
 STATEMENTS: dict[Statement, str] = {
     "dimension": "The theorem's inequality, dimension ≤ rank by the input,",

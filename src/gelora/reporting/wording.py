@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
     >>> duration(4.2), duration(358), duration(7300)
     ('4.2 s', '5 min 58 s', '2 h 1 min')
     """
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

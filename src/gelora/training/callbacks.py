@@ -4,6 +4,7 @@ It logs through the Trainer, to wherever that reports; what it measures changes 
 """
 
 import logging
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, GeloraWarning, HiddenStatesError
 from gelora.measurement import measure_dimensions
 from gelora.model.batches import Texts
+from gelora.progress import SECONDS
 from gelora.ranks import RankPlan
 
 logger = logging.getLogger(__name__)
@@ -111,6 +113,35 @@ class DimensionCallback(TrainerCallback):
         # Not by a subclass's own log(): TRL's would hand out its running means at this step.
         Trainer.log(self.trainer, values)
         control.should_log = is_due
+
+
+class ProgressCallback(TrainerCallback):
+    """Log how far training has come every ten seconds, where no bar is shown."""
+
+    def __init__(self) -> None:
+        self._began = self._told = time.monotonic()
+        self._first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin to count."""
+        self._began = self._told = time.monotonic()
+        self._first_step = state.global_step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Log a line if it is time to."""
+        now = time.monotonic()
+        if now - self._told < SECONDS or not state.is_world_process_zero:
+            return
+        self._told = now
+        done = state.global_step - self._first_step
+        left = (now - self._began) / done * (state.max_steps - state.global_step)
+        logger.info(
+            "Step %d of %d, about %d s left.", state.global_step, state.max_steps, round(left)
+        )
 
 
 def dimensions_by_name(profile: DimensionProfile) -> dict[str, float]:
