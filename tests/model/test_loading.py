@@ -179,9 +179,9 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path, monkeypatch)
     ):
         load_model("no/such", task=None)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"empty' cannot be loaded: [^\n]*$"):
+    with pytest.raises(ConfigError, match=r"empty holds no config.json, so it is not"):
         load_model(str(tmp_path / "empty"), task=None)
-    with pytest.raises(ConfigError, match=r"empty' cannot be loaded: [^\n]*$"):
+    with pytest.raises(ConfigError, match=r"empty holds no config.json, so it is not"):
         load_tokenizer(str(tmp_path / "empty"))
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with pytest.raises(ConfigError, match=r"'no/such' cannot be loaded: [^\n]*$"):

@@ -8,6 +8,7 @@ no architecture.
 import functools
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -27,7 +29,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, MissingExtraError
 from gelora.model.overrides import override
 from gelora.model.quantization import Bits, keep_gradients, quantization_config
 from gelora.tasks import Problem
@@ -49,6 +51,7 @@ LOADERS: Mapping[Problem | None, Any] = {
     "instruction_tuning": AutoModelForCausalLM,
 }
 
+_LFS = b"version https://git-lfs"
 _OFFLINE_VALUES = {"1", "ON", "YES", "TRUE"}  # as huggingface_hub reads its flags
 
 
@@ -183,6 +186,11 @@ def load_tokenizer(
     """
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     tokenizer = _load(AutoTokenizer, name_or_path, options)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes of no files
+        raise ConfigError(
+            f"{name_or_path} comes without a tokenizer: copy the files of its tokenizer "
+            "(tokenizer.json, tokenizer_config.json) into its folder."
+        )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ConfigError(
@@ -258,20 +266,103 @@ def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: st
         )
 
 
+def stored_dtype(name_or_path: str, **source: Any) -> torch.dtype | None:
+    """Return the format that a checkpoint's weights are stored in, if its config says so."""
+    return _load(AutoConfig, name_or_path, source).dtype
+
+
 def _load(loader: Any, name_or_path: str, options: dict[str, Any]) -> Any:
-    source = resolve_model(name_or_path)
+    source = resolve_model(_base_of_adapter(name_or_path))
+    if loader not in (AutoConfig, AutoTokenizer):
+        check_weights(source)
     try:
         return loader.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
-        raise ConfigError(_no_model(name_or_path, error)) from error
+    except ImportError as error:
+        raise MissingExtraError(_no_package(name_or_path, error, options)) from error
+    except Exception as error:  # safetensors, json, tokenizers and torch each raise their own
+        raise ConfigError(_no_model(loader, name_or_path, error)) from error
 
 
-def _no_model(name_or_path: str, error: Exception) -> str:
+def _base_of_adapter(name_or_path: str) -> str:
+    """Return the base model of an adapter's folder, and say so; any other name as it is."""
+    path = Path(name_or_path) / "adapter_config.json"
+    if not path.is_file() or (Path(name_or_path) / "config.json").exists():
+        return name_or_path
+    try:
+        base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except ValueError:
+        base = None
+    if not base:
+        raise ConfigError(
+            f"{name_or_path} holds an adapter that names no base model: give the base model."
+        )
+    logger.warning(
+        "Warning: %s is an adapter, not a model; its base model %s is loaded, without the adapter.",
+        name_or_path,
+        base,
+    )
+    return str(base)
+
+
+def check_weights(folder: str) -> None:
+    """Check that the weights in a local folder are whole.
+
+    Raises:
+        ConfigError: A file is a pointer of git-lfs, is cut short, or holds a GGUF model.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        return
+    files = sorted([*path.glob("*.safetensors"), *path.glob("pytorch_model*.bin")])
+    for file in files:
+        with file.open("rb") as opened:
+            start = opened.read(len(_LFS))
+        if start == _LFS:
+            raise ConfigError(
+                f"{file} is a pointer of git-lfs, not the weights: run `git lfs pull` in its "
+                "repository, or download the model again."
+            )
+        if file.suffix == ".safetensors":
+            try:
+                with safe_open(file, framework="pt"):
+                    pass
+            except Exception as error:  # SafetensorError, which is no subclass of ours or OSError
+                raise ConfigError(
+                    f"{file} is cut short or damaged ({error}): download the model again."
+                ) from error
+    if not files and any(path.glob("*.gguf")):
+        raise ConfigError(
+            f"{folder} holds a GGUF model for llama.cpp, which cannot be measured or trained: give "
+            "the model that it was made from."
+        )
+
+
+def _no_package(name_or_path: str, error: ImportError, options: Mapping[str, Any]) -> str:
+    attention = str(options.get("attn_implementation") or "")
     reason = " ".join(str(error).split())
+    if "flash" in attention:
+        return (
+            f"attn_implementation {attention} is not installed: leave it out, or install it "
+            f"(pip install flash-attn). {reason}"
+        )
+    return f"The model {name_or_path!r} needs a package that is missing: {reason}"
+
+
+def _no_model(loader: Any, name_or_path: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    reason = reason if len(reason) <= 400 else f"{reason[:400]}…"
     is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE_VALUES
-    if is_offline and not Path(name_or_path).exists():
+    path = Path(name_or_path)
+    if is_offline and not path.exists():
         return (
             f"The model {name_or_path!r} is neither a local folder nor in the Hub's cache, and "
             "HF_HUB_OFFLINE is set: unset it, or give a local folder."
+        )
+    if path.is_dir() and not (path / "config.json").is_file():
+        return f"{name_or_path} holds no config.json, so it is not the folder of a model."
+    if loader is AutoTokenizer:
+        return (
+            f"The tokenizer of {name_or_path!r} cannot be loaded: copy the tokenizer's files "
+            f"(tokenizer.json, tokenizer_config.json) into its folder. {reason}"
         )
     return f"The model {name_or_path!r} cannot be loaded: {reason}"

@@ -56,6 +56,10 @@ def _read(name: str, text: str, *, instead_of: Any) -> Any:
             return _TRUTH[text.lower()]
         if isinstance(instead_of, int | float):
             number = float(text)
+            # 0 and 1 may stand for a share; a count of layers or heads is whole and not below 0.
+            is_count = isinstance(instead_of, int) and instead_of > 1
+            if is_count and (not number.is_integer() or number < 0):
+                raise ValueError  # noqa: TRY301 - told below
             return int(number) if isinstance(instead_of, int) and number.is_integer() else number
         if isinstance(instead_of, str):
             return text

@@ -1,21 +1,25 @@
 """Where a model comes from and how it is loaded: one frozen value that other processes can take."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.model.devices import default_device
+from gelora.model.devices import computes_fast_in, default_device
 from gelora.model.loading import (
     EMBEDDED_MODEL,
     Dtype,
     load_model,
     load_tokenizer,
     set_pad_token,
+    stored_dtype,
 )
 from gelora.model.quantization import Bits
 from gelora.tasks import Problem
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class ModelSource:
             label_names: Their names.
         """
         tokenizer = self.load_tokenizer()
+        where = device or default_device()
         model = load_model(
             self.name_or_path,
             task=task,
@@ -67,12 +72,35 @@ class ModelSource:
             label_names=label_names,
             bits=self.bits,
             config_overrides=self.config_overrides,
-            dtype="float32" if self.dtype == "auto" and task else self.dtype,
+            dtype="float32" if self.dtype == "auto" and task else self._dtype_on(where),
             revision=self.revision,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
         )
         set_pad_token(model, tokenizer)
-        where = device or default_device()
         torch.nn.Module.to(model, where)
         return model, tokenizer
+
+    def _dtype_on(self, device: torch.device) -> Dtype:
+        """Return the format of the weights: float32 where the stored one is slow, unless named."""
+        if self.bits is not None or device.type != "cpu":
+            return self.dtype
+        if self.dtype == "auto":
+            stored = stored_dtype(
+                self.name_or_path, revision=self.revision, trust_remote_code=self.trust_remote_code
+            )
+            if stored is None or computes_fast_in(stored, device):
+                return "auto"
+            logger.info(
+                "The weights are stored in %s, in which this processor is slow, so they are loaded "
+                "in float32.",
+                str(stored).removeprefix("torch."),
+            )
+            return "float32"
+        if not computes_fast_in(getattr(torch, self.dtype), device):
+            logger.warning(
+                "Warning: this processor does not multiply %s by itself, so it is many times "
+                "slower than --dtype float32.",
+                self.dtype,
+            )
+        return self.dtype

@@ -1,0 +1,110 @@
+"""Checkpoints that are none are refused in a sentence; formats that are slow here are not taken."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from gelora.errors import ConfigError, MissingExtraError
+from gelora.model import source as sources
+from gelora.model.loading import load_model, load_tokenizer
+from gelora.model.source import ModelSource
+from tiny_models import save_tiny, tiny_bert, tiny_llama, tiny_tokenizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_tiny(tiny_bert(), tiny_tokenizer(), tmp_path / "tiny")
+
+
+def test_load_model_names_a_pointer_of_git_lfs(folder):
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    with pytest.raises(
+        ConfigError, match=r"model.safetensors is a pointer of git-lfs.*git lfs pull"
+    ):
+        load_model(str(folder), task=None)
+
+
+@pytest.mark.parametrize("length", [0, 4, 20_000])
+def test_load_model_names_weights_that_are_cut_short(folder, length):
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:length])
+    with pytest.raises(ConfigError, match="model.safetensors is cut short or damaged"):
+        load_model(str(folder), task=None)
+
+
+def test_load_model_names_a_gguf_model(folder):
+    (folder / "model.safetensors").rename(folder / "model.gguf")
+    with pytest.raises(ConfigError, match="holds a GGUF model"):
+        load_model(str(folder), task=None)
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_load_model_names_the_package_that_a_quantised_checkpoint_needs(folder, method):
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises((MissingExtraError, ConfigError)) as raised:
+        load_model(str(folder), task=None)
+    assert "\n" not in str(raised.value)
+
+
+def test_load_model_names_attention_that_is_not_installed(folder):
+    with pytest.raises(MissingExtraError, match="flash_attention_2 is not installed: leave it out"):
+        load_model(str(folder), task=None, attn_implementation="flash_attention_2")
+
+
+def test_load_model_refuses_a_broken_config_in_one_sentence(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_model(str(folder), task=None)
+    (folder / "config.json").write_text('{"model_type": "nonsense"}')
+    with pytest.raises(ConfigError, match="cannot be loaded.*nonsense"):
+        load_model(str(folder), task=None)
+
+
+def test_load_tokenizer_refuses_a_folder_without_one_and_a_broken_one(folder):
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigError, match="The tokenizer of .* cannot be loaded: copy"):
+        load_tokenizer(str(folder))
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ConfigError, match="comes without a tokenizer: copy the files"):
+        load_tokenizer(str(folder))
+
+
+def test_load_model_takes_the_base_of_an_adapters_folder_and_says_so(folder, tmp_path, caplog):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    settings = {"base_model_name_or_path": str(folder)}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    assert load_model(str(adapter), task=None).config.model_type == "bert"
+    assert load_tokenizer(str(adapter)).vocab_size == 64
+    assert f"its base model {folder} is loaded, without the adapter" in caplog.text
+    (adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="an adapter that names no base model: give the base"):
+        load_model(str(adapter), task=None)
+
+
+@pytest.mark.parametrize(("is_fast", "loaded"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_takes_float32_where_the_processor_is_slow_in_bfloat16(
+    tmp_path, monkeypatch, is_fast, loaded, caplog
+):
+    caplog.set_level("INFO")
+    name = str(save_tiny(tiny_llama().bfloat16(), tiny_tokenizer(), tmp_path / "tiny"))
+    monkeypatch.setattr(sources, "computes_fast_in", lambda dtype, device: is_fast)
+    model, _ = ModelSource(name).load(device=CPU, task=None)
+    assert model.dtype == loaded
+    assert ("stored in bfloat16, in which this processor is slow" in caplog.text) != is_fast
+    caplog.clear()
+    model, _ = ModelSource(name, dtype="bfloat16").load(device=CPU, task=None)
+    assert model.dtype == torch.bfloat16  # as asked for
+    assert ("slower than --dtype float32" in caplog.text) != is_fast
+
+
+def test_a_whole_folder_still_loads(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    assert load_model(str(tmp_path / "copy"), task=None).num_parameters() > 0
