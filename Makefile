@@ -13,8 +13,9 @@ WORKERS ?= 2
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing into .venv: about two minutes, and five where torch has to be downloaded."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[quickstart,test,lint]'
+	$(BIN)/pip install --progress-bar off --constraint constraints.txt --editable '.[quickstart,test,lint]'
 	touch $@
 
 run: install

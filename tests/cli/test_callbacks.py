@@ -19,7 +19,7 @@ DATA = tiny_task()
 
 def callbacks(out, *flags, report_to=(), plan=None):
     config = parse("run", ["--output_dir", str(out), *flags])
-    arguments = SimpleNamespace(report_to=list(report_to))
+    arguments = SimpleNamespace(report_to=list(report_to), disable_tqdm=False)
     return callbacks_of(config, DATA, plan or plan_ranks(PROFILE), arguments=arguments)
 
 

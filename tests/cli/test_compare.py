@@ -94,6 +94,7 @@ def test_a_failure_is_said_at_the_end_in_one_sentence(here, task_file, tmp_path,
 def test_flags_of_compare_hold_for_all_tasks(task_file, tmp_path):
     common = write_yaml(tmp_path / "compare.yaml", tasks=[task_file, "agreement"], max_length=16)
     arguments = ["--config", common, "--learning_rate", "2e-3", "--max_steps=7", "--seed", "5"]
+    arguments += ["--model_name_or_path", "m"]
     tiny, agreement = settings_of(arguments)
     assert (tiny.name, agreement.name) == ("tiny", "agreement")
     for task in (tiny, agreement):
@@ -161,10 +162,10 @@ def test_varying_how_it_is_measured(task_file):
     [
         (["--vary", "learning_rate=1,2"], "--vary learning_rate=1,2 is not of the form"),
         (["--vary", "rounding"], "--vary rounding is not of the form NAME=VALUE,VALUE"),
-        (["--use_dora"], "The task tiny sets use_dora to True, which no comparison does"),
-        (["--max_rank", "4"], "The task tiny sets max_rank to 4, which no comparison does"),
+        (["--use_dora"], "The task tiny sets --use_dora to True, which no comparison does"),
+        (["--max_rank", "4"], "The task tiny sets --max_rank to 4, which no comparison does"),
         (["--rank_rule", "paper"], "--rank_rule paper is for gelora run: here each of --methods"),
-        (["--early_stopping_patience", "2"], "tiny sets early_stopping_patience to 2"),
+        (["--early_stopping_patience", "2"], "tiny sets --early_stopping_patience to 2"),
         (["--load_best_model_at_end", "true"], "tiny asks for load_best_model_at_end"),
         (["--learning_rat", "1"], "no flag --learning_rat; did you mean 'learning_rate'?"),
         (["--methods", "lara"], "There is no method 'lara'"),

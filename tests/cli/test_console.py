@@ -1,22 +1,27 @@
 """Results on standard output, everything else on standard error, and exit codes."""
 
+import errno
 import json
 import logging
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import pytest
 
+from gelora.artifacts import PLAN_FILE, PROFILE_FILE
 from gelora.cli import main
 from gelora.cli.console import (
     Output,
     hush_libraries,
     only_results_on_stdout,
     shows_progress,
+    warn_if_busy,
 )
 from gelora.cli.flags import RunFlags
 from gelora.errors import ConfigError, DuplicateSamplesWarning
+from gelora.locks import hold_folder
 
 
 @pytest.fixture
@@ -66,7 +71,11 @@ def test_json_prints_one_object(report, capsys):
     ("error", "code", "message"),
     [
         (ConfigError("What to do."), 2, "gelora: What to do.\n"),
-        (FileNotFoundError(2, "No such file", "x"), 2, "gelora: [Errno 2] No such file: 'x'\n"),
+        (
+            FileNotFoundError(2, "No such file", "x"),
+            2,
+            "gelora: No such file (x). --debug shows where.\n",
+        ),
         (KeyboardInterrupt(), 130, "gelora: interrupted.\n"),
     ],
 )
@@ -79,13 +88,86 @@ def test_exit_codes(report, error, code, message, capsys):
     assert capsys.readouterr() == ("", message)
 
 
-def test_what_nobody_foresaw_is_not_hidden(report):
+def test_a_fault_of_our_own_is_told_with_code_1_and_shown_by_debug(monkeypatch, capsys):
+    monkeypatch.setattr("gelora.reporting.write_report", lambda folder: 1 / 0)
+    monkeypatch.setattr("gelora.cli.boundary._OURS", Path(__file__).parent)
+    assert main(["report"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("gelora: ZeroDivisionError: division by zero. This looks like a fault")
+    assert error.count("\n") == 1
+    assert main(["report", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: free some space"),
+        (RuntimeError("basic_ios::clear: iostream error"), "The disk is full: free some space"),
+        (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory"), "Memory ran"),
+        (MemoryError(), "Memory ran out: lower --per_device_train_batch_size"),
+        (ModuleNotFoundError("No module named 'x'", name="x.y"), "pip install x."),
+        (RuntimeError("\"addmm\" not implemented for 'Half'"), "add --dtype float32."),
+        (KeyError("lora"), "KeyError: 'lora'."),
+    ],
+)
+def test_what_libraries_raise_is_one_sentence_with_what_is_kept(
+    report, error, message, tmp_path, capsys
+):
     def fail(config):
-        raise RuntimeError("a bug")
+        for name in (PROFILE_FILE, PLAN_FILE):
+            (config.folder / name).touch()
+        for step in (9, 10):
+            (config.folder / f"checkpoint-{step}").mkdir()
+        exec(compile("raise error", "a/library.py", "exec"), {"error": error})
 
     report(fail)
-    with pytest.raises(RuntimeError, match="a bug"):
-        main(["report"])
+    assert main(["report", "--output_dir", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert "out keeps the dimensions, the ranks and checkpoint-10; the same command with" in line
+    assert "--resume_from_checkpoint true goes on from there." in line
+
+
+def test_an_interrupt_says_what_is_kept(report, tmp_path, capsys):
+    def fail(config):
+        (config.folder / PROFILE_FILE).touch()
+        raise KeyboardInterrupt
+
+    report(fail)
+    assert main(["report", "--output_dir", str(tmp_path)]) == 130
+    told = f"interrupted. {tmp_path} keeps the dimensions; the same command goes on from there."
+    assert capsys.readouterr().err == f"gelora: {told}\n"
+
+
+def test_help_is_a_verb(capsys):
+    assert main(["help"]) == 0
+    assert "usage: gelora VERB" in capsys.readouterr().out
+    assert main(["help", "plan"]) == 0
+    assert "--rank_rule" in capsys.readouterr().out
+    assert main(["help", "nonsense"]) == 2
+
+
+def test_one_run_holds_a_folder_at_a_time(report, tmp_path, capsys):
+    out = tmp_path / "new" / "out"
+    report(lambda config: main(["report", "--output_dir", str(out)]))
+    with hold_folder(out):
+        assert main(["report", "--output_dir", str(out)]) == 2
+    assert f"Another gelora writes in {out}: wait for it to end" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()  # nothing was written
+    report(lambda config: Output("free again", {}))
+    assert main(["report", "--output_dir", str(out)]) == 0
+
+
+def test_a_busy_machine_is_told(monkeypatch, caplog):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (2.0, 0, 0), raising=False)
+    warn_if_busy()
+    assert not caplog.text
+    monkeypatch.setattr("os.getloadavg", lambda: (3.6, 0, 0), raising=False)
+    warn_if_busy()
+    assert "3.6 processes want the 2 processors" in caplog.text
 
 
 def test_other_libraries_warnings_stay_out_of_the_way(capsys):

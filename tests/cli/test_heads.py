@@ -89,6 +89,6 @@ def test_an_adapter_without_its_head_is_not_merged_onto_a_random_one(
     save_file({name: t for name, t in load_file(file).items() if ".lora_" in name}, file)
     assert error_of(merge(tmp_path)) == (
         f"gelora: The adapter in {tmp_path / 'adapter'} is for labels (SEQ_CLS) and saves no head "
-        "for them: merged, it would label at random. Save it with modules_to_save."
+        "for them: merged, it would label at random. Save it with --modules_to_save."
     )
     assert not (tmp_path / "export").exists()

@@ -64,7 +64,7 @@ def test_a_finished_run_is_pushed_without_training_again(
 )
 def test_what_is_missing_is_said_before_training(flags, more, message, error_of, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    assert message in error_of(["train", *flags, *STEPS, *more])  # nor is there a plan
+    assert message in error_of(["run", *flags, *STEPS, *more])
 
 
 def test_a_hub_that_refuses_leaves_the_finished_run(

@@ -166,7 +166,7 @@ def test_another_record_is_refused_until_overwrite(measured, tmp_path, quick, er
     folder = shutil.copytree(measured, tmp_path / "copy")
     arguments = ["verify", "--output_dir", str(folder), "--fisher_samples", "3"]
     message = error_of(arguments)
-    assert "holds the theory.json of another run: fisher_samples is 6 there, 3 now" in message
+    assert "holds the theory.json of another run: --fisher_samples is 6 there, 3 now" in message
     assert main([*arguments, "--overwrite"]) == 0
     assert {one.num_samples for one in record_of(folder).fishers} == {3}
 

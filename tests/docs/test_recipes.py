@@ -11,9 +11,9 @@ from transformers.utils.logging import disable_progress_bar
 from gelora.artifacts import METRICS_FILE, read_json
 from gelora.cli import main
 from gelora.cli.checks import check_flags
+from gelora.cli.config import rule_of
 from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.parsing import parse
-from gelora.cli.plan import rule_of
 from gelora.model.overrides import override
 from gelora.ranks.rules import check_rule
 from gelora.tasks import TASKS

@@ -1,8 +1,9 @@
 """The command `gelora`: one verb for each stage of the flow, and `run` for all of them.
 
 Tables go to standard output, progress and logs to standard error. The exit code is 0, 2 for what
-the user can put right (one sentence, no traceback), or 130 when interrupted. Importing this, and
-`--help`, loads no torch: each verb's module is imported when it is called.
+the user can put right (a sentence, no traceback unless --debug asks for it), 1 for a fault of
+gelora's own, or 130 when interrupted. Importing this, and `--help`, loads no torch: each verb's
+module is imported when it is called, after all has been checked that needs no model.
 """
 
 import json
@@ -10,10 +11,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from gelora import __version__
 from gelora.cli.config import VERBS
-from gelora.errors import ConfigError, GeloraError
+from gelora.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -21,6 +23,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, without its program's name, and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     verb, *rest = arguments or ["--help"]
     if verb in ("-h", "--help"):
         print(_help())
@@ -28,32 +32,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb == "--version":
         print(f"gelora {__version__}")
         return 0
+    known: list[Path] = []  # the folder of the run, once the flags are read
     try:
-        _call(verb, rest)
-    except (GeloraError, OSError) as error:
-        if "--verbose" in rest:
-            traceback.print_exc()
-        print(f"gelora: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("gelora: interrupted.", file=sys.stderr)
-        return 130
+        _call(verb, rest, known)
     except SystemExit as leaving:  # tyro has printed help, or what is wrong with a value
         return leaving.code if isinstance(leaving.code, int) else 0
+    except (Exception, KeyboardInterrupt) as error:
+        from gelora.cli.boundary import told
+
+        if {"--debug", "--verbose"} & set(rest):
+            traceback.print_exc()
+        message, code = told(error, known[0] if known else None)
+        print(f"gelora: {message}", file=sys.stderr)
+        return code
     return 0
 
 
-def _call(verb: str, rest: Sequence[str]) -> None:
-    from gelora.cli.checks import check_flags
+def _call(verb: str, rest: Sequence[str], known: list[Path]) -> None:
     from gelora.cli.console import is_main_process, only_results_on_stdout
     from gelora.cli.parsing import nearest, parse
+    from gelora.cli.record import holding
 
     if verb not in VERBS:
         hint = nearest(verb, VERBS) or "; gelora --help lists them."
         raise ConfigError(f"There is no verb {verb!r}{hint}")
     config = parse(verb, rest)
+    known.append(config.folder)
+
+    from gelora.cli.checks import check_flags  # which help does without
+
     check_flags(verb, config)
-    with only_results_on_stdout(config.run):
+    with only_results_on_stdout(config.run), holding(config.folder, verb):
         output = import_module(f"gelora.cli.{verb.replace('-', '_')}").main(config)
     if is_main_process():
         print(json.dumps(output.payload, indent=2) if config.run.json else output.text)
@@ -67,5 +76,5 @@ def _help() -> str:
         "LoRA ranks from the geometry of your own data, before training.\n\n"
         f"{verbs}\n\n"
         "gelora run, without flags, does all of it on a small model and a generated task.\n"
-        "gelora VERB --help lists a verb's flags; gelora --version says which gelora this is."
+        "gelora help VERB lists a verb's flags; gelora --version says which gelora this is."
     )

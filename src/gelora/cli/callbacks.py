@@ -11,6 +11,7 @@ from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.training import DimensionCallback
+from gelora.training.callbacks import ProgressCallback
 
 
 def callbacks_of(
@@ -18,6 +19,8 @@ def callbacks_of(
 ) -> list[TrainerCallback | Callable[[Trainer], TrainerCallback]]:
     """Return the callbacks; the plan is logged wherever the Trainer reports to, if anywhere."""
     callbacks: list[TrainerCallback | Callable[[Trainer], TrainerCallback]] = []
+    if arguments.disable_tqdm and not config.run.quiet:
+        callbacks.append(ProgressCallback())
     patience = config.training.early_stopping_patience
     if patience is not None:
         callbacks.append(EarlyStoppingCallback(patience))

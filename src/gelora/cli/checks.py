@@ -4,13 +4,24 @@ What can be said of the flags alone, without torch; `forwarding.py` and `rules.p
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from gelora.cli.config import READING, SOURCE, Config, values_of
-from gelora.cli.record import check_folder
-from gelora.errors import ConfigError
+from gelora.artifacts import PLAN_FILE, locate
+from gelora.cli.config import READING, SOURCE, VERBS, Config, rule_of, values_of
+from gelora.cli.record import check_folder, recorded_data
+from gelora.data.columns import column
+from gelora.data.tables import BINARY, read_file
+from gelora.errors import ConfigError, DataError
+from gelora.ranks.rules import check_rule
 
+NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run", "inspect"})
+NEED_MODEL = NEED_DATA - {"evaluate"}
 MAX_SEED = 2**32 - 1  # NumPy's
+QUICK_BYTES = 1 << 24
+"""Size of a file up to which its columns are looked at before anything is loaded."""
+LARGEST_RANK = 1024
+"""Largest number that is taken for a rank where a budget of parameters is asked for."""
 COUNTS = (
     *("num_samples", "measure_batch_tokens", "max_length"),
     *("per_device_train_batch_size", "per_device_eval_batch_size"),
@@ -27,26 +38,24 @@ def check_flags(verb: str, config: Config) -> None:
         OutputExistsError: The folder holds what no run wrote.
     """
     values = values_of(config, verb)
+    _check_inputs(verb, config)
     for name in COUNTS:
         value = values.get(name)
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1. Got {value}.")
     if not 0 <= config.run.seed <= MAX_SEED:
         raise ConfigError(f"seed must lie between 0 and {MAX_SEED}. Got {config.run.seed}.")
-    precision = config.measurement.precision
-    if precision is not None and not precision >= 0:
-        raise ConfigError(f"precision must be 0 or more dimensions. Got {precision}.")
+    if not (config.measurement.precision or 0) >= 0:
+        raise ConfigError(
+            f"precision must be 0 or more dimensions. Got {config.measurement.precision}."
+        )
     if config.measurement.hidden_states is not None:
         _check_kept_states(verb, config, values)
     if not 0 <= config.lora.lora_dropout < 1:
         raise ConfigError(
             f"lora_dropout is a share, 0 or more and below 1. Got {config.lora.lora_dropout}."
         )
-    if config.ranks.rank_rule == "paper" and config.ranks.budget is not None:
-        raise ConfigError(
-            f"rank_rule paper spends no budget, and one of {config.ranks.budget} is given: leave "
-            "out one of the two."
-        )
+    _check_ranks(verb, config)
     if not 0 < config.theory.tolerance < 1:
         raise ConfigError(
             "tolerance is a share of the largest singular value, above 0 and below 1. Got "
@@ -73,6 +82,83 @@ def check_flags(verb: str, config: Config) -> None:
         )
     if verb not in ("evaluate", "export", "compare-profiles") and not config.run.overwrite:
         check_folder(config.folder)
+
+
+def _check_inputs(verb: str, config: Config) -> None:
+    """Check that what a verb begins from is named and there."""
+    if verb == "train" and config.plan_source.plan is None:
+        locate(config.folder, PLAN_FILE)  # raises where there is none
+    _check_files(config)
+    _check_source(verb, config)
+    _check_columns(config)
+
+
+def _check_ranks(verb: str, config: Config) -> None:
+    """Check how ranks are to be chosen, as far as that needs no profile."""
+    budget = config.ranks.budget
+    if budget is not None and budget.isdecimal() and int(budget) <= LARGEST_RANK:
+        raise ConfigError(
+            f"--budget {budget} is a number of parameters, and no adapter has so few: did you mean "
+            f"--budget r={budget}?"
+        )
+    if config.ranks.rank_rule == "paper" and budget is not None:
+        raise ConfigError(
+            f"rank_rule paper spends no budget, and one of {budget} is given: leave out one of the "
+            "two."
+        )
+    if "ranks" in VERBS[verb].groups and config.measurement.hidden_states is None:
+        check_rule(**rule_of(config))
+
+
+def _check_source(verb: str, config: Config) -> None:
+    """Check that the model and the texts are named: the demo stands in for neither.
+
+    `gelora run` alone, which names none of the two, is the demo.
+    """
+    kept = config.measurement.hidden_states is not None
+    has_model, has_data = config.model.model_name_or_path is not None, config.names_data
+    if verb not in NEED_DATA or kept or (verb == "run" and not has_model and not has_data):
+        return
+    lacks_model = verb in NEED_MODEL and not has_model
+    if not lacks_model and has_data:
+        return
+    lacking = [
+        *(["The model"] if lacks_model else []),
+        *(["the data"] if not has_data else []),
+    ]
+    flags = [
+        *(["--model_name_or_path"] if lacks_model else []),
+        *(["--train_file, --dataset_name or --task_name"] if not has_data else []),
+    ]
+    recorded = recorded_data(config.folder) if not has_data else ""
+    measured = f" Its dimensions were measured on {recorded}." if recorded else ""
+    what = " and ".join(lacking)
+    raise ConfigError(
+        f"{what[0].upper()}{what[1:]} must be named, and {config.folder} remembers none: add "
+        f"{' and '.join(flags)}.{measured} Only gelora run without flags is a demo."
+    )
+
+
+def _check_files(config: Config) -> None:
+    """Check that the files of the data are there."""
+    for name in ("train_file", "validation_file", "validation_mismatched_file"):
+        path = getattr(config.data, name)
+        if path is not None and not Path(path).exists():
+            raise DataError(f"There is no file {path}, named by --{name}.")
+
+
+def _check_columns(config: Config) -> None:
+    """Check that the columns which are named are in the file, if it is quick to read."""
+    data = config.data
+    file = data.train_file or data.validation_file
+    names = [*(data.text_columns or ()), *([data.label_column] if data.label_column else [])]
+    if file is None or not names or Path(file).is_dir() or Path(file).suffix in BINARY:
+        return
+    if Path(file).stat().st_size > QUICK_BYTES:
+        return
+    table = read_file(file)
+    for name in names:
+        column(table, name)  # raises where there is none
 
 
 def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PROFILE_FILE, locate, read_json, write_json
-from gelora.cli.config import Config
+from gelora.cli.config import Config, rule_of
 from gelora.cli.console import Output
-from gelora.cli.plan import rule_of
 from gelora.cli.tables import measured, table
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, OutputExistsError

@@ -106,6 +106,13 @@ class Config:
         return self.data.task_name or (None if named else DEFAULT_TASK)
 
     @property
+    def names_data(self) -> bool:
+        """Whether the flags, or the folder that they name, say which texts to read."""
+        data = self.data
+        named = (data.task_name, data.dataset_name, data.train_file, data.validation_file)
+        return any(name is not None for name in named)
+
+    @property
     def problem(self) -> str | None:
         """What the model is to do, as far as the flags alone tell."""
         task = TASKS.get(self.task_name or "")
@@ -241,9 +248,14 @@ READING = frozenset(name for name, group in FLAGS.items() if group == "measureme
 }
 """How texts become hidden states."""
 
+SOURCE_AND_WINDOWS = SOURCE | {
+    name for name, group in FLAGS.items() if group == "question_answering"
+}
+"""The model, the texts and how contexts are split: what a plan from elsewhere was made for."""
+
 # What a run does is repeated by the others; these say only how this one call behaves.
 NOT_SAVED = frozenset(
-    {"config", "overwrite", "json", "quiet", "verbose", "resume_from_checkpoint"}
+    {"config", "overwrite", "json", "quiet", "verbose", "debug", "resume_from_checkpoint"}
     | {"profile", "plan", "adapter"}
     | {"predictions", "na_prob_file", "answer_file", "max_new_tokens"}
     | {"uniform", "merged", "untrained", "axolotl", "peft", "export_dir"}
@@ -259,6 +271,13 @@ def values_of(config: Config, verb: str) -> dict[str, Any]:
     """Return every flag of a verb with its value, flat."""
     groups = (asdict(getattr(config, group)) for group in VERBS[verb].groups)
     return {name: value for group in groups for name, value in group.items()}
+
+
+def rule_of(config: Config) -> dict[str, Any]:
+    """Return the rule and its settings, as `plan_ranks` and `check_rule` take them."""
+    flags = asdict(config.ranks)
+    del flags["rank_rule"]
+    return {**flags, "rule": config.rank_rule}
 
 
 def resolved(config: Config, verb: str) -> dict[str, Any]:

@@ -59,6 +59,21 @@ def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
         yield
 
 
+def warn_if_busy() -> None:
+    """Warn where the processors are busy, for PyTorch's threads then wait for each other."""
+    cores = os.cpu_count() or 1
+    if not hasattr(os, "getloadavg") or os.environ.get("OMP_NUM_THREADS") == "1":
+        return
+    load = os.getloadavg()[0]
+    if load > cores:
+        LOGGER.warning(
+            "Warning: %.1f processes want the %d processors. If this machine stays so busy, "
+            "OMP_NUM_THREADS=1 is many times faster.",
+            load,
+            cores,
+        )
+
+
 def hush_libraries(flags: RunFlags) -> None:
     """Set what the Hugging Face libraries read when they are first imported."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns after a fork

@@ -225,3 +225,5 @@ class RunFlags:
     """No progress and no logs, only warnings and errors."""
     verbose: bool = False
     """All logs, and the traceback of an error."""
+    debug: bool = False
+    """The traceback of an error."""

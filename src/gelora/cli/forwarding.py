@@ -4,9 +4,9 @@
 Face's own parser; `peft.LoraConfig` is tried on a small matrix.
 """
 
-import argparse
 import copy
 import logging
+import math
 import warnings
 from dataclasses import asdict
 from enum import Enum
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import HfArgumentParser, Trainer, TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from transformers.trainer_utils import SaveStrategy
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from gelora.checkpoints import find_checkpoint
 from gelora.cli import loading
@@ -27,8 +28,9 @@ from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.data import TaskData
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, MissingExtraError
 from gelora.hub import check_token
+from gelora.model.devices import computes_fast_in
 from gelora.tasks import less_is_better
 from gelora.training import check_arguments
 from gelora.training.arguments import arguments_type
@@ -79,15 +81,17 @@ def training_arguments(config: Config) -> TrainingArguments:
             arguments, rest = parser.parse_args_into_dataclasses(
                 as_arguments(given), return_remaining_strings=True, look_for_args_file=False
             )
-        except (argparse.ArgumentError, ValueError, ImportError) as error:
+        except Exception as error:  # transformers checks its flags in many ways
+            reason = " ".join(str(error).split())
             raise ConfigError(
-                f"{arguments_class.__name__} does not take these flags: {error}"
+                f"{arguments_class.__name__} does not take these flags: {reason}"
             ) from error
     for warning in said:  # of flags on their way out: for the one who gave them
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
     _check(arguments)
+    _without_slow_precision(arguments, config)
     if config.training.early_stopping_patience is not None and not arguments.load_best_model_at_end:
         raise ConfigError(
             f"early_stopping_patience {config.training.early_stopping_patience} keeps the best "
@@ -147,6 +151,20 @@ def for_the_trainer(
         # Where a metric is named, transformers itself knows of losses alone that less is better.
         arguments.greater_is_better = not less_is_better(metric)
     return arguments
+
+
+def check_steps(arguments: TrainingArguments, data: TaskData) -> None:
+    """Check that the training rows fill a batch, where incomplete batches are dropped.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    batch = arguments.train_batch_size * max(1, arguments.world_size)
+    if arguments.dataloader_drop_last and len(data.train) < batch:
+        raise ConfigError(
+            f"dataloader_drop_last leaves no batch of {batch} in {len(data.train)} training rows: "
+            "lower per_device_train_batch_size, or leave it out."
+        )
 
 
 def check_metric(arguments: TrainingArguments, data: TaskData) -> None:
@@ -211,18 +229,74 @@ def check_training(config: Config) -> None:
         raise ConfigError(f"PEFT does not take these flags of LoRA: {problem}") from error
 
 
+def _without_slow_precision(arguments: TrainingArguments, config: Config) -> None:
+    """Train in float32 where mixed precision is asked for and the processor is slow in it.
+
+    Raises:
+        ConfigError: The weights are asked for in float16, which no CPU trains in.
+    """
+    if arguments.device.type != "cpu":
+        return
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            "dtype float16 is not trained on a CPU, whose small steps it loses: give --dtype "
+            "float32."
+        )
+    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        is_slow = not computes_fast_in(dtype, arguments.device)
+        if getattr(arguments, name) and is_slow and config.model.dtype != "bfloat16":
+            setattr(arguments, name, False)
+            logger.warning(
+                "Warning: this processor does not compute in %s by itself, so training is in "
+                "float32 in spite of --%s.",
+                str(dtype).removeprefix("torch."),
+                name,
+            )
+
+
 def _check(arguments: TrainingArguments) -> None:
-    """Check what the Trainer does only later: a count, and that what it reports to is installed."""
+    """Check what the Trainer does only later: counts, and that what it reports to is installed."""
     count = arguments.gradient_accumulation_steps
     if count < 1:
         raise ConfigError(f"gradient_accumulation_steps must be at least 1. Got {count}.")
+    if arguments.max_steps == 0 or (arguments.max_steps < 0 and arguments.num_train_epochs <= 0):
+        raise ConfigError(
+            f"max_steps {arguments.max_steps} and num_train_epochs {arguments.num_train_epochs:g} "
+            "leave no step to train: give one of them above 0."
+        )
+    if not 0 <= arguments.learning_rate < math.inf:
+        rate = arguments.learning_rate
+        raise ConfigError(f"learning_rate must be a number, 0 or more. Got {rate}.")
+    if arguments.fsdp and arguments.world_size < 2:
+        raise ConfigError(
+            "fsdp shares a model between processes, and there is one: start them with accelerate "
+            "launch -m gelora, or leave it out."
+        )
+    _check_packages(arguments)
     installed = get_available_reporting_integrations()
     for name in arguments.report_to or ():
         if name not in ("none", *installed):
             there = ", ".join(installed) or "none"
             raise ConfigError(
-                f"report_to {name} needs a package that is missing; installed: {there}."
+                f"report_to {name} needs a package that is missing: pip install {name}; "
+                f"installed: {there}."
             )
+
+
+def _check_packages(arguments: TrainingArguments) -> None:
+    """Check that the packages of an optimizer and of fused kernels are installed."""
+    if arguments.use_liger_kernel and not is_liger_kernel_available():
+        raise MissingExtraError(
+            "use_liger_kernel needs a package that is missing: pip install liger-kernel."
+        )
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(arguments)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        name = getattr(arguments.optim, "value", arguments.optim)
+        raise MissingExtraError(f"optim {name} needs a package: {reason}") from error
+    except Exception as error:  # some optimizers ask for the model first
+        logger.debug("optim %s is checked when training begins: %s", arguments.optim, error)
 
 
 def _check_pushing(config: Config, arguments: TrainingArguments) -> None:

@@ -1,5 +1,6 @@
 """`gelora measure`: model and texts in, dimension_profile.json out; or states that were kept in."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,12 @@ from typing import Any
 
 from gelora.artifacts import PROFILE_FILE
 from gelora.cli import loading, record
-from gelora.cli.config import Config
-from gelora.cli.console import Output, shows_progress
-from gelora.cli.plan import rule_of
+from gelora.cli.config import Config, rule_of
+from gelora.cli.console import Output, warn_if_busy
 from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
-from gelora.errors import OutputExistsError
+from gelora.errors import ArtifactError, OutputExistsError
 from gelora.measurement import measure_dimensions, measure_hidden_states
 from gelora.measurement.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
@@ -57,6 +57,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
     if verb in ("run", "verify") and data.problem == "instruction_tuning":
         check_causal(model)  # before the work, not after it
 
+    warn_if_busy()
     flags = config.measurement
     store = config.folder / STATES_FOLDER if flags.keep_hidden_states else None
     logger.info("Measuring %s on %s.", config.model_name, data.name)
@@ -80,9 +81,10 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         keep_hidden_states=store,
         overwrite=config.run.overwrite,
         seed=config.run.seed,
-        progress=shows_progress(config.run),
+        progress=False if config.run.quiet else None,
     )
     facts = loading.facts(model, data)
+    profile = replace(profile, data=_data_record(config, data, inputs["texts_sha256"]))
     _leave(config, verb, profile, inputs=inputs, facts=facts, began=began, store=store)
     return profile
 
@@ -106,6 +108,8 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     facts = {"device": device, "model_revision": None, "data": {"states": folder}}
     began = time.perf_counter()
     profile = measure_hidden_states(folder, **estimation)
+    with contextlib.suppress(ArtifactError):  # states may lie in no run
+        profile = replace(profile, data=DimensionProfile.from_pretrained(store.parent).data)
     _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began, store=store)
     return profile
 
@@ -163,6 +167,17 @@ def _leave(
         )
         profile.save_pretrained(config.folder)
     loading.wait_for_all_processes()
+
+
+def _data_record(config: Config, data: TaskData, texts_sha256: str) -> dict[str, Any]:
+    """Return what a profile says of its texts: where they are from, their columns, their hash."""
+    columns = {
+        name: value
+        for name in ("text_columns", "label_column")
+        if (value := getattr(config.data, name)) is not None
+    }
+    train: Mapping[str, Any] = data.provenance["train"]
+    return {"name": data.name, "source": dict(train), "texts_sha256": texts_sha256, **columns}
 
 
 def _is_same(one: Path, other: Path | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, flags_of
 from gelora.cli.console import hush_libraries
-from gelora.cli.record import saved_flags
+from gelora.cli.record import saved_flags, source_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
 from gelora.errors import ConfigError
 
@@ -46,6 +46,41 @@ ALIASES_OF_TASKS = {"task": "tasks", "budget": "budgets"}
 """Of a verb that has tasks."""
 TASKS_FOLDER = "runs/comparison"
 """Where such a verb's results go unless a folder is named."""
+HABITS: Mapping[str, str] = {
+    **{
+        habit: f"here it is --{flag}"
+        for flag, habits in {
+            "model_name_or_path": "model model_name model_id base_model",
+            "dataset_name": "dataset dataset_id",
+            "train_file": "data_path train_data training_file data_file",
+            "validation_file": "eval_file val_file dev_file test_file validation_data",
+            "text_columns": "text_column text_field input_column",
+            "label_column": "label label_col target_column label_name",
+            "max_length": "max_seq_length max_seq_len cutoff_len max_len model_max_length",
+            "num_train_epochs": "epochs num_epochs n_epochs",
+            "learning_rate": "lr",
+            "per_device_train_batch_size": "batch_size train_batch_size micro_batch_size",
+            "per_device_eval_batch_size": "eval_batch_size",
+            "target_modules": "lora_target lora_target_modules",
+            "lora_alpha": "alpha",
+            "overwrite": "overwrite_output_dir overwrite_output",
+            "eval_strategy": "evaluation_strategy",
+            "budget": "rank_budget",
+            "trust_remote_code": "trust_remote",
+        }.items()
+        for habit in habits.split()
+    },
+    **dict.fromkeys(
+        ("r", "rank", "lora_r", "lora_rank", "lora_dim"),
+        "ranks are planned: --budget r=8 spends what uniform LoRA of rank 8 does",
+    ),
+    **dict.fromkeys(
+        ("do_train", "do_eval", "do_predict"),
+        "gelora train trains and evaluates, and gelora evaluate evaluates: leave it out",
+    ),
+    **dict.fromkeys(("token", "hf_token"), "set HF_TOKEN in the environment"),
+}
+"""What flags of other tools are called here."""
 SWITCHES = frozenset(
     flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
 )
@@ -65,7 +100,7 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
     """
     aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
-    arguments = _spelled_out(_named_operands(verb, arguments), aliases)
+    arguments = _spelled_out(_named_operands(verb, _underscored(arguments)), aliases)
     path = _config_path(arguments)
     written = read_yaml(path) if path is not None else {}
     keys = {aliases.get(name, name): value for name, value in written.items()}
@@ -76,7 +111,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         run = replace(config.run, output_dir=config.run.output_dir or TASKS_FOLDER)
         return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
     saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
-    saved |= _not_replaced(_source_of_states(config), tokens, DATA)
+    saved = _not_replaced(_source_of(config.plan_source.plan), tokens, DATA) | saved
+    saved |= _not_replaced(_source_of(config.measurement.hidden_states), tokens, DATA)
     if saved and not VERBS[verb].operands:
         # Kept states have no folder unless one is named; checks.py says so.
         named = config.measurement.hidden_states is not None
@@ -91,6 +127,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
 def unknown_flag(name: str, known: Iterable[str], *, key_in: Path | None = None) -> ConfigError:
     """Return the error for a flag, or a key in a file, that is not known, naming the nearest."""
     shown = f"flag --{name}" if key_in is None else f"flag for the key {name!r} in {key_in}"
+    if name in HABITS:
+        return ConfigError(f"There is no {shown}; {HABITS[name]}.")
     verbs = [f"gelora {verb}" for verb in VERBS if name in flags_of(verb)]
     elsewhere = f"; it is one of {', '.join(verbs)}." if verbs else "; --help lists all flags."
     return ConfigError(f"There is no {shown}{nearest(name, known) or elsewhere}")
@@ -139,19 +177,17 @@ def _read(verb: str, tokens: Sequence[str]) -> Config:
         ),
     )
     extra = as_mapping(rest)
+    for name in extra.keys() & HABITS.keys():
+        raise unknown_flag(name, flags_of(verb))
     if not (VERBS[verb].forwards or VERBS[verb].has_tasks):
         for name in extra:
             raise unknown_flag(name, flags_of(verb))
     return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
 
 
-def _source_of_states(config: Config) -> dict[str, Any]:
-    """Return the model and texts of the run that kept states: the verbs that follow need them."""
-    if config.measurement.hidden_states is None:
-        return {}
-    folder = Path(config.measurement.hidden_states)
-    saved = saved_flags(folder) or saved_flags(folder.parent)
-    return {name: value for name, value in saved.items() if name in SOURCE}
+def _source_of(place: str | None) -> dict[str, Any]:
+    """Return the model and texts of the run that a plan or kept states come from."""
+    return {} if place is None or not Path(place).exists() else source_flags(Path(place))
 
 
 def _not_replaced(
@@ -215,6 +251,19 @@ def _description(verb: str) -> str:
     if VERBS[verb].has_tasks:
         more = " Every flag of gelora run may be given, too, and holds for all tasks."
     return VERBS[verb].summary + more
+
+
+def _underscored(tokens: Sequence[str]) -> list[str]:
+    """Write the names of flags with underscores.
+
+    >>> _underscored(["--text-columns", "a-b", "--output-dir=a-b"])
+    ['--text_columns', 'a-b', '--output_dir=a-b']
+    """
+    split = [token.partition("=") for token in tokens]
+    return [
+        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
+        for token, (name, equals, value) in zip(tokens, split, strict=True)
+    ]
 
 
 def _named_operands(verb: str, tokens: Sequence[str]) -> list[str]:

@@ -1,14 +1,14 @@
 """`gelora plan`: dimension_profile.json in, rank_plan.json out."""
 
 import logging
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, THEORY_FILE, locate
-from gelora.cli.config import Config
+from gelora.cli.config import Config, rule_of
 from gelora.cli.console import Output, is_main_process
-from gelora.cli.record import forget, write_config
+from gelora.cli.record import forget, source_flags, write_config
 from gelora.cli.tables import rank_table
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
@@ -24,27 +24,33 @@ def main(config: Config) -> Output:
     source = config.profile_source.profile
     profile = DimensionProfile.from_pretrained(locate(source or config.folder, PROFILE_FILE))
     adopt_profile(config, profile)
-    planned = plan(config, profile, verb="plan")
+    inherited = source_flags(Path(source)) if source and Path(source).exists() else {}
+    planned = plan(config, profile, verb="plan", inherited=inherited)
     return Output(plan_text(planned, profile), planned.to_dict())
 
 
-def plan(config: Config, profile: DimensionProfile, *, verb: str) -> RankPlan:
+def plan(
+    config: Config,
+    profile: DimensionProfile,
+    *,
+    verb: str,
+    inherited: Mapping[str, Any] | None = None,
+) -> RankPlan:
     """Return the plan of these flags, and leave it in the run's folder.
+
+    Args:
+        config: The flags.
+        profile: The dimensions.
+        verb: The verb that was called.
+        inherited: The model and the texts of the run that the profile comes from.
 
     Raises:
         OutputExistsError: The folder holds another plan.
     """
     planned = plan_ranks(profile, target_modules=config.target_modules, **rule_of(config))
     if adopt_plan(config, planned):
-        write_config(config, verb)
+        write_config(config, verb, inherited=inherited)
     return planned
-
-
-def rule_of(config: Config) -> dict[str, Any]:
-    """Return the rule and its settings, as `plan_ranks` and `check_rule` take them."""
-    flags = asdict(config.ranks)
-    del flags["rank_rule"]
-    return {**flags, "rule": config.rank_rule}
 
 
 def adopt_profile(config: Config, profile: DimensionProfile) -> None:

@@ -6,9 +6,10 @@ never overwritten unasked. The record is written before the stage's own file, so
 file is found, also after a crash, has the inputs that stand beside it.
 """
 
+import contextlib
 import hashlib
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,28 @@ from gelora import __version__
 from gelora.artifacts import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
+    PROFILE_FILE,
     REPORT_FILE,
     canonical_json,
     read_json,
     write_json,
     write_text,
 )
-from gelora.cli.config import FLAGS, NOT_SAVED, Config, flags_of, resolved
+from gelora.cli.config import (
+    FLAGS,
+    NOT_SAVED,
+    SOURCE_AND_WINDOWS,
+    Config,
+    flags_of,
+    resolved,
+)
 from gelora.cli.console import is_main_process
 from gelora.cli.values import read_yaml
 from gelora.environment import command, describe_environment
 from gelora.errors import OutputExistsError
+from gelora.locks import hold_folder
 
+_WRITING = frozenset({"measure", "plan", "train", "verify", "report", "run"})
 _HEADER = "# gelora "
 
 
@@ -44,6 +55,40 @@ def saved_flags(folder: Path) -> dict[str, Any]:
         return {}
     elsewhere = NOT_SAVED | {"output_dir"}  # a run may be moved
     return {name: value for name, value in read_yaml(path).items() if name not in elsewhere}
+
+
+def source_flags(place: Path) -> dict[str, Any]:
+    """Return which model and texts the run of a file was about; none if the file is in no run.
+
+    Args:
+        place: A profile or plan, or the folder of one: a run's, its adapter's or its states'.
+    """
+    folder = place if place.is_dir() else place.parent
+    saved = saved_flags(folder) or saved_flags(folder.parent)
+    return {name: value for name, value in saved.items() if name in SOURCE_AND_WINDOWS}
+
+
+def recorded_data(folder: Path) -> str:
+    """Return what the profile in a folder says of its texts, or ""."""
+    path = folder / PROFILE_FILE
+    if not path.is_file():
+        return ""
+    data = read_json(path, kind=PROFILE_FILE.partition(".")[0]).get("data", {})
+    source = data.get("source", {})
+    name = source.get("file") or source.get("dataset") or source.get("folder") or data.get("name")
+    columns = [*(data.get("text_columns") or ()), data.get("label_column")]
+    told = ", ".join(map(repr, filter(None, columns)))
+    return f"{name} (columns {told})" if name and told else str(name or "")
+
+
+@contextlib.contextmanager
+def holding(folder: Path, verb: str) -> Generator[None, None, None]:
+    """Hold the folder of a verb that writes files of a run; the main process does for all."""
+    if verb in _WRITING and is_main_process():
+        with hold_folder(folder):
+            yield
+    else:
+        yield
 
 
 def check_folder(folder: Path) -> None:
@@ -147,13 +192,20 @@ def forget(folder: Path, stage: str) -> None:
         write_json(path, environment, kind="environment")
 
 
-def write_config(config: Config, verb: str) -> None:
-    """Write config.yaml: the flags of this verb, and those that other verbs left there."""
+def write_config(config: Config, verb: str, *, inherited: Mapping[str, Any] | None = None) -> None:
+    """Write config.yaml: the flags of this verb, and those that other verbs left there.
+
+    Args:
+        config: The flags.
+        verb: The verb that was called.
+        inherited: Flags of the run that an input comes from, for want of others.
+    """
     if not is_main_process():
         return
     path = config.folder / CONFIG_FILE
     mine = flags_of(verb)
-    others = {name: v for name, v in saved_flags(config.folder).items() if name not in mine}
+    saved = {**(inherited or {}), **saved_flags(config.folder)}
+    others = {name: value for name, value in saved.items() if name not in mine}
     flags = {**others, **resolved(config, verb)}
     again = f"{_how_to_repeat(flags)} --config {shlex.quote(str(path))}"
     header = (

@@ -7,15 +7,15 @@ from gelora.cli.console import Output
 from gelora.cli.forwarding import (
     check_metric,
     check_replies,
+    check_steps,
     check_training,
     training_arguments,
 )
 from gelora.cli.measure import measure
-from gelora.cli.plan import plan, plan_notes, rule_of
+from gelora.cli.plan import plan, plan_notes
 from gelora.cli.tables import metrics_summary, rank_table
 from gelora.cli.train import train
 from gelora.ranks.decision import rank_decision
-from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
 from gelora.reporting.decision import result_decision
 
@@ -25,11 +25,11 @@ def main(config: Config) -> Output:
 
     All flags and all labels are checked before anything is measured.
     """
-    check_rule(**rule_of(config))
     check_training(config)
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     check_metric(arguments, data)
+    check_steps(arguments, data)
     check_replies(arguments, config, data)
     profile = measure(config, data, verb="run")
     planned = plan(config, profile, verb="run")

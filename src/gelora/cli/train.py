@@ -23,12 +23,13 @@ from gelora.artifacts import (
 from gelora.cli import loading, record
 from gelora.cli.baselines import after_training, before_training
 from gelora.cli.callbacks import callbacks_of, profile_of
-from gelora.cli.config import Config
-from gelora.cli.console import Output
+from gelora.cli.config import SOURCE, Config
+from gelora.cli.console import Output, warn_if_busy
 from gelora.cli.forwarding import (
     PUSHING,
     check_metric,
     check_replies,
+    check_steps,
     check_training,
     for_the_trainer,
     lora_arguments,
@@ -36,9 +37,9 @@ from gelora.cli.forwarding import (
 )
 from gelora.cli.plan import adopt_plan, adopt_profile
 from gelora.cli.tables import metrics_text
-from gelora.data import TaskData
+from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
-from gelora.errors import ArtifactError, OutputExistsError
+from gelora.errors import ArtifactError, DataError, OutputExistsError
 from gelora.evaluation import evaluate
 from gelora.hub import push_folder
 from gelora.metrics import Metric
@@ -59,6 +60,7 @@ def main(config: Config) -> Output:
     arguments = training_arguments(config)
     data = loading.load_data(config, labels_required=True)
     check_metric(arguments, data)
+    check_steps(arguments, data)
     check_replies(arguments, config, data)
     plan = _plan_of(config)
     metrics = train(config, data, plan, arguments=arguments, verb="train")
@@ -84,6 +86,7 @@ def train(
             says whether to go on with it.
     """
     folder = config.folder
+    _check_texts(config, data, plan)
     inputs = _inputs(config, data, plan)
     is_finished = not config.run.overwrite and _is_finished(config, inputs)
     loading.wait_for_all_processes()  # before one writes what another has not looked at
@@ -107,6 +110,26 @@ def train(
     return payload
 
 
+def _check_texts(config: Config, data: TaskData, plan: RankPlan) -> None:
+    """Compare the texts with those that the plan's dimensions were measured on.
+
+    Raises:
+        DataError: They differ, and no flag asks for others.
+    """
+    measured = plan.data.get("texts_sha256")
+    if measured is None or measured == record.sha256_of(texts_of(data.train)):
+        return
+    named = record.recorded_data(config.folder) or plan.data.get("name", "others")
+    told = f"The plan was made for the texts of {named}, and the texts at hand are others"
+    if (config.named & (SOURCE | {"seed"})) or config.run.config is not None:
+        logger.warning("Warning: %s.", told)
+        return
+    raise DataError(
+        f"{told}: the data have changed since. Measure again with gelora measure and --overwrite, "
+        "or name the data, as with --train_file, to train on them all the same."
+    )
+
+
 def _train(
     config: Config,
     data: TaskData,
@@ -118,6 +141,7 @@ def _train(
     with_encoder_baseline: bool,
 ) -> dict[str, Any]:
     folder = config.folder
+    warn_if_busy()
     model, tokenizer = loading.load_with_head(config, data)
     check_fingerprint(model, plan.fingerprint)
     if config.run.overwrite and loading.is_main_process():

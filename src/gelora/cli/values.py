@@ -78,7 +78,9 @@ def as_mapping(arguments: Sequence[str]) -> dict[str, Any]:
             name = name.replace("-", "_")
             found[name] = [value] if equals else []
         elif name is None:
-            raise ConfigError(f"{token!r} is no flag, and no flag before it takes it.")
+            is_file = Path(token).suffix or Path(token).exists()
+            hint = f" Did you mean --train_file {token}?" if is_file else ""
+            raise ConfigError(f"{token!r} is no flag, and no flag before it takes it.{hint}")
         else:
             found[name].append(token)
     return {name: _of_tokens(values) for name, values in found.items()}

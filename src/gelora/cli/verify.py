@@ -18,14 +18,13 @@ from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
 from gelora.cli.forwarding import check_training, lora_arguments, training_arguments
 from gelora.cli.measure import measure
-from gelora.cli.plan import plan, rule_of
+from gelora.cli.plan import plan
 from gelora.cli.theory_text import theory_payload, theory_text
 from gelora.data import LABEL_COLUMNS, TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
 from gelora.ranks import RankPlan
-from gelora.ranks.rules import check_rule
 from gelora.reporting import write_report
 from gelora.theory.fisher import block_fishers
 from gelora.theory.jacobian import block_jacobians
@@ -51,7 +50,6 @@ def main(config: Config) -> Output:
             "Quantised weights have no derivative to measure: verify without --load_in_4bit or "
             "--load_in_8bit, in another --output_dir than that of a run with them."
         )
-    check_rule(**rule_of(config))
     check_training(config)
     data = loading.load_data(config, labels_required=False)
     has_labels = LABEL_COLUMNS[data.problem] in data.train.column_names
