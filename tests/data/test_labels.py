@@ -180,3 +180,8 @@ def test_labels_unknown_to_the_training_data_are_named():
         encode_labels([0.5], fit([0], task=find_task("cola")), where=WHERE)
     with pytest.raises(DataError, match=r"no class: '0'; the classes are '1', '2'\."):
         encode_labels([0], fit([1, 2]), where=WHERE)  # of which 1 is the first, not the second
+
+
+def test_parse_labels_refuses_a_text_of_too_many_digits():
+    with pytest.raises(DataError, match="too large"):
+        parse_labels(["9" * 5000, "1"], where="Column 'label'")

@@ -282,3 +282,14 @@ def test_several_splits_at_once_are_refused(monkeypatch):
     hub_rows(monkeypatch, datasets.DatasetDict())
     with pytest.raises(DataError, match=r"imdb \[all\] is a DatasetDict, not one split"):
         read_split("imdb", None, "all")
+
+
+def test_json_lines_may_end_in_lone_returns(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a"}\r{"text": "b"}\r')
+    assert read_file(path).columns == {"text": ["a", "b"]}
+
+
+def test_a_json_number_of_too_many_digits_is_refused_with_its_line(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"label": 1}\n{"label": ' + "9" * 5000 + "}\n")
+    with pytest.raises(DataError, match="Line 2"):
+        read_file(path)

@@ -292,7 +292,9 @@ def test_what_was_read_is_said_in_one_line(train_file, caplog):
     plain = train_file.with_name("plain.jsonl")
     plain.write_text(train_file.read_text().replace("label", "gold"))
     load_task_data(train_file=plain, labels_required=False)
-    assert caplog.messages == ["plain.jsonl: 36 texts, without labels; 4 held out to validate on"]
+    warned, said = caplog.messages
+    assert "'gold'" in warned
+    assert said == "plain.jsonl: 36 texts, without labels; 4 held out to validate on"
 
 
 def test_whole_numbers_are_predicted_where_it_is_said(tmp_path):
@@ -308,3 +310,61 @@ def test_a_column_that_is_no_label_is_refused(tmp_path):
     message = "Column 'name' of a.jsonl has 40 different labels in 40 rows, too many for classes"
     with pytest.raises(DataError, match=message):
         load_task_data(train_file=path, text_columns=["text"], label_column="name")
+
+
+def test_a_validation_folder_gives_its_validation_split_not_its_training_rows(tmp_path):
+    train = Dataset.from_dict({"text": list("abcd"), "label": ["x", "y"] * 2})
+    test = Dataset.from_dict({"text": ["e", "f"], "label": ["y", "x"]})
+    DatasetDict(train=train, test=test).save_to_disk(tmp_path / "both")
+    DatasetDict(train=train).save_to_disk(tmp_path / "train_alone")
+    folder = tmp_path / "both"
+    data = load_task_data(train_file=folder, validation_file=folder)
+    assert data.validation["text"][:] == ["e", "f"]
+    folder = tmp_path / "train_alone"
+    with pytest.raises(DataError, match="train_alone/train"):
+        load_task_data(train_file=folder, validation_file=folder)
+    data = load_task_data(train_file=folder, validation_file=folder / "train")
+    assert data.validation["text"][:] == list("abcd")
+
+
+def class_label_file(path, names, labels):
+    features = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=names)
+    )
+    texts = [f"w{index}" for index in range(len(labels))]
+    Dataset.from_dict({"text": texts, "label": labels}, features=features).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("as_words", [False, True])
+def test_classes_in_another_order_are_matched_by_name(tmp_path, as_words):
+    other = class_label_file(tmp_path / "b.parquet", ["yes", "no"], [0, 1, -1])
+    train = class_label_file(tmp_path / "a.parquet", ["no", "yes"], [0, 1] * 2)
+    if as_words:
+        words = ["no", "yes"] * 2
+        train = write_lines(tmp_path / "a.jsonl", text=list("abcd"), label=words)
+    with pytest.warns(SkippedRowsWarning, match="-1"):
+        data = load_task_data(train_file=train, validation_file=other)
+    assert data.label_names == ("no", "yes")
+    assert data.validation["label"][:] == [1, 0]
+
+
+def test_classes_of_a_task_in_another_order_are_matched_by_name(tmp_path):
+    path = class_label_file(tmp_path / "a.parquet", ["positive", "negative"], [0, 1])
+    names = {"text_columns": ["text"], "train_file": path, "validation_file": path}
+    assert load_task_data(task_name="sst2", **names).train["label"][:] == [1, 0]
+
+
+def test_measuring_without_labels_says_which_columns_there_are(tmp_path, caplog):
+    path = write_lines(tmp_path / "a.jsonl", text=["a", "b"] * 4, lable=["x", "y"] * 4)
+    load_task_data(train_file=path, labels_required=False)
+    assert "label_column" in caplog.text
+    data = load_task_data(train_file=path, labels_required=False, label_column="lable")
+    assert data.num_labels == 2
+
+
+@pytest.mark.parametrize("labels", [[10**400, 1], [10**400, 0.5]])
+def test_a_label_too_large_for_a_float_is_refused(tmp_path, labels):
+    path = write_lines(tmp_path / "a.jsonl", text=list("abcd"), label=labels * 2)
+    with pytest.raises(DataError, match="too large"):
+        load_task_data(train_file=path, problem_type="regression")

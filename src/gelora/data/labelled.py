@@ -6,6 +6,7 @@ Rows without a label are set aside, counted and told.
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gelora.data.columns import (
@@ -78,7 +79,15 @@ def labelled_splits(
     if labels_required or label_column is not None:
         return read(choose_label_column(first, label_column, task=task))
     if not has_label_column(first, task):
-        return read(None)
+        unlabelled = read(None)
+        if first.columns.keys() - {"text", "sentence"}:
+            logger.warning(
+                "%s has no column called label or labels, so every row is kept, without labels. It "
+                "has %s: name the one that holds labels as label_column.",
+                first.source,
+                ", ".join(map(repr, first.columns)),
+            )
+        return unlabelled
     try:
         with warnings.catch_warnings(record=True) as skipped:  # told only of rows that are left out
             warnings.simplefilter("always")
@@ -101,14 +110,34 @@ def _read(tables: Tables, options: dict[str, Any], *, problem: Problem | None) -
 
     def usable(table: Table) -> Rows:
         rows = usable_rows(table, problem=encoding.problem, are_texts=encoding.are_texts, **options)
-        return rows.encoded(encoding)
+        return encoded(rows, table)
+
+    def encoded(rows: Rows, table: Table) -> Rows:
+        names = table.class_names.get(options["label_column"] or "")
+        is_task = options["task"] is not None
+        return _by_name(rows, names, encoding, is_task=is_task).encoded(encoding)
 
     return Splits(
-        None if train is None else train.encoded(encoding),
+        None if train is None or tables.train is None else encoded(train, tables.train),
         tables.validation and usable(tables.validation),
         encoding,
         {ending: usable(table) for ending, table in tables.more_validation.items()},
     )
+
+
+def _by_name(
+    rows: Rows, names: Sequence[str] | None, encoding: LabelEncoding, *, is_task: bool
+) -> Rows:
+    """Return the names of class numbers where a table counts its classes in another order.
+
+    A known task whose classes have other names than the table's keeps the numbers.
+    """
+    if names is None or encoding.names is None or tuple(names) == encoding.names:
+        return rows
+    if is_task and set(names) != set(encoding.names):
+        return rows
+    labels = [names[int(number)] for number in rows.columns["label"]]
+    return replace(rows, columns={**rows.columns, "label": labels})
 
 
 def _encoding(

@@ -29,6 +29,8 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _POINT_ZERO = re.compile(r"-?(0|[1-9][0-9]*)\.0")  # as pandas writes classes beside missing ones
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _INFINITIES = frozenset({"inf", "-inf", "infinity", "-infinity"})
+_MOST_DIGITS = 4300
+"""Digits of the longest text that Python reads as an integer."""
 _SHOWN = 5  # values named in a message
 
 
@@ -109,7 +111,10 @@ def parse_labels(
         raise DataError(f"{where} holds infinity, which is no label.")
     is_whole = all(isinstance(label, int) or label.is_integer() for label in present)
     kind = int if is_whole else float
-    return [None if label is None else kind(label) for label in labels]
+    try:
+        return [None if label is None else kind(label) for label in labels]
+    except OverflowError as error:
+        raise DataError(f"{where} holds a number too large for a float.") from error
 
 
 def guess_problem(labels: Iterable[Label | None]) -> Problem:
@@ -120,7 +125,7 @@ def guess_problem(labels: Iterable[Label | None]) -> Problem:
 
 def without_hidden(labels: Sequence[Label | None]) -> list[Label | None]:
     """Return the labels with None for -1, by which GLUE and ClassLabel say that none is told."""
-    return [None if label == HIDDEN else label for label in labels]
+    return [None if label in (HIDDEN, str(HIDDEN)) else label for label in labels]
 
 
 def fit_labels(
@@ -175,7 +180,10 @@ def encode_labels(
         name = next((label for label in labels if isinstance(label, str)), None)
         if name is not None:
             raise DataError(f"{where} must hold numbers for a regression; it has {name!r}.")
-        return [float(label) for label in labels]
+        try:
+            return [float(label) for label in labels]
+        except OverflowError as error:
+            raise DataError(f"{where} holds a number too large for a float.") from error
     keys = [_key(label) for label in labels]
     unknown = sorted(set(keys) - encoding.numbers.keys())
     if unknown:
@@ -226,7 +234,8 @@ def _read_texts(
                 min(markers),
             )
         return list(labels)
-    for form in (_WHOLE, _POINT_ZERO):
+    forms = (_WHOLE, _POINT_ZERO) if max(map(len, counts)) <= _MOST_DIGITS else ()
+    for form in forms:
         if all(form.fullmatch(text) and text != "-0" for text in counts):
             return [None if label is None else int(label.removesuffix(".0")) for label in labels]
     values = {text: float(text) for text in counts}

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelora.data.agreement import Sentence, agreement
-from gelora.data.tables import Table, is_saved, read_file, read_saved, read_split
+from gelora.data.tables import (
+    Table,
+    is_saved,
+    read_file,
+    read_saved,
+    read_saved_validation,
+    read_split,
+)
 from gelora.errors import ConfigError, DataError
 from gelora.tasks import Task
 
@@ -109,7 +116,8 @@ def _open_files(
     name = task.name if task else Path(train or validation or "").name.partition(".")[0]
     train_table, own_validation = (None, None) if train is None else _open_file(train)
     if validation is not None:
-        validation_table = _open_file(validation)[0]
+        is_folder = is_saved(validation)
+        validation_table = (read_saved_validation if is_folder else read_file)(validation)
     else:
         validation_table = own_validation
         if own_validation is not None:
@@ -130,7 +138,12 @@ def _open_dataset(
 ) -> Tables:
     name = task.name if task else Path(dataset).name if is_saved(dataset) else dataset
     if is_saved(dataset) and wanted is None:
-        return Tables(name, *read_saved(dataset, train_split))
+        train, validation = read_saved(dataset, train_split)
+        if validation is not None:
+            logger.info(
+                "%s is validated on, for no dataset_test_split is named.", validation.source
+            )
+        return Tables(name, train, validation)
     train = read_split(dataset, config, train_split)
     splits = (wanted,) if wanted else task.validation_splits if task else (_VALIDATION,)
     if wanted is None and splits[0] not in train.splits:

@@ -90,7 +90,7 @@ def read_file(path: str | Path) -> Table:
     if kind not in FILE_KINDS or (packing and kind in BINARY):
         raise DataError(
             f"{path.name} must end in {', '.join(FILE_KINDS)}; text files may be packed as "
-            f"{' or '.join(_PACKED)}."
+            f"{' or '.join(_PACKED)}. A folder must be one that save_to_disk wrote."
         )
     try:
         raw = path.read_bytes()
@@ -140,10 +140,7 @@ def read_saved(path: str | Path, split: str | None = None) -> tuple[Table, Table
     import datasets  # noqa: PLC0415 - slow to import, and most files do without
 
     source = Path(path).name
-    try:
-        saved: Dataset | DatasetDict = datasets.load_from_disk(str(path))
-    except Exception as error:  # pyarrow, json and OS errors alike
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    saved = _load_saved(path)
     if isinstance(saved, datasets.Dataset):
         if split not in (None, "train"):
             raise DataError(f"{source} is one data set without splits; it has no split {split!r}.")
@@ -158,6 +155,39 @@ def read_saved(path: str | Path, split: str | None = None) -> tuple[Table, Table
 
     others = [name for name in _VALIDATION_SPLITS if name in saved and name != wanted]
     return table(wanted), table(others[0]) if others else None
+
+
+def read_saved_validation(path: str | Path) -> Table:
+    """Read the rows to validate on from the folder of a data set that `save_to_disk` wrote.
+
+    Raises:
+        DataError: The folder cannot be read, or has several splits and none to validate on.
+    """
+    import datasets  # noqa: PLC0415 - slow to import, and most files do without
+
+    source = Path(path).name
+    saved = _load_saved(path)
+    if isinstance(saved, datasets.Dataset):
+        return _of_dataset(saved, source=source, provenance={"folder": source})
+    name = next((name for name in _VALIDATION_SPLITS if name in saved), None)
+    if name is None:
+        splits = [str(split) for split in saved]
+        raise DataError(
+            f"{source} has none of the splits {', '.join(_VALIDATION_SPLITS)} to validate on; it "
+            f"has {', '.join(splits)}: name the folder of one, as {Path(path) / splits[0]}."
+        )
+    logger.info("%s [%s] is validated on.", source, name)
+    provenance = {"folder": source, "split": name}
+    return _of_dataset(saved[name], source=f"{source} [{name}]", provenance=provenance)
+
+
+def _load_saved(path: str | Path) -> "Dataset | DatasetDict":
+    import datasets  # noqa: PLC0415 - its caller has imported it
+
+    try:
+        return datasets.load_from_disk(str(path))
+    except Exception as error:  # pyarrow, json and OS errors alike
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def read_split(dataset_name: str, config: str | None, split: str) -> Table:

@@ -142,9 +142,8 @@ def _json_values(text: str, name: str) -> Iterator[tuple[str, Any]]:
         yield from ((f"Item {number}", value) for number, value in enumerate(values, start=1))
         return
     # not splitlines(), which also splits at the line separators that JSON strings may hold
-    lines = [
-        (number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()
-    ]
+    end = "\n" if "\n" in text else "\r"  # a lone return ends the lines of old Mac files
+    lines = [(number, line) for number, line in enumerate(text.split(end), start=1) if line.strip()]
     if len(lines) > 1 and text.lstrip().startswith("{") and not _is_json(lines[0][1]):
         yield "The object", _parsed(text, name)
         return
@@ -167,6 +166,9 @@ def _parsed(text: str, name: str, *, line: int | None = None) -> Any:
         raise DataError(
             f"Line {line or error.lineno} of {name} is no JSON: {error.msg}."
         ) from error
+    except ValueError as error:  # Python reads no integer of more than 4300 digits
+        place = f"Line {line} of {name}" if line else name
+        raise DataError(f"{place} holds a number with too many digits to be read.") from error
     except RecursionError as error:
         raise DataError(f"{name} has values nested too deep to be read.") from error
 
