@@ -46,7 +46,9 @@ def line(distances: np.ndarray) -> float:
     from gelora.dimension.estimators import make_estimator
 
     with np.errstate(all="ignore"):
-        return float(make_estimator("twonn_line").fit(np.asarray(distances, float)).dimension)
+        return float(
+            make_estimator("twonn_line").fit_distances(np.asarray(distances, float)).dimension
+        )
 
 
 def ours(proposal_format: str) -> Callable[[np.ndarray], float]:

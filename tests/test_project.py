@@ -19,6 +19,7 @@ LAYERS = {
     "errors": 0,
     "hub": 0,
     "artifacts": 0,
+    "checks": 0,
     "lazy": 0,
     "locks": 0,
     "progress": 1,

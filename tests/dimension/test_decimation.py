@@ -74,8 +74,10 @@ def test_the_scales_end_before_parts_that_tie(monkeypatch: pytest.MonkeyPatch, s
     class Ties:
         num_neighbors = estimator.num_neighbors
 
-        def fit(self, distances: np.ndarray) -> Fit:
-            return estimator.fit(distances if len(distances) > 400 else np.ones_like(distances))
+        def fit_distances(self, distances: np.ndarray) -> Fit:
+            return estimator.fit_distances(
+                distances if len(distances) > 400 else np.ones_like(distances)
+            )
 
     monkeypatch.setattr("gelora.dimension.decimation.make_estimator", lambda *_, **__: Ties())
     assert decimate_levels([points], found, **asked) == expected[:2]

@@ -44,7 +44,9 @@ def test_its_own_law_gives_the_dimension_and_its_error(
 ) -> None:
     rng = np.random.default_rng(seed)
     estimator = make_estimator(name)
-    fits = [estimator.fit(independent_distances(rng, 1000, dimension)) for _ in range(200)]
+    fits = [
+        estimator.fit_distances(independent_distances(rng, 1000, dimension)) for _ in range(200)
+    ]
     dimensions = np.array([fit.dimension for fit in fits])
     errors = [error_if_independent(fit.influence) for fit in fits]
     assert abs(dimensions.mean() - dimension) < 4 * dimensions.std() / math.sqrt(200) + (
@@ -59,11 +61,14 @@ def test_the_influence_is_the_effect_of_a_sample(name: str, seed: int) -> None:
     num_samples = 20_000
     estimator = make_estimator(name)
     distances = independent_distances(np.random.default_rng(seed), num_samples, 7.0)
-    fit = estimator.fit(distances)
+    fit = estimator.fit_distances(distances)
     log_mu = np.log(distances[:, estimator.num_neighbors - 1] / distances[:, 0])
     for low, high in [(0.0, 0.01), (0.1, 0.11), (0.5, 0.52), (0.98, 0.99)]:
         window = (log_mu >= np.quantile(log_mu, low)) & (log_mu < np.quantile(log_mu, high))
-        moved = estimator.fit(np.vstack([distances, distances[window]])).dimension - fit.dimension
+        moved = (
+            estimator.fit_distances(np.vstack([distances, distances[window]])).dimension
+            - fit.dimension
+        )
         predicted = fit.influence[window].sum() / num_samples
         assert moved == pytest.approx(predicted, abs=0.15 * abs(predicted) + 0.01)
     assert abs(fit.influence.mean()) < 0.1
@@ -94,7 +99,7 @@ def test_the_error_allows_for_shared_neighbours(seed: int) -> None:
         distances, neighbors = nearest_neighbors(points, num_neighbors=20)
         for name in ESTIMATORS:
             estimator = make_estimator(name)
-            fit = estimator.fit(distances)
+            fit = estimator.fit_distances(distances)
             stated = graph_standard_error(fit.influence, neighbors[:, : estimator.num_neighbors])
             fits[name].append((fit.dimension, stated, error_if_independent(fit.influence)))
     for runs in fits.values():
@@ -139,7 +144,7 @@ def test_one_point_given_often_has_dimension_0(name: str) -> None:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_lattice_has_no_dimension(name: str) -> None:
     with pytest.raises(HiddenStatesError, match="64 of 64 samples have their neighbours at the"):
-        make_estimator(name).fit(np.ones((64, 20)))
+        make_estimator(name).fit_distances(np.ones((64, 20)))
 
 
 def test_some_ties_are_no_harm(seed: int) -> None:
@@ -174,5 +179,5 @@ def test_a_name_is_an_estimator() -> None:
 def test_a_name_that_is_none() -> None:
     with pytest.raises(ConfigError, match="one of twonn_line, .*knn_likelihood; got 'mle'"):
         make_estimator("mle")
-    with pytest.raises(ConfigError, match="discard_fraction must be between 0 and 0.9; got 1.0"):
+    with pytest.raises(ConfigError, match="discard_fraction must be between 0 and 0.9. Got 1.0"):
         make_estimator("twonn_line", discard_fraction=1.0)

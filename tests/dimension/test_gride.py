@@ -36,7 +36,7 @@ def test_it_is_the_maximum_of_the_likelihood(order: int, scale: float, seed: int
         powers = (order - 1) * np.log(-np.expm1(-z)) - order * z
         return (len(z) - 1) * np.log(dimension) + powers.sum()
 
-    best = Gride(order).fit(distances).dimension
+    best = Gride(order).fit_distances(distances).dimension
     assert log_likelihood(best) >= log_likelihood(best * 1.01)
     assert log_likelihood(best) >= log_likelihood(best / 1.01)
 
@@ -44,7 +44,7 @@ def test_it_is_the_maximum_of_the_likelihood(order: int, scale: float, seed: int
 def test_ties_and_far_neighbours_neither_overflow_nor_divide_by_zero() -> None:
     log_mu = np.concatenate([np.zeros(10), np.full(10, 1e-12), np.full(10, 1.0), np.full(10, 500)])
     distances = np.column_stack([np.ones((40, 3)), np.exp(log_mu)])
-    fit = Gride(2).fit(distances)
+    fit = Gride(2).fit_distances(distances)
     assert 0 < fit.dimension < 0.1
     assert np.isfinite(fit.influence).all()
 
@@ -57,5 +57,5 @@ def test_a_far_scale_does_not_see_fine_noise(seed: int) -> None:
 
 
 def test_an_order_below_1() -> None:
-    with pytest.raises(ConfigError, match="order must be at least 1; got 0"):
+    with pytest.raises(ConfigError, match="order must be a whole number, at least 1. Got 0"):
         Gride(0)

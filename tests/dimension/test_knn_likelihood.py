@@ -22,7 +22,7 @@ def test_the_inverses_are_averaged(seed: int) -> None:
     # MacKay and Ghahramani's correction; the mean of the samples' own estimates would be higher.
     distances = np.sort(np.random.default_rng(seed).uniform(1, 2, (100, 5)), axis=1)
     alone = [4 / np.log(row[-1] / row[:-1]).sum() for row in distances]
-    dimension = KNNLikelihood(5).fit(distances).dimension
+    dimension = KNNLikelihood(5).fit_distances(distances).dimension
     assert dimension == pytest.approx(1 / np.mean(1 / np.array(alone)), rel=1e-12)
     assert dimension < np.mean(alone)
 
@@ -31,9 +31,12 @@ def test_neighbours_beyond_the_kth_do_not_count(seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(100, 3))
     distances, _ = two_nearest_neighbors(points)
     padded = np.column_stack([distances, np.full((100, 3), 9.0)])
-    assert KNNLikelihood(2).fit(padded).dimension == KNNLikelihood(2).fit(distances).dimension
+    assert (
+        KNNLikelihood(2).fit_distances(padded).dimension
+        == KNNLikelihood(2).fit_distances(distances).dimension
+    )
 
 
 def test_a_neighbour_too_few() -> None:
-    with pytest.raises(ConfigError, match="num_neighbors must be at least 2; got 1"):
+    with pytest.raises(ConfigError, match="must be a whole number, at least 2. Got 1"):
         KNNLikelihood(1)

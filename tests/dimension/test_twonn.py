@@ -31,11 +31,11 @@ def test_the_influence_knows_what_is_discarded(discard_fraction: float, seed: in
     num_samples = 20_000
     estimator = TwoNN("line", discard_fraction)
     log_mu = np.random.default_rng(seed).exponential(1 / 7.0, num_samples)
-    fit = estimator.fit(distances_of(log_mu))
+    fit = estimator.fit_distances(distances_of(log_mu))
     for low, high in [(0.0, 0.003), (0.1, 0.105), (0.25, 0.27), (0.6, 0.9)]:
         window = (log_mu >= low) & (log_mu < high)
         twice = distances_of(np.append(log_mu, log_mu[window]))
-        moved = estimator.fit(twice).dimension - fit.dimension
+        moved = estimator.fit_distances(twice).dimension - fit.dimension
         predicted = fit.influence[window].sum() / num_samples
         assert moved == pytest.approx(predicted, abs=0.1 * abs(predicted) + 0.01)
 
@@ -46,7 +46,7 @@ def test_the_influence_knows_what_is_discarded(discard_fraction: float, seed: in
 )
 def test_the_error_on_independent_ratios(estimator: TwoNN, spread: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    fits = [estimator.fit(distances_of(rng.exponential(0.1, 1000))) for _ in range(400)]
+    fits = [estimator.fit_distances(distances_of(rng.exponential(0.1, 1000))) for _ in range(400)]
     dimensions = np.array([fit.dimension for fit in fits])
     nobody = np.empty((1000, 0), dtype=np.int64)
     errors = [graph_standard_error(fit.influence, nobody) for fit in fits]
@@ -66,8 +66,8 @@ def test_a_lattice_has_no_dimension(method: str) -> None:
     ("arguments", "message"),
     [
         ({"method": "mle"}, "'line' or 'likelihood'; got 'mle'"),
-        ({"discard_fraction": 1.0}, "between 0 and 0.9; got 1.0"),
-        ({"discard_fraction": -0.1}, "between 0 and 0.9; got -0.1"),
+        ({"discard_fraction": 1.0}, "between 0 and 0.9. Got 1.0"),
+        ({"discard_fraction": -0.1}, "between 0 and 0.9. Got -0.1"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, message: str) -> None:

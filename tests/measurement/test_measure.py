@@ -202,13 +202,13 @@ def test_progress_is_a_bar_on_stderr(progress, shown, capfd):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_samples": 0}, "num_samples must be at least 1. Got 0"),
-        ({"batch_tokens": -2}, "batch_tokens must be at least 1. Got -2"),
-        ({"max_length": 0}, "max_length must be at least 1. Got 0"),
+        ({"num_samples": 0}, "num_samples must be a whole number, at least 1. Got 0"),
+        ({"batch_tokens": -2}, "batch_tokens must be a whole number, at least 1. Got -2"),
+        ({"max_length": 0}, "max_length must be a whole number, at least 1. Got 0"),
         ({"pooling": "max"}, "pooling must be one of mean, last, first. Got 'max'"),
         ({"estimator": "mle"}, "estimator must be one of twonn_line, .* got 'mle'"),
         ({"precision": -0.1}, "precision must be 0 or more dimensions. Got -0.1"),
-        ({"discard_fraction": 1.5}, "discard_fraction must be .* got 1.5"),
+        ({"discard_fraction": 1.5}, "discard_fraction must be .* Got 1.5"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

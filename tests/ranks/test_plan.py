@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -292,3 +293,44 @@ def test_a_missing_field_is_named():
 def test_what_cannot_be_planned(arguments, error, message):
     with pytest.raises(error, match=message):
         plan_ranks(make_profile([5, 6]), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("ranks", [4, 4], "`ranks` and `modules` must agree"),
+        ("ranks", [1], "2 steps and 1 ranks"),
+        ("ranks", [1.0, 1.5], "no counts"),
+        ("rule", "best", "rule 'best'"),
+        ("rounding", "sideways", "rounding 'sideways'"),
+        ("parameters", [1, 2], "add up to 3"),
+        ("trainable_parameters", 7, "and it says 7"),
+        ("steps", ["layer.0", "layer.9"], "not those of its blocks"),
+        ("alphas", {}, "different modules"),
+    ],
+)
+def test_from_dict_refuses_a_plan_that_was_edited_by_hand(field, value, message):
+    payload = json.loads(json.dumps(plan_ranks(make_profile([5, 8, 6])).to_dict()))
+    assert RankPlan.from_dict(payload).to_dict() == plan_ranks(make_profile([5, 8, 6])).to_dict()
+    with pytest.raises(ArtifactError, match=message):
+        RankPlan.from_dict({**payload, field: value})
+
+
+def test_from_dict_refuses_an_edited_rank_or_alpha_of_a_module():
+    payload = json.loads(json.dumps(plan_ranks(make_profile([5, 8, 6])).to_dict()))
+    name = min(payload["modules"])
+    for field, message in (("modules", "must agree"), ("alphas", "alpha 50 and rank")):
+        edited = {**payload, field: {**payload[field], name: 50}}
+        with pytest.raises(ArtifactError, match=message):
+            RankPlan.from_dict(edited)
+
+
+def test_from_dict_reads_every_plan_and_profile_that_is_committed():
+    files = sorted(Path(__file__).parents[2].glob("experiments/**/rank_plan.json"))
+    for path in files:
+        RankPlan.from_pretrained(path)
+    profiles = sorted(Path(__file__).parents[2].glob("experiments/**/dimension_profile.json"))
+    for path in profiles:
+        DimensionProfile.from_pretrained(path)
+    assert len(files) > 2
+    assert len(profiles) > 2

@@ -141,7 +141,7 @@ def write_example_run(
     profile: DimensionProfile | None = None,
     trained: bool = True,
     budget: str | None = None,
-    rule: str = "paper",
+    rule: str | None = None,
     target_modules: str = "attention",
     task: str = "cola",
 ) -> RankPlan:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PLAN_FILE, locate
+from gelora.checks import MAX_SEED
 from gelora.cli.config import READING, SOURCE, VERBS, Config, rule_of, values_of
 from gelora.cli.record import check_folder, recorded_data
 from gelora.data.columns import column
@@ -17,7 +18,6 @@ from gelora.ranks.rules import check_rule
 
 NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run", "inspect"})
 NEED_MODEL = NEED_DATA - {"evaluate"}
-MAX_SEED = 2**32 - 1  # NumPy's
 QUICK_BYTES = 1 << 24
 """Size of a file up to which its columns are looked at before anything is loaded."""
 LARGEST_RANK = 1024

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from gelora.cli.boundary import as_flags
 from gelora.cli.flags import RunFlags
 from gelora.errors import GeloraWarning
 
@@ -42,7 +43,7 @@ def only_results_on_stdout(flags: RunFlags) -> Iterator[None]:
     """Send logs, warnings and whatever a library prints to standard error, while inside."""
     hush_libraries(flags)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Formatter("%(message)s"))
     level = LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.setLevel(_log_level(flags))
@@ -84,6 +85,14 @@ def hush_libraries(flags: RunFlags) -> None:
     if not shows_progress(flags):
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+class _Formatter(logging.Formatter):
+    """Writes the Python arguments that a warning names as flags."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return as_flags(text) if record.levelno >= logging.WARNING else text
 
 
 def _log_level(flags: RunFlags) -> int:

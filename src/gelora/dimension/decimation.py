@@ -98,7 +98,7 @@ def _mean_over(
             estimator.num_neighbors,
             process_group=process_group,
         )
-        fit = estimator.fit(distances)
+        fit = estimator.fit_distances(distances)
         dimensions.append(fit.dimension)
         errors.append(graph_standard_error(fit.influence, neighbors))
     return float(np.mean(dimensions)), math.hypot(*errors) / len(parts)

@@ -9,7 +9,7 @@ and of a difference of two. The laws themselves are in `twonn.py`, `gride.py` an
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -56,7 +56,7 @@ class Estimator(Protocol):
         """How many neighbours of each sample it needs."""
         ...
 
-    def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
+    def fit_distances(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
 
         Raises:
@@ -66,7 +66,35 @@ class Estimator(Protocol):
 
 
 class PointEstimator:
-    """What makes of an `Estimator` one that takes points."""
+    """What makes of an `Estimator` one that takes points.
+
+    Attributes:
+        dimension_: After `fit`: the dimension.
+        standard_error_: After `fit`: its standard error.
+    """
+
+    dimension_: float
+    standard_error_: float
+
+    def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803 - scikit-learn's names
+        """Estimate the dimension of points, as scikit-learn's estimators do.
+
+        Args:
+            X: The samples, as `estimate` takes them; of shape (samples, width).
+            y: Not used.
+
+        Returns:
+            This estimator, with `dimension_` and `standard_error_`.
+
+        Raises:
+            As `estimate`.
+        """
+        del y
+        estimate = self.estimate(X)  # type: ignore[misc]
+        for name in ("dimension", "standard_error"):
+            # The settings stay frozen; what was fitted is no part of them.
+            object.__setattr__(self, f"{name}_", getattr(estimate, name))
+        return self
 
     def estimate(
         self: Estimator,
@@ -75,7 +103,8 @@ class PointEstimator:
         """Estimate the dimension of the manifold that the points lie on.
 
         Args:
-            points: The samples, in any float type; copies are set aside first, and counted.
+            points: The samples, in any float type: an array, a tensor, or what numpy makes one of,
+                such as a DataFrame. Copies are set aside first, and counted.
 
         Raises:
             TooFewSamplesError: Fewer than 50 samples differ.
@@ -96,7 +125,7 @@ class PointEstimator:
         samples = distinct_samples(
             [values], level_names=["points"], num_neighbors=self.num_neighbors
         )
-        fit = self.fit(samples.distances[0])
+        fit = self.fit_distances(samples.distances[0])
         return DimensionEstimate(
             fit.dimension,
             graph_standard_error(fit.influence, samples.neighbors[0]),

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import root_scalar
 
+from gelora.checks import check_count
 from gelora.dimension.fitting import Fit, PointEstimator, tied
-from gelora.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,14 @@ class Gride(PointEstimator):
     order: int = 2
 
     def __post_init__(self) -> None:
-        if self.order < 1:
-            raise ConfigError(f"order must be at least 1; got {self.order}.")
+        check_count("order", self.order)
 
     @property
     def num_neighbors(self) -> int:
         """The farther of the two neighbours."""
         return 2 * self.order
 
-    def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
+    def fit_distances(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
 
         With x = log mu and z = d x the log-likelihood of a sample is log d - n z +

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from gelora.checks import check_count
 from gelora.dimension.fitting import Fit, PointEstimator, tied
-from gelora.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class KNNLikelihood(PointEstimator):
     num_neighbors: int = 20
 
     def __post_init__(self) -> None:
-        if self.num_neighbors < 2:
-            raise ConfigError(f"num_neighbors must be at least 2; got {self.num_neighbors}.")
+        check_count("num_neighbors", self.num_neighbors, least=2)
 
-    def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
+    def fit_distances(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
 
         Raises:

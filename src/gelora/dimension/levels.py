@@ -71,7 +71,7 @@ class _Neighborhoods:
         if self.is_constant:
             return Fit(0.0, np.zeros(len(self.distances)))
         try:
-            return estimator.fit(self.distances)
+            return estimator.fit_distances(self.distances)
         except HiddenStatesError as error:
             raise HiddenStatesError(f"At level {self.name!r}: {error}") from error
 

@@ -54,6 +54,15 @@ def _checked(
     """Return finite points, and the largest absolute value."""
     if isinstance(points, np.ndarray) and any(step < 0 for step in points.strides):
         points = np.ascontiguousarray(points)  # torch reads forwards only
+    if not isinstance(points, np.ndarray | Tensor):
+        points = np.asarray(points)  # a DataFrame, or lists
+    if isinstance(points, np.ndarray) and not (
+        np.issubdtype(points.dtype, np.number) or points.dtype == bool
+    ):
+        raise HiddenStatesError(
+            f"Expected numbers{where}; got values of type {points.dtype}: leave out columns of "
+            "texts."
+        )
     with warnings.catch_warnings():  # a file mapped for reading is not writable, nor need it be
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         values = torch.as_tensor(points).detach()

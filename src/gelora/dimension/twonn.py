@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from gelora.checks import check_share
 from gelora.dimension.fitting import Fit, PointEstimator, tied
 from gelora.errors import ConfigError
 
@@ -56,20 +57,16 @@ class TwoNN(PointEstimator):
     discard_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.method not in {"line", "likelihood"}:
+        if self.method not in ("line", "likelihood"):
             raise ConfigError(f"method must be 'line' or 'likelihood'; got {self.method!r}.")
-        if not 0 <= self.discard_fraction <= MAX_DISCARD_FRACTION:
-            raise ConfigError(
-                f"discard_fraction must be between 0 and {MAX_DISCARD_FRACTION}; got "
-                f"{self.discard_fraction}."
-            )
+        check_share("discard_fraction", self.discard_fraction, most=MAX_DISCARD_FRACTION)
 
     @property
     def num_neighbors(self) -> int:
         """Both of them."""
         return 2
 
-    def fit(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
+    def fit_distances(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
 
         Raises:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from gelora.checks import MAX_SEED, check_count, is_number
 from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
 from gelora.dimension.profile import DimensionProfile, Granularity, States, StopReason
 from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
@@ -121,6 +122,7 @@ def measure_dimensions(
     """
     counts = {"num_samples": num_samples, "batch_tokens": batch_tokens, "max_length": max_length}
     _check_arguments(counts, precision, pooling)
+    check_count("seed", seed, least=0, most=MAX_SEED)
     architecture, backbone = find_architecture(model), find_backbone(model)
     if target_modules == "attention":
         require_attention(architecture)
@@ -239,9 +241,9 @@ def _check_arguments(
     counts: Mapping[str, int | None], precision: float | None, pooling: str | None
 ) -> None:
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ConfigError(f"{name} must be at least 1. Got {count}.")
-    if precision is not None and not precision >= 0:
+        if count is not None:
+            check_count(name, count)
+    if precision is not None and not (is_number(precision) and precision >= 0):
         raise ConfigError(f"precision must be 0 or more dimensions. Got {precision}.")
     if pooling is not None and pooling not in POOLINGS:
         raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")

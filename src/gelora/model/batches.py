@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from gelora.checks import check_count
 from gelora.errors import DataError
 from gelora.model.architectures import find_backbone, input_embedding
 from gelora.model.conversations import Example, example_tokens
@@ -85,7 +86,12 @@ def token_limit(
 
     Returns:
         The least of the three, None where none of them says anything.
+
+    Raises:
+        ConfigError: `max_length` is no whole number of 1 or more.
     """
+    if max_length is not None:
+        check_count("max_length", max_length)
     limit = min(max_length or math.inf, tokenizer.model_max_length, _position_limit(model))
     return int(limit) if limit < NO_LIMIT else None
 

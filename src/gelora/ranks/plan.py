@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Int
 
 from gelora.artifacts import PLAN_FILE, Artifact, reading_fields
-from gelora.dimension.profile import BlockModule, DimensionProfile, Granularity
-from gelora.errors import RankError
+from gelora.dimension.profile import BlockModule, DimensionProfile, Granularity, step_names
+from gelora.errors import ArtifactError, RankError
 from gelora.ranks.rules import (
+    ROUNDINGS,
+    RULES,
     RankLimits,
     budget_ranks,
     check_rule,
@@ -118,13 +120,15 @@ class RankPlan(Artifact):
             for name in ("modules", "alphas", "fingerprint"):
                 values[name] = dict(values[name])
             values["alpha_per_rank"] = float(values["alpha_per_rank"])
-            return cls(**values)
+            plan = cls(**values)
+            _check_consistent(plan)
+        return plan
 
 
 def plan_ranks(
     profile: DimensionProfile,
     *,
-    rule: str = "paper",
+    rule: str | None = None,
     budget: float | str | None = None,
     rounding: str = "nearest",
     min_rank: int = 1,
@@ -151,7 +155,7 @@ def plan_ranks(
 
     Args:
         profile: The dimensions, and the modules of the model they were measured on.
-        rule: "paper", "confident" or "budget"; giving a `budget` implies the latter.
+        rule: "paper", "confident" or "budget"; None is "budget" if one is given, else "paper".
         budget: Trainable parameters, as a number, or "r=8" for those of uniform LoRA of rank 8
             on the same modules.
         rounding: "nearest" (halves go up), "up" or "down".
@@ -171,7 +175,7 @@ def plan_ranks(
         ConfigError: An unknown rule or rounding, a budget that cannot be read or that the rule
             does not spend, or a scale that is not positive.
     """
-    rule = "budget" if budget is not None and rule == "paper" else rule
+    rule = rule or ("paper" if budget is None else "budget")
     check_rule(
         rule=rule,
         budget=budget,
@@ -229,6 +233,72 @@ def plan_ranks(
         profile_hash=profile.content_hash(),
         data=profile.data,
     )
+
+
+def _check_consistent(plan: RankPlan) -> None:
+    """Check that a plan from a file says the same thing in all its fields.
+
+    Raises:
+        ArtifactError: It does not, as after an edit by hand.
+    """
+    if plan.rule not in RULES or plan.rounding not in ROUNDINGS:
+        raise ArtifactError(
+            f"The rank plan has rule {plan.rule!r} and rounding {plan.rounding!r}; the rules are "
+            f"{', '.join(RULES)}, and dimensions are rounded {', '.join(ROUNDINGS)}."
+        )
+    per_step = ("bounds", "ranks", "rank_probabilities", "parameters")
+    for name in per_step:
+        if len(getattr(plan, name)) != len(plan.steps):
+            raise ArtifactError(
+                f"The rank plan has {len(plan.steps)} steps and {len(getattr(plan, name))} {name}."
+            )
+    if plan.steps != step_names(plan.blocks, plan.granularity):
+        raise ArtifactError("The rank plan has steps that are not those of its blocks.")
+    counts: tuple[Any, ...] = (
+        *(*plan.ranks, *plan.bounds),
+        *(*plan.parameters, *plan.modules.values()),
+    )
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ArtifactError("The rank plan has ranks, bounds or parameters that are no counts.")
+    if plan.modules.keys() != plan.alphas.keys() or not plan.modules:
+        raise ArtifactError("The rank plan has ranks and alphas of different modules, or of none.")
+    if sum(plan.parameters) != plan.trainable_parameters:
+        raise ArtifactError(
+            f"The rank plan's parameters add up to {sum(plan.parameters):,}, and it says "
+            f"{plan.trainable_parameters:,}."
+        )
+    _check_module_ranks(plan)
+
+
+def _check_module_ranks(plan: RankPlan) -> None:
+    """Check that modules have the ranks of their blocks, and alphas that go with these."""
+    halves = len(plan.steps) // len(plan.blocks)
+    for name, rank in plan.modules.items():
+        block = next((i for i, path in enumerate(plan.blocks) if name.startswith(f"{path}.")), None)
+        if block is None:
+            raise ArtifactError(f"The rank plan has the module {name}, which is in no block.")
+        ranks = plan.ranks[block * halves : (block + 1) * halves]
+        # A module whose matrix is smaller than its block's rank has a smaller one.
+        if not 1 <= rank <= max(ranks):
+            raise ArtifactError(
+                f"The rank plan gives {name} rank {rank} and its block {max(ranks)}: `ranks` and "
+                "`modules` must agree, so plan again with min_rank, max_rank or a budget instead "
+                "of editing the file."
+            )
+        if not math.isclose(plan.alphas[name], plan.alpha_per_rank * rank, rel_tol=1e-6):
+            raise ArtifactError(
+                f"The rank plan gives {name} alpha {plan.alphas[name]} and rank {rank}, and its "
+                f"alpha per rank is {plan.alpha_per_rank}."
+            )
+    for step, rank in enumerate(plan.ranks):
+        block = plan.blocks[step // halves]
+        inside = [r for name, r in plan.modules.items() if name.startswith(f"{block}.")]
+        if rank > 0 and (not inside or (halves == 1 and max(inside) != rank)):
+            raise ArtifactError(
+                f"The rank plan gives {plan.steps[step]} rank {rank}, and its modules have "
+                f"{sorted(set(inside)) or 'none'}: `ranks` and `modules` must agree, so plan again "
+                "instead of editing the file."
+            )
 
 
 def whole(number: float) -> int | float:

@@ -11,13 +11,18 @@ measured and any number of others within their errors (`uncertainty.py`).
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from gelora.checks import is_number
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, RankError
 from gelora.ranks.allocation import Costs, Ranks, allocate
+
+MOST_PARAMETERS = 10**15
+"""Largest budget that is read as one."""
 
 RULES = ("paper", "confident", "budget")
 
@@ -126,16 +131,19 @@ def check_rule(
         )
     if rule == "budget" and budget is None:
         raise ConfigError("Rule 'budget' needs a budget, such as 'r=8' or a number of parameters.")
-    if rule == "confident" and budget is not None:
+    if rule != "budget" and budget is not None:
         raise ConfigError(
-            f"Rule 'confident' spends no budget, and one of {budget} is given: leave out one of "
-            "the two."
+            f"Rule {rule!r} spends no budget, and one of {budget} is given: leave out one of the "
+            "two."
         )
     if budget is not None:
         read_budget(budget)
     for name, scale in (("alpha_per_rank", alpha_per_rank), ("lora_alpha", lora_alpha)):
-        if scale is not None and not (scale > 0 and math.isfinite(scale)):
+        if scale is not None and not (is_number(scale) and scale > 0):
             raise ConfigError(f"{name} is {scale}; it must be a positive number.")
+    for name, rank in (("min_rank", min_rank), ("max_rank", max_rank)):
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, Integral)):
+            raise RankError(f"{name} is {rank!r}; a rank is a whole number.")
     if min_rank < 1:
         raise RankError(f"min_rank is {min_rank}; the smallest LoRA rank is 1.")
     if max_rank is not None and max_rank < min_rank:
@@ -160,5 +168,10 @@ def read_budget(budget: float | str) -> tuple[int, bool]:
         raise ConfigError(
             f"The budget {budget!r} is neither a positive number of parameters nor of the form "
             "'r=8'."
+        )
+    if value > MOST_PARAMETERS:
+        raise ConfigError(
+            f"The budget {budget!r} is above {MOST_PARAMETERS:.0e} parameters, more than any model "
+            "has."
         )
     return int(value), number != text
