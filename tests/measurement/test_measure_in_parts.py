@@ -120,6 +120,7 @@ def test_no_text_passes_the_model_twice():
         lambda _module, _args, inputs: lengths.append(inputs["input_ids"].shape), with_kwargs=True
     )
     profile = to_the_cap(model=model, texts=texts_with_copies(), batch_tokens=100)
+    assert lengths.pop(0)[0] == 1  # to see which modules a gradient reaches
     assert sum(rows for rows, _ in lengths) == 280
     assert (profile.num_texts, profile.num_duplicates) == (300, 20)
     assert profile.forward_tokens == sum(rows * tokens for rows, tokens in lengths)

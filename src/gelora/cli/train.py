@@ -1,6 +1,7 @@
 """`gelora train`: model, texts and rank_plan.json in, adapter/ and metrics.json out."""
 
 import logging
+import re
 import shutil
 import time
 from dataclasses import asdict
@@ -110,6 +111,16 @@ def train(
     return payload
 
 
+def _for_experts(arguments: TrainingArguments, plan: RankPlan) -> TrainingArguments:
+    """Let processes wait for no gradient of an expert that no token of a step was sent to."""
+    if arguments.world_size > 1 and any(
+        re.search(r"experts\.\d+\.", name) for name in plan.modules
+    ):
+        logger.info("Experts may get no tokens in a step, so unused parameters are looked for.")
+        arguments.ddp_find_unused_parameters = True
+    return arguments
+
+
 def _check_texts(config: Config, data: TaskData, plan: RankPlan) -> None:
     """Compare the texts with those that the plan's dimensions were measured on.
 
@@ -160,7 +171,7 @@ def _train(
         tokenizer,
         data,
         plan,
-        arguments=for_the_trainer(arguments, config, data),
+        arguments=_for_experts(for_the_trainer(arguments, config, data), plan),
         lora_kwargs=lora_arguments(config),
         max_length=config.data.max_length,
         resume_from_checkpoint=config.resume,

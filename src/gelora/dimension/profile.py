@@ -81,6 +81,21 @@ class DecimatedDimensions:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Weights of the blocks that no adapter can be put on, whatever the targets.
+
+    Attributes:
+        name: Path of a module or a parameter inside its blocks, the same in all of them.
+        reason: Why.
+        weights: How many, in all blocks.
+    """
+
+    name: str
+    reason: str
+    weights: int
+
+
+@dataclass(frozen=True)
 class DimensionProfile(Artifact):
     """The intrinsic dimension after every block of a model, on one set of texts.
 
@@ -120,6 +135,8 @@ class DimensionProfile(Artifact):
             may matter (docs/accuracy.md).
         top_variance_shares: One per level: the share of the variance that the three coordinates
             of largest variance carry, between 0 and 1.
+        left_out: Weights of the blocks that no adapter can be put on; the file has no such field
+            where there are none.
         data: What is known of the texts, JSON-able: `texts_sha256`, `source`, the columns. Empty
             where nothing is, as in Python; the file then has no such field.
     """
@@ -151,6 +168,7 @@ class DimensionProfile(Artifact):
     verdicts: tuple[Verdict, ...]
     biased_levels: tuple[int, ...]
     top_variance_shares: tuple[float, ...]
+    left_out: tuple[LeftOut, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -205,8 +223,9 @@ class DimensionProfile(Artifact):
         """Return the profile as it stands in its file: the estimator's series at the top."""
         payload = asdict(self)
         series = payload.pop("series")
-        if not self.data:
-            del payload["data"]
+        for name in ("data", "left_out"):
+            if not payload[name]:
+                del payload[name]
         return {**payload, **series.pop(self.estimator), "other_estimates": series}
 
     @classmethod
@@ -223,6 +242,7 @@ class DimensionProfile(Artifact):
             series = {values["estimator"]: own, **others}
             values["series"] = {name: _series(one) for name, one in series.items()}
             values["modules"] = tuple(BlockModule(**module) for module in values["modules"])
+            values["left_out"] = tuple(LeftOut(**part) for part in values.get("left_out", ()))
             values["log_mu_quantiles"] = tuple(map(tuple, values["log_mu_quantiles"]))
             values["decimation"] = tuple(map(_decimated, values["decimation"]))
             for name in _TUPLES:

@@ -1,13 +1,16 @@
 """The whole model with the adapter merged into its weights: for whoever reads no adapters."""
 
 from pathlib import Path
+from typing import Any
 
+import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.artifacts import PLAN_FILE
-from gelora.errors import ModelMismatchError
+from gelora.errors import ModelMismatchError, RankError
 from gelora.exports.folders import new_folder
 from gelora.exports.saved import read_adapter
 from gelora.model.architectures import check_fingerprint
@@ -41,13 +44,61 @@ def export_merged(
     Raises:
         ModelMismatchError: The adapter, or the plan beside it, is another model's.
         OutputExistsError: The destination holds something.
+        RankError: The merged model does not compute what the adapter does.
     """
     with new_folder(
         destination, holds="config.json", overwrite=overwrite, source=adapter_folder
     ) as folder:
-        _adapted(model, Path(adapter_folder)).merge_and_unload().save_pretrained(folder)
+        adapted = _adapted(model, Path(adapter_folder))
+        expected, moved = _outputs(adapted), 0.0
+        with adapted.disable_adapter():
+            moved = _distance(_outputs(adapted), expected)
+        merged: Any = adapted.merge_and_unload()
+        _check_same(_outputs(merged), expected, moved=moved, dtype=merged.dtype)
+        merged.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return Path(destination)
+
+
+def _outputs(model: Any) -> list[Tensor]:
+    """Return what a model computes of some random tokens, in float32."""
+    generator = torch.Generator().manual_seed(0)
+    size = (2, 12)
+    tokens = torch.randint(
+        4, model.get_input_embeddings().num_embeddings, size, generator=generator
+    )
+    inputs = {"input_ids": tokens.to(model.device)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        outputs = model(**inputs)
+    model.train(was_training)
+    found = [value for value in outputs.to_tuple() if isinstance(value, Tensor)]
+    return [value.float() for value in found if value.is_floating_point()][:2]
+
+
+def _distance(outputs: list[Tensor], others: list[Tensor]) -> float:
+    pairs = zip(outputs, others, strict=True)
+    return max((one - other).abs().max().item() for one, other in pairs)
+
+
+def _check_same(
+    outputs: list[Tensor], expected: list[Tensor], *, moved: float, dtype: torch.dtype
+) -> None:
+    """Check that merging changed no output by more than rounding, or a share of what it moves."""
+    is_half = dtype in (torch.float16, torch.bfloat16)
+    size = max(values.abs().max().item() for values in expected)
+    allowed = (16 if is_half else 2000) * torch.finfo(dtype).eps * size
+    allowed += (0.1 if is_half else 1e-3) * moved
+    difference = _distance(outputs, expected)
+    if not difference <= allowed:
+        raise RankError(
+            f"Merged, the model's outputs differ from the adapter's by {difference:.2g}, and the "
+            f"adapter moves them by {moved:.2g}, so nothing is written: modules may share a "
+            "weight. Serve the adapter as it is."
+        )
 
 
 def _adapted(model: PreTrainedModel, folder: Path) -> PeftModel:

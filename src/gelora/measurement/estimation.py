@@ -74,6 +74,7 @@ class Estimation:
             levels=record.levels,
             blocks=record.blocks,
             modules=record.modules,
+            left_out=record.left_out,
             fingerprint=record.fingerprint,
             granularity=record.granularity,
             states=record.states,

@@ -4,9 +4,10 @@ This is the public front of the halves: `activations`, which runs a model, `stor
 what it gives, and `dimension`, which knows only matrices.
 """
 
+import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gelora.checks import MAX_SEED, check_count, is_number
 from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
-from gelora.dimension.profile import DimensionProfile, Granularity, States, StopReason
+from gelora.dimension.profile import DimensionProfile, Granularity, LeftOut, States, StopReason
 from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
 from gelora.measurement.estimation import Estimation
 from gelora.measurement.growth import Ranks, growing_sizes, papers_ranks, reason_to_stop
@@ -31,11 +32,14 @@ from gelora.model.architectures import (
     model_fingerprint,
     require_attention,
 )
-from gelora.model.batches import Texts, encode_texts
+from gelora.model.batches import Texts, encode_texts, padded_batch
 from gelora.model.pooling import POOLINGS, Pooling
+from gelora.model.reach import unreached_modules
 from gelora.model.reading import level_names
 from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
+
+logger = logging.getLogger(__name__)
 
 
 def measure_dimensions(
@@ -126,7 +130,7 @@ def measure_dimensions(
     architecture, backbone = find_architecture(model), find_backbone(model)
     if target_modules == "attention":
         require_attention(architecture)
-    select_modules(architecture.modules, target_modules)
+    select_modules(architecture.modules, target_modules, left_out=architecture.left_out)
     device = input_embedding(backbone).device
     estimation = Estimation(
         estimator, all_estimators, discard_fraction, device if device.type == "cuda" else None
@@ -135,6 +139,7 @@ def measure_dimensions(
         levels=level_names(architecture, granularity),
         blocks=architecture.blocks,
         modules=architecture.modules,
+        left_out=architecture.left_out,
         fingerprint=model_fingerprint(model),
         granularity=granularity,
         states=states,
@@ -163,6 +168,10 @@ def measure_dimensions(
             shown=False if rank_in(group) > 0 else progress,
         ) as bar,
     ):
+        short = padded_batch(drawn[:1], tokenizer)
+        dead = unreached_modules(backbone, architecture.modules, architecture.blocks, short)
+        record = _without(record, dead, architecture.blocks)
+        select_modules(record.modules, target_modules, left_out=record.left_out)
         reader = Reader(model, tokenizer, drawn, batch_tokens, store, group, bar)
         estimation = replace(estimation, group=group)
         stop = partial(reason_to_stop, precision=precision or 0.0, ranks=ranks)
@@ -235,6 +244,27 @@ def _measure_enough(
         reason = stop(profiles) or (None if ahead else "num_samples")
         if reason is not None:
             return replace(record, stopped_by=reason), found
+
+
+def _without(
+    record: HiddenStatesRecord, dead: Collection[str], blocks: Sequence[str]
+) -> HiddenStatesRecord:
+    """Leave out modules that no gradient reaches, and say so."""
+    if not dead:
+        return record
+    counts: dict[str, int] = {}
+    for module in record.modules:
+        if module.name in dead:
+            name = module.name.removeprefix(f"{blocks[module.block]}.")
+            size = module.in_features * module.out_features
+            counts[name] = counts.get(name, 0) + size
+    logger.info("No gradient reaches %s, which get no adapter.", ", ".join(sorted(counts)))
+    more = tuple(LeftOut(name, "not reached by a gradient", n) for name, n in counts.items())
+    return replace(
+        record,
+        modules=tuple(module for module in record.modules if module.name not in dead),
+        left_out=(*record.left_out, *more),
+    )
 
 
 def _check_arguments(

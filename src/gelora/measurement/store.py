@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from gelora.artifacts import Artifact, read_json, reading_fields
-from gelora.dimension.profile import BlockModule, Granularity, States, StopReason
+from gelora.dimension.profile import BlockModule, Granularity, LeftOut, States, StopReason
 from gelora.errors import ArtifactError, ConfigError, OutputExistsError
 from gelora.measurement.processes import (
     exchange_rows,
@@ -65,6 +65,7 @@ class HiddenStatesRecord(Artifact):
     num_copies: int
     num_rows: int
     forward_tokens: int
+    left_out: tuple[LeftOut, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as it stands in its file."""
@@ -82,6 +83,7 @@ class HiddenStatesRecord(Artifact):
             for name in ("levels", "blocks"):
                 values[name] = tuple(values[name])
             values["modules"] = tuple(BlockModule(**module) for module in values["modules"])
+            values["left_out"] = tuple(LeftOut(**part) for part in values.get("left_out", ()))
             return cls(**values)
 
 

@@ -5,7 +5,7 @@ Blocks are found from the tree of modules, not from a list of model classes: the
 without its head, and are the same with and without adapters. Nothing here runs the model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from gelora.artifacts import content_hash
-from gelora.dimension.profile import BlockModule, Role
+from gelora.dimension.profile import BlockModule, LeftOut, Role
 from gelora.errors import ArchitectureError, ModelMismatchError
 from gelora.model.module_tree import (
     Projection,
@@ -68,7 +68,9 @@ class Architecture:
     Attributes:
         prefix: Path of the backbone inside the model given, with its dot ("bert."), or "".
         stacks: One, or an encoder's and a decoder's.
-        modules: Every Linear and Conv1D of every block, in the model's order.
+        modules: Every Linear and Conv1D of every block that has weights of its own, in the
+            model's order.
+        left_out: Weights of the blocks that are in none of these.
         is_causal: Whether a token sees only those before it, so that the last has seen all.
     """
 
@@ -76,6 +78,7 @@ class Architecture:
     stacks: tuple[Stack, ...]
     modules: tuple[BlockModule, ...]
     is_causal: bool
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -113,11 +116,14 @@ def find_architecture(model: nn.Module) -> Architecture:
         for index, block in enumerate(blocks)
         for found in projections(backbone.get_submodule(block))
     )
+    shared = _shared(backbone, modules)
+    modules = tuple(module for module in modules if module.name not in shared)
     return Architecture(
         prefix=_path_of(backbone, inside=without_wrapper(model)),
         stacks=stacks,
         modules=modules,
         is_causal=_is_causal(backbone, blocks),
+        left_out=_left_out(backbone, blocks, modules, shared),
     )
 
 
@@ -250,6 +256,48 @@ def _no_single_stack(backbone: nn.Module, found: list[str]) -> str:
     )
 
 
+def _shared(backbone: nn.Module, modules: Sequence[BlockModule]) -> frozenset[str]:
+    """Return the modules that hold one weight with another: it has no rank of its own.
+
+    An adapter on one of them would, once merged, change the others as well.
+    """
+    holders: dict[int, list[str]] = {}
+    for module in modules:
+        weight = _weight_of(backbone, module.name)
+        if weight is not None:
+            holders.setdefault(id(weight), []).append(module.name)
+    return frozenset(name for names in holders.values() if len(names) > 1 for name in names)
+
+
+def _left_out(
+    backbone: nn.Module,
+    blocks: Sequence[str],
+    modules: Sequence[BlockModule],
+    shared: Collection[str],
+) -> tuple[LeftOut, ...]:
+    """Return the weights of the blocks that are in no module to adapt: shared, or not linear."""
+    adapted = {id(_weight_of(backbone, module.name)) for module in modules}
+    counts: dict[tuple[str, str], int] = {}
+    seen: set[int] = set()
+    for block in blocks:
+        for name, parameter in backbone.get_submodule(block).named_parameters():
+            path = f"{block}.{name}"
+            is_adapters = "lora_" in name or ".modules_to_save." in name
+            if parameter.ndim < 2 or is_adapters or id(parameter) in adapted | seen:
+                continue
+            seen.add(id(parameter))
+            is_shared = path.removesuffix(".weight").replace(".base_layer", "") in shared
+            reason = "shared between blocks" if is_shared else "not a Linear"
+            key = name.removesuffix(".weight").replace(".base_layer", ""), reason
+            counts[key] = counts.get(key, 0) + parameter.numel()
+    return tuple(LeftOut(name, reason, weights) for (name, reason), weights in counts.items())
+
+
+def _weight_of(backbone: nn.Module, name: str) -> nn.Parameter | None:
+    module = without_adapter(backbone.get_submodule(name))
+    return dict(module.named_parameters(recurse=False)).get("weight")
+
+
 def _path_of(module: nn.Module, *, inside: nn.Module) -> str:
     path = next(path for path, each in inside.named_modules() if each is module)
     return f"{path}." if path else ""
@@ -271,8 +319,7 @@ def _is_causal(backbone: nn.Module, blocks: list[str]) -> bool:
 
 def _last_weight(backbone: nn.Module, architecture: Architecture) -> Tensor | None:
     """Return the weight of the last block's last module, if it has a plain one."""
-    module = without_adapter(backbone.get_submodule(architecture.modules[-1].name))
-    return dict(module.named_parameters(recurse=False)).get("weight")
+    return _weight_of(backbone, architecture.modules[-1].name) if architecture.modules else None
 
 
 def _sample(weight: Tensor | None) -> list[float] | None:

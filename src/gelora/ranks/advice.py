@@ -39,6 +39,7 @@ def plan_advice(plan: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
         _of_bounds(plan),
         _of_idle_growth(plan),
         _of_money_left(plan, profile),
+        _of_left_out(plan, profile),
         _of_constant_levels(profile),
     )
     return tuple(sentence for sentence in sentences if sentence)
@@ -230,6 +231,21 @@ def _of_money_left(plan: RankPlan, profile: DimensionProfile) -> str:
         f"{left:,} of the budget's {plan.budget:,} parameters are not spent: every block has the "
         "largest rank that it may have."
     )
+
+
+def _of_left_out(plan: RankPlan, profile: DimensionProfile) -> str:
+    """Of the weights that no adapter can be put on, where more than attention is adapted."""
+    adapted = [module for module in profile.modules if module.name in plan.modules]
+    is_whole = len(adapted) == len(profile.modules)
+    adapts_all = is_whole or any(module.role == "mlp" for module in adapted)
+    parts = [part for part in profile.left_out if adapts_all or part.reason != "not a Linear"]
+    if not parts:
+        return ""
+    left = sum(part.weights for part in parts)
+    linear = sum(module.in_features * module.out_features for module in profile.modules)
+    total = linear + sum(part.weights for part in profile.left_out)
+    named = list_some([f"{part.name} ({part.reason})" for part in parts])
+    return f"{100 * left / total:.0f} % of the blocks' weights get no adapter: {named}."
 
 
 def _of_constant_levels(profile: DimensionProfile) -> str:

@@ -185,7 +185,7 @@ def plan_ranks(
         alpha_per_rank=alpha_per_rank,
         lora_alpha=lora_alpha,
     )
-    targets = select_modules(profile.modules, target_modules)
+    targets = select_modules(profile.modules, target_modules, left_out=profile.left_out)
     step_of = {module.name: profile.step_of(module) for module in targets}
     per_step = [[m for m in targets if step_of[m.name] == i] for i in range(len(profile.steps))]
     sides = [max(map(_smaller_side, modules), default=0) for modules in per_step]

@@ -3,14 +3,17 @@
 import difflib
 from collections.abc import Sequence
 
-from gelora.dimension.profile import BlockModule
+from gelora.dimension.profile import BlockModule, LeftOut
 from gelora.errors import RankError
 
 ATTENTION_ROLES = frozenset({"query", "key", "value", "query_key_value", "output"})
 
 
 def select_modules(
-    modules: Sequence[BlockModule], target_modules: str | Sequence[str]
+    modules: Sequence[BlockModule],
+    target_modules: str | Sequence[str],
+    *,
+    left_out: Sequence[LeftOut] = (),
 ) -> tuple[BlockModule, ...]:
     """Return the modules that `target_modules` asks for, in the order of the model.
 
@@ -18,6 +21,7 @@ def select_modules(
         modules: All modules of all blocks.
         target_modules: "attention", "all-linear", or names: each is a module's path or the end
             of one at a dot, as in a list for PEFT's LoraConfig (regular expressions are not read).
+        left_out: What no adapter can be put on, for messages.
 
     Raises:
         RankError: A name matches no module, or nothing is selected.
@@ -30,9 +34,10 @@ def select_modules(
         names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
         for name in names:
             if not any(_is_named(module.name, name) for module in modules):
-                raise RankError(_unknown(name, modules))
+                raise RankError(_unknown(name, modules, left_out))
         chosen = tuple(m for m in modules if any(_is_named(m.name, name) for name in names))
     if not chosen:
+        _refuse_left_out(left_out)
         raise RankError(
             f"target_modules {target_modules!r} selects none of the {len(modules)} modules of the "
             f"blocks: name some of {', '.join(_last_names(modules))}."
@@ -49,7 +54,24 @@ def _last_names(modules: Sequence[BlockModule]) -> list[str]:
     return sorted({module.name.rsplit(".", 1)[-1] for module in modules})
 
 
-def _unknown(name: str, modules: Sequence[BlockModule]) -> str:
+def _refuse_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Refuse targets all of which are left out."""
+    shared = [part.name for part in left_out if part.reason != "not a Linear"]
+    if shared:
+        reason = next(part.reason for part in left_out if part.name == shared[0])
+        raise RankError(
+            f"The modules to adapt ({', '.join(shared[:4])}) are {reason}, so they have no rank of "
+            "their own: name others as target_modules, or 'all-linear'."
+        )
+
+
+def _unknown(name: str, modules: Sequence[BlockModule], left_out: Sequence[LeftOut]) -> str:
+    for part in left_out:
+        if _is_named(part.name, name) and part.reason != "not a Linear":
+            return (
+                f"The modules named {name!r} are {part.reason}, so an adapter on them would not "
+                "do what it says: leave them out of target_modules."
+            )
     seen = _last_names(modules)
     near = difflib.get_close_matches(name, seen, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
