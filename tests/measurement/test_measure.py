@@ -13,7 +13,6 @@ from gelora.artifacts import canonical_json
 from gelora.dimension.levels import estimate_levels
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import (
-    ArchitectureError,
     ConfigError,
     DataError,
     DuplicateSamplesWarning,
@@ -27,6 +26,7 @@ from gelora.model.activations import hidden_states
 from gelora.model.architectures import check_fingerprint, find_architecture
 from gelora.model.batches import encode_texts, padded_batch
 from gelora.model.reading import level_names
+from gelora.ranks import plan_ranks
 from tiny_models import (
     NUM_BLOCKS,
     TINY_MODELS,
@@ -235,16 +235,19 @@ def test_overflow_in_half_precision():
         measure(model)
 
 
-def test_unknown_attention_stops_before_the_model_runs_unless_modules_are_named():
+def test_attention_of_unknown_names_is_adapted_with_the_names_that_are_known():
     model = tiny_bert()
     for layer in model.encoder.layer:
         layer.attention.self.query, layer.attention.self.strange = None, layer.attention.self.query
-    with pytest.raises(ArchitectureError, match="no module is known as query among .*strange"):
-        measure(model)
     for layer in model.encoder.layer:
         layer.attention.self.query = Borrowed(layer.attention.self.strange)
-    profile = measure(model, target_modules=["strange", "value"])
+    profile = measure(model)
     assert profile.dimensions == measure().dimensions
+    roles = {module.name.rpartition(".")[2]: module.role for module in profile.modules}
+    assert roles["strange"] == "mixer"
+    assert plan_ranks(profile).modules.keys() == {
+        module.name for module in profile.modules if module.role != "mlp"
+    }
 
 
 class Borrowed(nn.Module):

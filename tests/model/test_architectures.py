@@ -257,13 +257,20 @@ def test_lists_without_attention_are_no_blocks_beside_one_with_it():
     assert find_architecture(only_mixing).blocks == ("blocks.0", "blocks.1")
 
 
-def test_unknown_names_are_listed_and_can_be_named_by_hand():
+def test_unknown_names_in_attention_are_adapted_with_it():
     architecture = find_architecture(Unknown([Residual(StrangeAttention())]))
-    expected = (
-        r"In block blocks\.0 no module is known as query, key, value among mixer\.alpha, "
-        r"mixer\.o_proj, up: name those to adapt by hand, with target_modules or --target_modules"
-    )
-    with pytest.raises(ArchitectureError, match=expected):
+    require_attention(architecture)
+    roles = {module.name: module.role for module in architecture.modules}
+    assert roles == {
+        "blocks.0.mixer.alpha": "mixer",
+        "blocks.0.mixer.o_proj": "output",
+        "blocks.0.up": "mlp",
+    }
+
+
+def test_blocks_that_mix_no_tokens_are_listed():
+    architecture = find_architecture(Unknown([Residual(nn.Linear(4, 4)) for _ in range(2)]))
+    with pytest.raises(ArchitectureError, match=r"blocks\.0 has mixer, up: adapt 'all-linear'"):
         require_attention(architecture)
 
 
@@ -277,6 +284,6 @@ def test_no_blocks_lists_what_was_seen():
 
 def test_several_lists_of_blocks_that_are_no_encoder_and_decoder():
     towers = Unknown([Residual(StrangeAttention())], vision=tiny_llama())
-    expected = r"Unknown has 2 lists of blocks .* \(blocks, vision\.layers\): pass the part"
+    expected = r"Unknown has 2 lists of blocks .* \(blocks, vision\.layers\), and which of them"
     with pytest.raises(ArchitectureError, match=expected):
         find_architecture(towers)

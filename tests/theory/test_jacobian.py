@@ -138,7 +138,7 @@ def test_attention_must_be_known_where_it_is_adapted():
             return self.blocks[0](states)
 
     samples = [{"states": torch.randn(1, 3, 4)}]
-    with pytest.raises(ArchitectureError, match="no module is known as query"):
+    with pytest.raises(ArchitectureError, match="No module of the blocks is known to mix tokens"):
         sample_jacobians(Mixer(), samples, pooling="mean")
     found = sample_jacobians(Mixer(), samples, pooling="mean", target_modules="all-linear")
     assert [each.spectra[0].numerical_rank() for each in found] == [(4, True), (4, True)]

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from gelora.artifacts import PROFILE_FILE, Artifact, reading_fields
 from gelora.errors import ArtifactError
 
-Role = Literal["query", "key", "value", "query_key_value", "output", "mlp"]
-"""What a module does in its block; `query_key_value` is a fused projection."""
+Role = Literal["query", "key", "value", "query_key_value", "output", "mixer", "mlp"]
+"""What a module does in its block; `query_key_value` is a fused projection, `mixer` what else mixes
+tokens: linear attention, a state space, latent attention."""
 
 Granularity = Literal["block", "sublayer"]
 """Where states are read: after every block, or after both halves of it."""

@@ -114,7 +114,15 @@ def _pooled_states(
             backbone, architecture, batch, granularity=granularity, states=states
         )
         inputs = forward_inputs(backbone, batch)
-        recorder = _Recorder(points, {**inputs, **batch}, pooling)
+        # Longformer and its kin fill up their last window, behind all tokens.
+        config = getattr(backbone, "config", None)
+        recorder = _Recorder(
+            points,
+            {**inputs, **batch},
+            pooling,
+            pads_inside=hasattr(config, "attention_window"),
+            is_time_major=getattr(config, "model_type", None) == "xlnet",
+        )
         with evaluation_mode(backbone), recorder.attached_to(backbone):
             run_forward(backbone, inputs)
         yield recorder.finish()
@@ -124,9 +132,16 @@ class _Recorder:
     """Pools the state of every level as one batch passes."""
 
     def __init__(
-        self, points: tuple[ReadingPoint, ...], inputs: Mapping[str, Any], pooling: Pooling
+        self,
+        points: tuple[ReadingPoint, ...],
+        inputs: Mapping[str, Any],
+        pooling: Pooling,
+        *,
+        pads_inside: bool = False,
+        is_time_major: bool = False,
     ) -> None:
         self.points = points
+        self._pads_inside, self._is_time_major = pads_inside, is_time_major
         self.pooling: Pooling = pooling
         mask, decoder_mask = inputs.get("attention_mask"), inputs.get("decoder_attention_mask")
         self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
@@ -182,13 +197,18 @@ class _Recorder:
             raise ran_twice(point.level)
         if point.is_flat:
             states = states.unflatten(0, self._shapes[point.stack])
+        if self._is_time_major:
+            states = states.transpose(0, 1)
         self._shapes[point.stack] = states.shape[:2]
         mask = self._masks[point.stack]
+        if mask is not None and self._pads_inside and states.shape[1] > mask.shape[1]:
+            states = states[:, : mask.shape[1]]  # the model filled its last window by itself
         if mask is not None and mask.shape != states.shape[:2]:
             raise ArchitectureError(
                 f"{point.level} has states of shape {tuple(states.shape)} for a mask of shape "
-                f"{tuple(mask.shape)}: load the model with attn_implementation='sdpa' or 'eager', "
-                "which keep (batch, tokens, width)."
+                f"{tuple(mask.shape)}: the model does not keep a state for each token. Load it "
+                "with attn_implementation='eager' if it was loaded with another, or measure "
+                "another model."
             )
         self._states[point.level] = pool(states, self._runs[point.stack], self.pooling)
 

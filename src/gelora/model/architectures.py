@@ -5,7 +5,8 @@ Blocks are found from the tree of modules, not from a list of model classes: the
 without its head, and are the same with and without adapters. Nothing here runs the model.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +21,21 @@ from transformers.models.auto.modeling_auto import (
 from gelora.artifacts import content_hash
 from gelora.dimension.profile import BlockModule, LeftOut, Role
 from gelora.errors import ArchitectureError, ModelMismatchError
+from gelora.model.left_out import (
+    left_out_weights,
+    refused_modules,
+    shared_modules,
+    weight_of,
+)
 from gelora.model.module_tree import (
     Projection,
     has_attention,
     outermost_lists,
     projections,
-    without_adapter,
     without_wrapper,
 )
+
+logger = logging.getLogger(__name__)
 
 # What the last part of a module's path means inside attention; "mlp" is whatever is left.
 ROLE_NAMES: Mapping[Role, frozenset[str]] = {
@@ -106,46 +114,49 @@ def find_architecture(model: nn.Module) -> Architecture:
     stacks = _find_stacks(backbone)
     blocks = [block for stack in stacks for block in stack.blocks]
     modules = tuple(
-        BlockModule(
-            name=f"{block}.{found.path}",
-            block=index,
-            role=_role(found),
-            in_features=found.in_features,
-            out_features=found.out_features,
-        )
+        module
         for index, block in enumerate(blocks)
-        for found in projections(backbone.get_submodule(block))
+        for module in _block_modules(backbone.get_submodule(block), block, index)
     )
-    shared = _shared(backbone, modules)
-    modules = tuple(module for module in modules if module.name not in shared)
+    shared, refused = shared_modules(backbone, modules), refused_modules(backbone, modules)
+    modules = tuple(module for module in modules if module.name not in shared | refused)
     return Architecture(
         prefix=_path_of(backbone, inside=without_wrapper(model)),
         stacks=stacks,
         modules=modules,
         is_causal=_is_causal(backbone, blocks),
-        left_out=_left_out(backbone, blocks, modules, shared),
+        left_out=left_out_weights(backbone, blocks, modules, shared=shared, refused=refused),
     )
 
 
 def require_attention(architecture: Architecture) -> None:
-    """Check that query, key, value and output are known in every block.
+    """Check that some block has modules that mix tokens.
+
+    A block without any, such as one that is an MLP alone, gets no adapter where attention is
+    adapted, and the log says so.
 
     Raises:
-        ArchitectureError: They are not; the message lists the block's modules and how to name
-            by hand those to adapt.
+        ArchitectureError: None has; the message lists the modules of the first block and what to
+            adapt instead.
     """
-    for index, block in enumerate(architecture.blocks):
-        inside = [module for module in architecture.modules if module.block == index]
-        roles = {module.role for module in inside}
-        if "query_key_value" in roles:
-            roles |= {"query", "key", "value"}
-        missing = [role for role in ("query", "key", "value", "output") if role not in roles]
-        if missing:
-            seen = ", ".join(module.name.removeprefix(f"{block}.") for module in inside)
-            raise ArchitectureError(
-                f"In block {block} no module is known as {', '.join(missing)} among {seen}: name "
-                "those to adapt by hand, with target_modules or --target_modules."
-            )
+    mixing = {module.block for module in architecture.modules if module.role != "mlp"}
+    without = [path for i, path in enumerate(architecture.blocks) if i not in mixing]
+    if not mixing:
+        inside = [module.name for module in architecture.modules if module.block == 0]
+        seen = ", ".join(name.removeprefix(f"{architecture.blocks[0]}.") for name in inside)
+        raise ArchitectureError(
+            f"No module of the blocks is known to mix tokens; {architecture.blocks[0]} has "
+            f"{seen or 'no Linear of its own'}: adapt 'all-linear', or name modules as "
+            "target_modules."
+        )
+    if without:
+        logger.info(
+            "%d of %d blocks, the first %s, have no module that mixes tokens and get no adapter "
+            "unless all-linear is adapted.",
+            len(without),
+            len(architecture.blocks),
+            without[0],
+        )
 
 
 def model_fingerprint(model: nn.Module) -> dict[str, Any]:
@@ -212,6 +223,38 @@ def input_embedding(backbone: nn.Module) -> nn.Parameter:
     return next(embeddings.parameters())  # an adapter's own parameters come after its base's
 
 
+def _block_modules(module: nn.Module, block: str, index: int) -> list[BlockModule]:
+    """Return the projections of a block with their roles.
+
+    Attention of the usual form is known by the names of query, key, value and output. In a block
+    that has not all four, whatever else lies in attention or in another mixer of tokens is adapted
+    with it, but for routers.
+    """
+    found = list(projections(module))
+    roles: list[Role] = [_role(projection) for projection in found]
+    usual = {"query", "key", "value"} if "query_key_value" not in roles else {"query_key_value"}
+    if not {*usual, "output"} <= set(roles):
+        roles = [
+            "mixer" if role == "mlp" and _mixes(projection) else role
+            for role, projection in zip(roles, found, strict=True)
+        ]
+    return [
+        BlockModule(
+            name=f"{block}.{projection.path}",
+            block=index,
+            role=role,
+            in_features=projection.in_features,
+            out_features=projection.out_features,
+        )
+        for role, projection in zip(roles, found, strict=True)
+    ]
+
+
+def _mixes(projection: Projection) -> bool:
+    inside = projection.inside_attention or projection.inside_mixer
+    return inside and "router" not in projection.path
+
+
 def _role(projection: Projection) -> Role:
     name = projection.path.rsplit(".", 1)[-1]
     if projection.inside_attention:
@@ -226,6 +269,8 @@ def _find_stacks(backbone: nn.Module) -> tuple[Stack, ...]:
     # Lists without attention (projections of features, experts' parts) are no blocks, unless the
     # model has no other: then it mixes tokens by other means.
     lists = [(path, blocks) for path, blocks in lists if has_attention(blocks)] or lists
+    if len(lists) > 1:
+        lists = _beside_embeddings(backbone, lists)
     names = [""]
     if len(lists) == 2 and isinstance(backbone, PreTrainedModel):
         names = ["encoder", "decoder"] if backbone.config.is_encoder_decoder else names
@@ -238,12 +283,35 @@ def _find_stacks(backbone: nn.Module) -> tuple[Stack, ...]:
     )
 
 
+def _beside_embeddings(
+    backbone: nn.Module, lists: list[tuple[str, nn.ModuleList]]
+) -> list[tuple[str, nn.ModuleList]]:
+    """Return the lists of the part that texts go into: those nearest the embeddings of tokens.
+
+    So the towers of a multimodal model that read images or sound are left out.
+    """
+    if not isinstance(backbone, PreTrainedModel) or backbone.config.is_encoder_decoder:
+        return lists
+    try:
+        embeddings = backbone.get_input_embeddings()
+    except NotImplementedError:
+        return lists
+    path = _path_of(embeddings, inside=backbone).removesuffix(".")
+    while path:
+        path = path.rpartition(".")[0]
+        near = [found for found in lists if found[0].startswith(f"{path}.")]
+        if path and near:
+            return near
+    return lists
+
+
 def _no_single_stack(backbone: nn.Module, found: list[str]) -> str:
     kind = type(backbone).__name__
     if found:
         return (
             f"{kind} has {len(found)} lists of blocks that are not an encoder and a decoder "
-            f"({', '.join(found)}): pass the part of the model that reads the texts."
+            f"({', '.join(found)}), and which of them reads the texts is unknown: in Python, pass "
+            "that part of the model."
         )
     seen = [
         f"{path} ({len(module)} of {type(module[0]).__name__})"
@@ -254,48 +322,6 @@ def _no_single_stack(backbone: nn.Module, found: list[str]) -> str:
         f"No blocks were found in {kind}: they are sought in an nn.ModuleList whose children hold "
         f"Linear or Conv1D modules, and its lists are: {', '.join(seen) or 'none'}."
     )
-
-
-def _shared(backbone: nn.Module, modules: Sequence[BlockModule]) -> frozenset[str]:
-    """Return the modules that hold one weight with another: it has no rank of its own.
-
-    An adapter on one of them would, once merged, change the others as well.
-    """
-    holders: dict[int, list[str]] = {}
-    for module in modules:
-        weight = _weight_of(backbone, module.name)
-        if weight is not None:
-            holders.setdefault(id(weight), []).append(module.name)
-    return frozenset(name for names in holders.values() if len(names) > 1 for name in names)
-
-
-def _left_out(
-    backbone: nn.Module,
-    blocks: Sequence[str],
-    modules: Sequence[BlockModule],
-    shared: Collection[str],
-) -> tuple[LeftOut, ...]:
-    """Return the weights of the blocks that are in no module to adapt: shared, or not linear."""
-    adapted = {id(_weight_of(backbone, module.name)) for module in modules}
-    counts: dict[tuple[str, str], int] = {}
-    seen: set[int] = set()
-    for block in blocks:
-        for name, parameter in backbone.get_submodule(block).named_parameters():
-            path = f"{block}.{name}"
-            is_adapters = "lora_" in name or ".modules_to_save." in name
-            if parameter.ndim < 2 or is_adapters or id(parameter) in adapted | seen:
-                continue
-            seen.add(id(parameter))
-            is_shared = path.removesuffix(".weight").replace(".base_layer", "") in shared
-            reason = "shared between blocks" if is_shared else "not a Linear"
-            key = name.removesuffix(".weight").replace(".base_layer", ""), reason
-            counts[key] = counts.get(key, 0) + parameter.numel()
-    return tuple(LeftOut(name, reason, weights) for (name, reason), weights in counts.items())
-
-
-def _weight_of(backbone: nn.Module, name: str) -> nn.Parameter | None:
-    module = without_adapter(backbone.get_submodule(name))
-    return dict(module.named_parameters(recurse=False)).get("weight")
 
 
 def _path_of(module: nn.Module, *, inside: nn.Module) -> str:
@@ -319,7 +345,7 @@ def _is_causal(backbone: nn.Module, blocks: list[str]) -> bool:
 
 def _last_weight(backbone: nn.Module, architecture: Architecture) -> Tensor | None:
     """Return the weight of the last block's last module, if it has a plain one."""
-    return _weight_of(backbone, architecture.modules[-1].name) if architecture.modules else None
+    return weight_of(backbone, architecture.modules[-1].name) if architecture.modules else None
 
 
 def _sample(weight: Tensor | None) -> list[float] | None:

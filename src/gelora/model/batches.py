@@ -228,7 +228,9 @@ def _position_limit(model: nn.Module) -> float:
             return module.num_embeddings - skipped
     if not isinstance(backbone, PreTrainedModel):
         return math.inf
-    return getattr(backbone.config, "max_position_embeddings", None) or math.inf
+    config = backbone.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None) or math.inf
+    return limit if limit > 0 else math.inf  # XLNet says -1 for none
 
 
 def _check_rows(

@@ -42,10 +42,15 @@ def forward_inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str
             `decoder_input_ids` the decoder reads the same tokens, shifted to the right.
 
     Raises:
-        ArchitectureError: A decoder has no start token.
+        ArchitectureError: A decoder has no start token, or the model reads no tokens.
         DataError: A sequence has no real token.
     """
     known = inspect.signature(backbone.forward).parameters
+    if "input_ids" in batch and "input_ids" not in known:
+        raise ArchitectureError(
+            f"{type(backbone).__name__} reads {next(iter(known), 'nothing')}, not tokens: give a "
+            "model of texts."
+        )
     device = input_embedding(backbone).device
     inputs: dict[str, Any] = {
         # Weights offloaded by accelerate are on meta: its own hooks then move the inputs.
@@ -68,7 +73,24 @@ def forward_inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str
 
 
 def run_forward(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
-    """Run the blocks on what `forward_inputs` gave, and no head."""
+    """Run the blocks on what `forward_inputs` gave, and no head.
+
+    Raises:
+        ArchitectureError: The model does not run on such texts alone.
+    """
+    try:
+        _run(backbone, inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ArchitectureError(
+            f"{type(backbone).__name__} does not run on such texts alone ({type(error).__name__}: "
+            f"{reason[:200]}): give a model that does, or texts of a length that it takes."
+        ) from error
+
+
+def _run(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
     if not (_is_encoder_decoder(backbone) and backbone.get_output_embeddings()):
         backbone(**inputs)
         return

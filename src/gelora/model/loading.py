@@ -209,8 +209,9 @@ def set_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     A causal model's classification head reads the last token that is no padding, and refuses
     batches without knowing which that is.
     """
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+    config = model.config.get_text_config()  # the part of a multimodal model's that is of texts
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = tokenizer.pad_token_id
 
 
 def _chat_template(path: str) -> str:

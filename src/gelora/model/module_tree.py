@@ -4,6 +4,7 @@ Knows PEFT's wrappers, what counts as a projection, and which lists of modules m
 nothing of roles or of whole models: that is `architectures`.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,6 +13,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
 from torch import nn
 from transformers.pytorch_utils import Conv1D
+
+_MIXER = re.compile(
+    r"attention|attn|mamba|mixer|ssm|conv|recurrent|temporal|lstm|delta|rwkv|retention",
+    re.IGNORECASE,
+)
+_MLP = re.compile(r"mlp|feed_?forward|ffn|moe|expert", re.IGNORECASE)
 
 
 @runtime_checkable
@@ -23,12 +30,16 @@ class LinearLike(Protocol):
 
 
 class Projection(NamedTuple):
-    """One Linear or Conv1D: its path, its sides, and whether it is a part of attention."""
+    """One Linear or Conv1D: its path, its sides, and which part of a block it lies in.
+
+    It lies in attention, in another mixer of tokens (a state space, a convolution), or in neither.
+    """
 
     path: str
     in_features: int
     out_features: int
     inside_attention: bool
+    inside_mixer: bool = False
 
 
 def without_wrapper(model: nn.Module) -> nn.Module:
@@ -37,18 +48,26 @@ def without_wrapper(model: nn.Module) -> nn.Module:
 
 
 def projections(
-    module: nn.Module, path: str = "", *, inside_attention: bool = False
+    module: nn.Module,
+    path: str = "",
+    *,
+    inside_attention: bool = False,
+    inside_mixer: bool | None = None,
 ) -> Iterator[Projection]:
     """Yield every projection below a module, in its order."""
     for name, child_path, child in _children(module, path):
         if isinstance(child, Conv1D):
-            yield Projection(child_path, child.nx, child.nf, inside_attention)
+            sides = child.nx, child.nf
+            yield Projection(child_path, *sides, inside_attention, bool(inside_mixer))
         elif isinstance(child, LinearLike):
             sides = child.in_features, child.out_features
-            yield Projection(child_path, *sides, inside_attention)
+            yield Projection(child_path, *sides, inside_attention, bool(inside_mixer))
         else:
-            inside = inside_attention or any(map(_says_attention, (name, type(child).__name__)))
-            yield from projections(child, child_path, inside_attention=inside)
+            names = name, type(child).__name__
+            inside = inside_attention or any(map(_says_attention, names))
+            # What says so first decides: experts of attention mix tokens, a mixer's MLP does not.
+            mixes = _says_mixer(*names) if inside_mixer is None else inside_mixer
+            yield from projections(child, child_path, inside_attention=inside, inside_mixer=mixes)
 
 
 def outermost_lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleList]]:
@@ -79,6 +98,13 @@ def without_adapter(module: nn.Module) -> nn.Module:
     if isinstance(module, ModulesToSaveWrapper):
         return module.original_module
     return module
+
+
+def _says_mixer(name: str, class_name: str) -> bool | None:
+    """Say whether a part of a block mixes tokens; None where its names do not tell."""
+    if _MLP.search(class_name) or (_MLP.search(name) and not _MIXER.search(class_name)):
+        return False
+    return True if _MIXER.search(f"{name} {class_name}") else None
 
 
 def _says_attention(name: str) -> bool:

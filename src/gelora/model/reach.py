@@ -62,6 +62,8 @@ def unreached_modules(
         for handle in handles:
             handle.remove()
     reached = {name for name, gradient in zip(names, found, strict=False) if gradient is not None}
+    if not reached:
+        return frozenset()  # the model differentiates by itself (Reformer), and nothing is known
     kinds = {_kind(name, blocks) for name in reached}
     return frozenset(
         module.name

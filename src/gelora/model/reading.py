@@ -87,7 +87,7 @@ def did_not_run(missing: Sequence[str], num_levels: int) -> ArchitectureError:
     """Return the error of levels that no state was seen for."""
     return ArchitectureError(
         f"{len(missing)} of {num_levels} blocks did not run in a forward pass, the first "
-        f"{missing[0]}: pass the part of the model that reads the texts."
+        f"{missing[0]}: they may read images or sound, and cannot be measured on texts alone."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gelora.dimension.profile import BlockModule, LeftOut
 from gelora.errors import RankError
 
-ATTENTION_ROLES = frozenset({"query", "key", "value", "query_key_value", "output"})
+ATTENTION_ROLES = frozenset({"query", "key", "value", "query_key_value", "output", "mixer"})
 
 
 def select_modules(
