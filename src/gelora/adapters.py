@@ -19,7 +19,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from gelora.errors import ModelMismatchError, RankError
-from gelora.model.architectures import check_fingerprint, find_architecture
+from gelora.model.architectures import check_fingerprint, find_architecture, find_backbone
 from gelora.model.heads import head_arguments
 from gelora.model.module_tree import without_wrapper
 from gelora.ranks.plan import RankPlan, whole
@@ -53,16 +53,15 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     Warns:
         FrozenHeadWarning: A head stays frozen that may be new.
     """
-    check_fingerprint(model, plan.fingerprint)
+    prefix = plan_prefix(plan, model)
     decided = sorted(PATTERN_ARGUMENTS & lora_arguments.keys())
     if decided:
         raise RankError(f"The plan decides {', '.join(decided)}: plan again instead of passing it.")
     modules = dict(model.named_modules())
     architecture = find_architecture(model)
-    prefix = architecture.prefix
     ranks = {f"{prefix}{name}": int(rank) for name, rank in plan.modules.items()}
     sides = {
-        f"{prefix}{module.name}": min(module.in_features, module.out_features)
+        f"{architecture.prefix}{module.name}": min(module.in_features, module.out_features)
         for module in architecture.modules
     }
     _check_names(ranks, modules)
@@ -80,6 +79,37 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
             **head_arguments(model, lora_arguments),
         },
     )
+
+
+def plan_prefix(plan: RankPlan, model: nn.Module, *, is_adapted: bool = False) -> str:
+    """Return what stands before the plan's paths in a model: the way to its backbone.
+
+    A plan that was made for the text part of a multimodal model holds for the whole, too.
+
+    Args:
+        plan: Made for the model, or for its text part.
+        model: With or without a head.
+        is_adapted: Whether it has been compared with the plan before.
+
+    Raises:
+        ModelMismatchError: The plan was made for another model.
+    """
+    architecture = find_architecture(model)
+    (ours, *_), (theirs, *_) = architecture.blocks, plan.blocks
+    if ours.endswith(f".{theirs}") and len(architecture.blocks) == len(plan.blocks):
+        inside = ours.removesuffix(theirs)
+        part = find_backbone(model).get_submodule(inside.removesuffix("."))
+        if not is_adapted:
+            check_fingerprint(part, plan.fingerprint)
+        return f"{architecture.prefix}{inside}"
+    if theirs.endswith(f".{ours}"):
+        raise ModelMismatchError(
+            f"The plan was made for a whole {plan.fingerprint.get('model_type')} model, whose text "
+            "part this may be: pass the whole model."
+        )
+    if not is_adapted:
+        check_fingerprint(model, plan.fingerprint)
+    return architecture.prefix
 
 
 def rank_arguments(ranks: Mapping[str, int], alpha: Callable[[int], int | float]) -> dict[str, Any]:
@@ -118,7 +148,7 @@ def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "defau
     """
     layers = _lora_layers(model, adapter_name)
     found = {name: (one.r[adapter_name], one.scaling[adapter_name]) for name, one in layers.items()}
-    prefix = find_architecture(model).prefix
+    prefix = plan_prefix(plan, model, is_adapted=True)
     _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
 
 
@@ -176,6 +206,13 @@ def _compare(
     found: Mapping[str, tuple[int, float]], planned: Mapping[str, int], plan: RankPlan
 ) -> None:
     missing, extra = sorted(planned.keys() - found.keys()), sorted(found.keys() - planned.keys())
+    elsewhere = [name for name in extra if any(name.endswith(f".{path}") for path in plan.modules)]
+    if elsewhere:
+        raise RankError(
+            f"PEFT put {len(elsewhere)} adapters on modules whose names only end as the plan's do, "
+            f"the first {elsewhere[0]}: make the config by lora_config(plan, model) with the whole "
+            "model that is adapted."
+        )
     if missing or extra:
         raise RankError(
             f"{len(missing)} planned modules have no adapter and {len(extra)} adapters are not "

@@ -60,3 +60,40 @@ def test_the_advice_to_adapt_all_linear_gets_past_the_refusal(name):
     )
     plan = gelora.plan_ranks(profile, target_modules="all-linear")
     gelora.verify_ranks(get_peft_model(model, gelora.lora_config(plan, model)), plan)
+
+
+REWRITTEN = ["Qwen3NextForCausalLM", "DeepseekV3ForCausalLM", "Glm4MoeForCausalLM"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*REWRITTEN, "MambaForCausalLM", "FalconH1ForCausalLM"])
+def test_all_linear_leaves_out_what_peft_refuses_or_rewrites_and_names_it(name):
+    model = make(name)
+    profile = gelora.measure_dimensions(
+        model, tiny_tokenizer(), tiny_texts(60), target_modules="all-linear"
+    )
+    reason = "taken by PEFT for the experts" if name in REWRITTEN else "refused by PEFT"
+    assert reason in {part.reason for part in profile.left_out}
+    plan = gelora.plan_ranks(profile, target_modules="all-linear")
+    gelora.verify_ranks(get_peft_model(model, gelora.lora_config(plan, model)), plan)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
+    whole = make("Gemma3ForConditionalGeneration")
+    part = whole.model.language_model
+    plan = gelora.plan_ranks(gelora.measure_dimensions(part, tiny_tokenizer(), tiny_texts(60)))
+    for_part = gelora.lora_config(plan, part)
+    wrapped = get_peft_model(whole, gelora.lora_config(plan, whole))
+    gelora.verify_ranks(wrapped, plan)
+    adapted = [path for path, _ in wrapped.named_modules() if path.endswith("lora_A")]
+    assert all("language_model" in path for path in adapted)
+    of_whole = gelora.measure_dimensions(
+        make("Gemma3ForConditionalGeneration"), tiny_tokenizer(), tiny_texts(60)
+    )
+    whole = make("Gemma3ForConditionalGeneration")
+    with pytest.raises(GeloraError, match="pass the whole model"):
+        gelora.lora_config(gelora.plan_ranks(of_whole), whole.model.language_model)
+    wrapped = get_peft_model(whole, for_part)  # PEFT takes the names for endings
+    with pytest.raises(GeloraError, match=r"lora_config\(plan, model\) with the whole model"):
+        gelora.verify_ranks(wrapped, plan)

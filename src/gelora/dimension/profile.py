@@ -81,6 +81,10 @@ class DecimatedDimensions:
     standard_errors: tuple[float, ...]
 
 
+NOT_LINEAR = "not a Linear"
+"""The reason of weights that are in no module to adapt, such as fused experts."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """Weights of the blocks that no adapter can be put on, whatever the targets.

@@ -21,12 +21,7 @@ from transformers.models.auto.modeling_auto import (
 from gelora.artifacts import content_hash
 from gelora.dimension.profile import BlockModule, LeftOut, Role
 from gelora.errors import ArchitectureError, ModelMismatchError
-from gelora.model.left_out import (
-    left_out_weights,
-    refused_modules,
-    shared_modules,
-    weight_of,
-)
+from gelora.model.left_out import excluded_modules, left_out_weights, weight_of
 from gelora.model.module_tree import (
     Projection,
     has_attention,
@@ -118,14 +113,14 @@ def find_architecture(model: nn.Module) -> Architecture:
         for index, block in enumerate(blocks)
         for module in _block_modules(backbone.get_submodule(block), block, index)
     )
-    shared, refused = shared_modules(backbone, modules), refused_modules(backbone, modules)
-    modules = tuple(module for module in modules if module.name not in shared | refused)
+    excluded = excluded_modules(backbone, modules)
+    modules = tuple(module for module in modules if module.name not in excluded)
     return Architecture(
         prefix=_path_of(backbone, inside=without_wrapper(model)),
         stacks=stacks,
         modules=modules,
         is_causal=_is_causal(backbone, blocks),
-        left_out=left_out_weights(backbone, blocks, modules, shared=shared, refused=refused),
+        left_out=left_out_weights(backbone, blocks, modules, excluded=excluded),
     )
 
 

@@ -1,29 +1,48 @@
 """Weights of the blocks that get no adapter of their own, and why. Nothing here runs the model."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from gelora.dimension.profile import BlockModule, LeftOut
+from gelora.dimension.profile import NOT_LINEAR, BlockModule, LeftOut
 from gelora.model.module_tree import without_adapter
+
+try:  # private to PEFT; without it, verify_ranks tells afterwards
+    from peft.utils.transformers_weight_conversion import (
+        _MODEL_TO_CONVERSION_PATTERN as CONVERSIONS,  # pyright: ignore[reportPrivateImportUsage]
+    )
+    from peft.utils.transformers_weight_conversion import (
+        _MOE_TARGET_MODULE_MAPPING as CONVERTED,
+    )
+except ImportError:
+    CONVERSIONS, CONVERTED = {}, {}
 
 # As PEFT's own check of target modules has them.
 _MAMBA_KINDS = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
 
 
-def refused_modules(backbone: nn.Module, modules: Sequence[BlockModule]) -> frozenset[str]:
-    """Return the modules that PEFT puts no adapter on: the output projection of Mamba's kernels."""
-    kind = getattr(getattr(backbone, "config", None), "model_type", None)
-    if kind not in _MAMBA_KINDS:
-        return frozenset()
-    return frozenset(m.name for m in modules if m.name.rpartition(".")[2] == "out_proj")
+def excluded_modules(backbone: nn.Module, modules: Sequence[BlockModule]) -> dict[str, str]:
+    """Return the modules that can have no adapter of their own, with the reason.
 
-
-def shared_modules(backbone: nn.Module, modules: Sequence[BlockModule]) -> frozenset[str]:
-    """Return the modules that hold one weight with another: it has no rank of its own.
-
-    An adapter on one of them would, once merged, change the others as well.
+    PEFT refuses the output projection of Mamba's kernels. In mixtures of experts whose experts
+    transformers 5 holds as one parameter, it takes the names of dense layers for the experts'.
+    A weight that several modules hold has no rank of its own: an adapter on one of them would,
+    once merged, change the others as well.
     """
+    kind = getattr(getattr(backbone, "config", None), "model_type", None) or ""
+    rewritten = frozenset(CONVERTED.get(CONVERSIONS.get(kind, ""), ()))
+    excluded: dict[str, str] = {}
+    for module in modules:
+        name = module.name.rpartition(".")[2]
+        if kind in _MAMBA_KINDS and name == "out_proj":
+            excluded[module.name] = "refused by PEFT"
+        elif name in rewritten:
+            excluded[module.name] = "taken by PEFT for the experts"
+    return excluded | dict.fromkeys(_sharing(backbone, modules), "shared between blocks")
+
+
+def _sharing(backbone: nn.Module, modules: Sequence[BlockModule]) -> frozenset[str]:
+    """Return the modules that hold one weight with another."""
     holders: dict[int, list[str]] = {}
     for module in modules:
         weight = weight_of(backbone, module.name)
@@ -37,8 +56,7 @@ def left_out_weights(
     blocks: Sequence[str],
     modules: Sequence[BlockModule],
     *,
-    shared: Collection[str],
-    refused: Collection[str],
+    excluded: Mapping[str, str],
 ) -> tuple[LeftOut, ...]:
     """Return the weights of the blocks that are in no module to adapt, with the reason."""
     adapted = {id(weight_of(backbone, module.name)) for module in modules}
@@ -52,8 +70,7 @@ def left_out_weights(
                 continue
             seen.add(id(parameter))
             module = path.removesuffix(".weight").replace(".base_layer", "")
-            reason = "refused by PEFT" if module in refused else "not a Linear"
-            reason = "shared between blocks" if module in shared else reason
+            reason = excluded.get(module, NOT_LINEAR)
             key = name.removesuffix(".weight").replace(".base_layer", ""), reason
             counts[key] = counts.get(key, 0) + parameter.numel()
     return tuple(LeftOut(name, reason, weights) for (name, reason), weights in counts.items())

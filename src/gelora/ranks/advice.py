@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from gelora.dimension.profile import DimensionProfile
+from gelora.dimension.profile import NOT_LINEAR, DimensionProfile
 from gelora.dimension.remedies import DOUBTFUL, advice_on
 from gelora.ranks.plan import RankPlan
 from gelora.ranks.uncertainty import CONFIDENCE
@@ -238,7 +238,7 @@ def _of_left_out(plan: RankPlan, profile: DimensionProfile) -> str:
     adapted = [module for module in profile.modules if module.name in plan.modules]
     is_whole = len(adapted) == len(profile.modules)
     adapts_all = is_whole or any(module.role == "mlp" for module in adapted)
-    parts = [part for part in profile.left_out if adapts_all or part.reason != "not a Linear"]
+    parts = [part for part in profile.left_out if adapts_all or part.reason != NOT_LINEAR]
     if not parts:
         return ""
     left = sum(part.weights for part in parts)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from gelora.dimension.profile import BlockModule, LeftOut
+from gelora.dimension.profile import NOT_LINEAR, BlockModule, LeftOut
 from gelora.errors import RankError
 
 ATTENTION_ROLES = frozenset({"query", "key", "value", "query_key_value", "output", "mixer"})
@@ -56,7 +56,7 @@ def _last_names(modules: Sequence[BlockModule]) -> list[str]:
 
 def _refuse_left_out(left_out: Sequence[LeftOut]) -> None:
     """Refuse targets all of which are left out."""
-    shared = [part.name for part in left_out if part.reason != "not a Linear"]
+    shared = [part.name for part in left_out if part.reason != NOT_LINEAR]
     if shared:
         reason = next(part.reason for part in left_out if part.name == shared[0])
         raise RankError(
@@ -67,7 +67,7 @@ def _refuse_left_out(left_out: Sequence[LeftOut]) -> None:
 
 def _unknown(name: str, modules: Sequence[BlockModule], left_out: Sequence[LeftOut]) -> str:
     for part in left_out:
-        if _is_named(part.name, name) and part.reason != "not a Linear":
+        if _is_named(part.name, name) and part.reason != NOT_LINEAR:
             return (
                 f"The modules named {name!r} are {part.reason}, so an adapter on them would not "
                 "do what it says: leave them out of target_modules."
