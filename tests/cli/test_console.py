@@ -25,8 +25,9 @@ from gelora.locks import hold_folder
 
 
 @pytest.fixture
-def report(monkeypatch):
+def report(monkeypatch, tmp_path):
     """Replace what `gelora report` does by a function, and return the setter."""
+    monkeypatch.chdir(tmp_path)  # the default folder is held by one process at a time
 
     def replace_by(function):
         module = types.ModuleType("gelora.cli.report")

@@ -24,6 +24,12 @@ from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 FOLDER = Path(__file__).parents[2] / "experiments/intermediate-tuning"
 
 
+@pytest.fixture(autouse=True)
+def without_data(monkeypatch):
+    """Take settings whose data are not in the project."""
+    monkeypatch.setattr("gelora.cli.checks._check_files", lambda config: None)
+
+
 def script(name):
     specification = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(specification)

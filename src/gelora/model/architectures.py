@@ -7,7 +7,7 @@ without its head, and are the same with and without adapters. Nothing here runs 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -81,7 +81,7 @@ class Architecture:
     stacks: tuple[Stack, ...]
     modules: tuple[BlockModule, ...]
     is_causal: bool
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[LeftOut, ...] = field(default=(), compare=False)  # adapters add to it
 
     @property
     def blocks(self) -> tuple[str, ...]:
