@@ -105,6 +105,8 @@ def test_auto_takes_float32_where_the_processor_is_slow_in_bfloat16(
     assert ("slower than --dtype float32" in caplog.text) != is_fast
 
 
-def test_a_whole_folder_still_loads(folder, tmp_path):
+def test_a_whole_folder_loads_whatever_else_lies_in_it(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
+    for name in ("consolidated.safetensors", "pytorch_model.bin"):
+        (tmp_path / "copy" / name).write_text("version https://git-lfs.github.com/spec/v1\n")
     assert load_model(str(tmp_path / "copy"), task=None).num_parameters() > 0

@@ -96,7 +96,7 @@ def _check_inputs(verb: str, config: Config) -> None:
 def _check_ranks(verb: str, config: Config) -> None:
     """Check how ranks are to be chosen, as far as that needs no profile."""
     budget = config.ranks.budget
-    if budget is not None and budget.isdecimal() and int(budget) <= LARGEST_RANK:
+    if budget is not None and budget.isdecimal() and 1 <= int(budget) <= LARGEST_RANK:
         raise ConfigError(
             f"--budget {budget} is a number of parameters, and no adapter has so few: did you mean "
             f"--budget r={budget}?"

@@ -314,7 +314,7 @@ def check_weights(folder: str) -> None:
     path = Path(folder)
     if not path.is_dir():
         return
-    files = sorted([*path.glob("*.safetensors"), *path.glob("pytorch_model*.bin")])
+    files = sorted(path.glob("model*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
     for file in files:
         with file.open("rb") as opened:
             start = opened.read(len(_LFS))
