@@ -52,6 +52,12 @@ def find_checkpoint(output_dir: Path, resume: bool | str | Path | None) -> Path 
     return None
 
 
+def last_complete(output_dir: Path) -> Path | None:
+    """Return the last checkpoint of a folder that training can resume from, if there is one."""
+    checkpoints = _checkpoints(output_dir)
+    return next((checkpoint for checkpoint in checkpoints if not _flaw(checkpoint)), None)
+
+
 def _checkpoints(output_dir: Path) -> list[Path]:
     """List the folders checkpoint-STEP, the latest step first."""
     steps = {

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gelora.artifacts import PLAN_FILE, PROFILE_FILE
+from gelora.artifacts import METRICS_FILE, PLAN_FILE, PROFILE_FILE
+from gelora.checkpoints import CHECKPOINT_FILES
 from gelora.cli import main
 from gelora.cli.console import (
     Output,
@@ -118,8 +119,11 @@ def test_what_libraries_raise_is_one_sentence_with_what_is_kept(
     def fail(config):
         for name in (PROFILE_FILE, PLAN_FILE):
             (config.folder / name).touch()
-        for step in (9, 10):
-            (config.folder / f"checkpoint-{step}").mkdir()
+        for step in (9, 10, 11):
+            checkpoint = config.folder / f"checkpoint-{step}"
+            checkpoint.mkdir()
+            for name in CHECKPOINT_FILES[: 1 if step == 11 else None]:  # the last was cut short
+                (checkpoint / name).write_text("{}")
         exec(compile("raise error", "a/library.py", "exec"), {"error": error})
 
     report(fail)
@@ -128,6 +132,22 @@ def test_what_libraries_raise_is_one_sentence_with_what_is_kept(
     assert message in line
     assert "out keeps the dimensions, the ranks and checkpoint-10; the same command with" in line
     assert "--resume_from_checkpoint true goes on from there." in line
+
+
+def test_what_a_finished_run_keeps_needs_no_checkpoint(report, tmp_path, capsys):
+    def fail(config):
+        (config.folder / METRICS_FILE).touch()
+        checkpoint = config.folder / "checkpoint-4"
+        checkpoint.mkdir()
+        for name in CHECKPOINT_FILES:
+            (checkpoint / name).write_text("{}")
+        raise MemoryError
+
+    report(fail)
+    assert main(["report", "--output_dir", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "out keeps the metrics; the same command goes on from there." in error
+    assert "checkpoint" not in error
 
 
 def test_an_interrupt_says_what_is_kept(report, tmp_path, capsys):

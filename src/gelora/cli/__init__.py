@@ -38,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # tyro has printed help, or what is wrong with a value
         return leaving.code if isinstance(leaving.code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
-        from gelora.cli.boundary import told
+        from gelora.cli.boundary import message_of
 
         if {"--debug", "--verbose"} & set(rest):
             traceback.print_exc()
-        message, code = told(error, known[0] if known else None)
+        message, code = message_of(error, known[0] if known else None)
         print(f"gelora: {message}", file=sys.stderr)
         return code
     return 0

@@ -1,7 +1,7 @@
-"""What the user reads of an exception that no part of gelora raised on purpose.
+"""Turn every exception into a message for the user.
 
-Libraries raise what they like. Here each becomes a sentence: what went wrong, what to do, what the
-run's folder keeps, and how to go on. Nothing is imported that is slow to import.
+A message says what went wrong, what to do, what the run's folder keeps, and how to go on. Nothing
+is imported here that is slow to import.
 """
 
 import errno
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import gelora
 from gelora.artifacts import ADAPTER_FOLDER, METRICS_FILE, PLAN_FILE, PROFILE_FILE
+from gelora.checkpoints import last_complete
 from gelora.cli.config import FLAGS
 from gelora.errors import GeloraError
 
@@ -47,12 +48,12 @@ def as_flags(message: str) -> str:
     return _FLAG.sub(r"--\1", message)
 
 
-def told(error: BaseException, folder: Path | None) -> tuple[str, int]:
-    """Return what to say of an exception, and the exit code.
+def message_of(error: BaseException, folder: Path | None) -> tuple[str, int]:
+    """Return the message for an exception, and the exit code.
 
     Args:
         error: Any exception but SystemExit.
-        folder: Of the run, if it is known; what it keeps is said.
+        folder: The run's folder, if it is known; the message says what it keeps.
 
     Returns:
         The message, and 2 for what the user can put right, 1 for a fault of gelora's own, and 130
@@ -101,17 +102,15 @@ def _kept(folder: Path | None) -> str:
     if folder is None or not folder.is_dir():
         return ""
     kept = [what for name, what in _KEPT.items() if (folder / name).exists()]
-    checkpoints = sorted(
-        (path.name for path in folder.glob("checkpoint-*")),
-        key=lambda name: int(name.rpartition("-")[2]) if name.rpartition("-")[2].isdigit() else 0,
-    )
-    if METRICS_FILE not in kept and checkpoints:
-        kept.append(checkpoints[-1])
+    is_finished = (folder / METRICS_FILE).exists()
+    checkpoint = None if is_finished else last_complete(folder)
+    if checkpoint is not None:
+        kept.append(checkpoint.name)
     if not kept:
         return ""
     *most, last = kept
     what = f"{', '.join(most)} and {last}" if most else last
-    resume = " with --resume_from_checkpoint true" if checkpoints else ""
+    resume = "" if checkpoint is None else " with --resume_from_checkpoint true"
     return f" {folder} keeps {what}; the same command{resume} goes on from there."
 
 

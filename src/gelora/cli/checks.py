@@ -1,7 +1,4 @@
-"""Refuse flags that nothing could be done with, before anything is loaded or measured.
-
-What can be said of the flags alone, without torch; `forwarding.py` and `rules.py` check the rest.
-"""
+"""Refuse flags, files and columns that cannot be used, before a model or torch is loaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +13,7 @@ from gelora.data.tables import BINARY, read_file
 from gelora.errors import ConfigError, DataError
 from gelora.ranks.rules import check_rule
 
-NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run", "inspect"})
+NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run"})
 NEED_MODEL = NEED_DATA - {"evaluate"}
 QUICK_BYTES = 1 << 24
 """Size of a file up to which its columns are looked at before anything is loaded."""

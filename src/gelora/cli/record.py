@@ -36,6 +36,7 @@ from gelora.cli.config import (
 )
 from gelora.cli.console import is_main_process
 from gelora.cli.values import read_yaml
+from gelora.dimension.profile import DimensionProfile
 from gelora.environment import command, describe_environment
 from gelora.errors import OutputExistsError
 from gelora.locks import hold_folder
@@ -73,7 +74,7 @@ def recorded_data(folder: Path) -> str:
     path = folder / PROFILE_FILE
     if not path.is_file():
         return ""
-    data = read_json(path, kind=PROFILE_FILE.partition(".")[0]).get("data", {})
+    data = read_json(path, kind=DimensionProfile.KIND).get("data", {})
     source = data.get("source", {})
     name = source.get("file") or source.get("dataset") or source.get("folder") or data.get("name")
     columns = [*(data.get("text_columns") or ()), data.get("label_column")]

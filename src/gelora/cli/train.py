@@ -112,11 +112,11 @@ def train(
 
 
 def _for_experts(arguments: TrainingArguments, plan: RankPlan) -> TrainingArguments:
-    """Let processes wait for no gradient of an expert that no token of a step was sent to."""
+    """Let DDP allow steps in which some experts get no tokens, and so no gradient."""
     if arguments.world_size > 1 and any(
         re.search(r"experts\.\d+\.", name) for name in plan.modules
     ):
-        logger.info("Experts may get no tokens in a step, so unused parameters are looked for.")
+        logger.info("Some experts may get no tokens in a step, so DDP looks for unused parameters.")
         arguments.ddp_find_unused_parameters = True
     return arguments
 

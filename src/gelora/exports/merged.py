@@ -50,9 +50,10 @@ def export_merged(
         destination, holds="config.json", overwrite=overwrite, source=adapter_folder
     ) as folder:
         adapted = _adapted(model, Path(adapter_folder))
-        expected, moved = _outputs(adapted), 0.0
+        expected = _outputs(adapted)
         with adapted.disable_adapter():
-            moved = _distance(_outputs(adapted), expected)
+            base = _outputs(adapted)
+        moved = _distance(base, expected)
         merged: Any = adapted.merge_and_unload()
         _check_same(_outputs(merged), expected, moved=moved, dtype=merged.dtype)
         merged.save_pretrained(folder)

@@ -24,8 +24,9 @@ _MAMBA_KINDS = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemot
 def excluded_modules(backbone: nn.Module, modules: Sequence[BlockModule]) -> dict[str, str]:
     """Return the modules that can have no adapter of their own, with the reason.
 
-    PEFT refuses the output projection of Mamba's kernels. In mixtures of experts whose experts
-    transformers 5 holds as one parameter, it takes the names of dense layers for the experts'.
+    PEFT refuses the output projection of Mamba's kernels. In some mixtures of experts, where
+    transformers 5 holds all experts as one parameter, PEFT reads the names of dense layers as
+    names of the experts.
     A weight that several modules hold has no rank of its own: an adapter on one of them would,
     once merged, change the others as well.
     """
@@ -59,14 +60,13 @@ def left_out_weights(
     excluded: Mapping[str, str],
 ) -> tuple[LeftOut, ...]:
     """Return the weights of the blocks that are in no module to adapt, with the reason."""
-    adapted = {id(weight_of(backbone, module.name)) for module in modules}
     counts: dict[tuple[str, str], int] = {}
-    seen: set[int] = set()
+    seen = {id(weight_of(backbone, module.name)) for module in modules}  # these can be adapted
     for block in blocks:
         for name, parameter in backbone.get_submodule(block).named_parameters():
             path = f"{block}.{name}"
             is_adapters = "lora_" in name or ".modules_to_save." in name
-            if parameter.ndim < 2 or is_adapters or id(parameter) in adapted | seen:
+            if parameter.ndim < 2 or is_adapters or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
             module = path.removesuffix(".weight").replace(".base_layer", "")

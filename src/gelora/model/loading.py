@@ -297,12 +297,18 @@ def _base_of_adapter(name_or_path: str) -> str:
         raise ConfigError(
             f"{name_or_path} holds an adapter that names no base model: give the base model."
         )
+    _tell_adapter(name_or_path, str(base))
+    return str(base)
+
+
+@functools.cache
+def _tell_adapter(folder: str, base: str) -> None:
+    """Warn once that an adapter's folder was given as a model."""
     logger.warning(
         "Warning: %s is an adapter, not a model; its base model %s is loaded, without the adapter.",
-        name_or_path,
+        folder,
         base,
     )
-    return str(base)
 
 
 def check_weights(folder: str) -> None:
