@@ -90,8 +90,8 @@ def test_exit_codes(report, error, code, message, capsys):
     assert capsys.readouterr() == ("", message)
 
 
-def test_a_fault_of_our_own_is_told_with_code_1_and_shown_by_debug(monkeypatch, capsys):
-    monkeypatch.setattr("gelora.reporting.write_report", lambda folder: 1 / 0)
+def test_a_fault_of_our_own_is_told_with_code_1_and_shown_by_debug(report, monkeypatch, capsys):
+    report(lambda config: 1 / 0)
     monkeypatch.setattr("gelora.cli.boundary._OURS", Path(__file__).parent)
     assert main(["report"]) == 1
     error = capsys.readouterr().err
