@@ -22,7 +22,7 @@ def unloaded(monkeypatch):
 @pytest.fixture
 def trackio_alone(monkeypatch):
     """Let the machine have one place to report to, whatever is installed."""
-    name = "gelora.cli.forwarding.get_available_reporting_integrations"
+    name = "gelora.cli.trainer_checks.get_available_reporting_integrations"
     monkeypatch.setattr(name, lambda: ["trackio"])
 
 
@@ -47,7 +47,22 @@ def trackio_alone(monkeypatch):
         (["--init_lora_weights", "eva"], "eva moves ranks between modules, which is what the plan"),
         (["--max_steps", "0"], "max_steps 0 and --num_train_epochs 5 leave no step to train"),
         (["--num_train_epochs", "0"], "num_train_epochs 0 leave no step to train"),
-        (["--learning_rate", "nan"], "learning_rate must be a number, 0 or more. Got nan."),
+        (["--learning_rate", "nan"], "learning_rate must be a number. Got nan."),
+        (["--learning_rate", "-1"], "learning_rate must be 0 or more. Got -1.0."),
+        (["--num_train_epochs", "nan"], "num_train_epochs must be a number. Got nan."),
+        (["--weight_decay", "nan"], "weight_decay must be a number. Got nan."),
+        (["--warmup_steps", "nan"], "warmup_steps must be a number. Got nan."),
+        (["--adam_beta1", "2"], "The optimizer adamw_torch"),
+        (["--adam_epsilon", "-1"], "Invalid epsilon value: -1.0"),
+        (["--optim_args", "x"], "optim adamw_torch"),
+        (["--eval_accumulation_steps", "0"], "eval_accumulation_steps must be at least 1. Got 0."),
+        (["--label_smoothing_factor", "2"], "label_smoothing_factor is a share, 0 or more and b"),
+        (["--dataloader_num_workers", "-1"], "The loader of the rows does not take these"),
+        (["--lr_scheduler_kwargs", '{"x": 1}'], "The schedule linear does not take these flags"),
+        (["--lr_scheduler_type", "warmup_stable_decay"], "The schedule warmup_stable_decay does"),
+        (["--torch_compile_backend", "nonsense"], "torch_compile_backend nonsense is none of"),
+        (["--dtype", "bfloat16"], "dtype bfloat16 loses small training steps to rounding"),
+        (["--warmup_ratio", "0.1"], "no flag --warmup_ratio; here it is --warmup_steps"),
         (["--dtype", "float16", "--fp16", "true"], "float16 is not trained on a CPU"),
         (["--fsdp", "full_shard"], "fsdp shares a model between processes, and there is one"),
         (["--use_liger_kernel", "true"], "pip install liger-kernel"),
@@ -102,6 +117,7 @@ def trackio_alone(monkeypatch):
         (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),
         (["--seed", "-1"], "seed must lie between 0 and 4294967295. Got -1."),
         (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),
+        (["--report_to", "nonsense"], "report_to nonsense is none of azure_ml,"),
         (
             ["--report_to", "wandb"],
             "report_to wandb needs a package that is missing: pip install wandb; installed: track",

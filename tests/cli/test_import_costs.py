@@ -55,6 +55,14 @@ DATA = ["--model_name_or_path", "m", "--train_file", "a.csv"]
         (["run", *DATA, "--rank_rule", "budget"], "needs a budget"),
         (["run", *DATA, "--max_rank", "0"], "max_rank 0 is below"),
         (["run", *DATA, "--lora_rank", "8"], "ranks are planned: --budget r=8"),
+        (["run", *DATA[2:], "--model_name_or_path", "./m"], "There is no folder ./m"),
+        (["measure", *DATA[2:], "--model_name_or_path", "a.csv"], "a.csv is a file"),
+        (["run", *DATA[:2], "--train_file", "."], ". must end in .csv"),
+        (["run", *DATA[:2], "--train_file", "no/rows.csv"], "rows.csv holds no rows"),
+        (["run", *DATA, "--output_dir", "a.csv"], "a.csv is a file, not a folder"),
+        (["train", "--plan", "nosuch"], "nosuch holds no rank_plan.json"),
+        (["plan", "--profile", "nosuch"], "nosuch holds no dimension_profile.json"),
+        (["plan", "out"], "Did you mean --output_dir out?"),
         (["run", "a.csv"], "Did you mean --train_file a.csv?"),
         (["measure", "--model_name_or_path", "m"], "The data must be named"),
         (["train", "--output_dir", "nosuch"], "nosuch holds no rank_plan.json"),
@@ -64,8 +72,10 @@ DATA = ["--model_name_or_path", "m", "--train_file", "a.csv"]
 )
 def test_what_needs_no_model_is_refused_before_torch_is_loaded(tmp_path, arguments, message):
     (tmp_path / "a.csv").write_text("text,label\nw1,a\nw2,b\n")
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no" / "rows.csv").touch()
     code, output, errors = run(arguments, tmp_path)
     assert code == 2, errors
     assert message in errors
     assert output == "LOADED []\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "no"]

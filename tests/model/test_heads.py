@@ -133,3 +133,10 @@ def test_lora_config_refuses_a_head_that_peft_would_find_in_the_backbone():
     model.head_dense = model.dense
     del model.dense
     assert lora_config(plan, model).modules_to_save == ["classifier", "head_dense"]
+
+
+def test_lora_config_refuses_modules_to_save_that_the_model_does_not_have():
+    model = tiny_bert(hf.BertForSequenceClassification)
+    plan = plan_ranks(profile_of(model))
+    with pytest.raises(RankError, match="names 'nonsense', and no module of BertForSeq.* ends in"):
+        lora_config(plan, model, modules_to_save=["classifier", "nonsense"])

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import PLAN_FILE, locate
+from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
 from gelora.checks import MAX_SEED
 from gelora.cli.config import READING, SOURCE, VERBS, Config, rule_of, values_of
 from gelora.cli.record import check_folder, recorded_data
 from gelora.data.columns import column
-from gelora.data.tables import BINARY, read_file
+from gelora.data.tables import BINARY, is_saved, read_file
 from gelora.errors import ConfigError, DataError
+from gelora.hub import is_hub_id
+from gelora.model.files import check_checkpoint, model_of
 from gelora.ranks.rules import check_rule
 
 NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run"})
@@ -83,11 +85,21 @@ def check_flags(verb: str, config: Config) -> None:
 
 def _check_inputs(verb: str, config: Config) -> None:
     """Check that what a verb begins from is named and there."""
-    if verb == "train" and config.plan_source.plan is None:
-        locate(config.folder, PLAN_FILE)  # raises where there is none
+    if verb == "train":
+        _check_there(config.plan_source.plan or config.folder, PLAN_FILE)
+    if verb == "plan":
+        _check_there(config.profile_source.profile or config.folder, PROFILE_FILE)
+    if config.model.model_name_or_path is not None:
+        check_checkpoint(model_of(config.model.model_name_or_path))
     _check_files(config)
     _check_source(verb, config)
-    _check_columns(config)
+    _check_tables(config)
+
+
+def _check_there(source: str | Path, filename: str) -> None:
+    """Check that a file of another run is there, unless it has to be fetched from the Hub."""
+    if isinstance(source, Path) or Path(source).exists() or not is_hub_id(source):
+        locate(source, filename)  # raises where there is none
 
 
 def _check_ranks(verb: str, config: Config) -> None:
@@ -144,18 +156,18 @@ def _check_files(config: Config) -> None:
             raise DataError(f"There is no file {path}, named by --{name}.")
 
 
-def _check_columns(config: Config) -> None:
-    """Check that the columns which are named are in the file, if it is quick to read."""
+def _check_tables(config: Config) -> None:
+    """Check that the files can be read and hold the columns named, if that is quick to see."""
     data = config.data
-    file = data.train_file or data.validation_file
     names = [*(data.text_columns or ()), *([data.label_column] if data.label_column else [])]
-    if file is None or not names or Path(file).is_dir() or Path(file).suffix in BINARY:
-        return
-    if Path(file).stat().st_size > QUICK_BYTES:
-        return
-    table = read_file(file)
-    for name in names:
-        column(table, name)  # raises where there is none
+    for file in filter(None, (data.train_file, data.validation_file)):
+        path = Path(file)
+        is_slow = path.suffix in BINARY or path.stat().st_size > QUICK_BYTES
+        if is_saved(path) or (is_slow and path.is_file()):
+            continue
+        table = read_file(path)
+        for name in names:
+            column(table, name)  # raises where there is none
 
 
 def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ Face's own parser; `peft.LoraConfig` is tried on a small matrix.
 
 import copy
 import logging
-import math
 import warnings
 from dataclasses import asdict
 from enum import Enum
@@ -16,19 +15,18 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
-from transformers import HfArgumentParser, Trainer, TrainingArguments
-from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
-from transformers.utils.import_utils import is_liger_kernel_available
 
 from gelora.checkpoints import find_checkpoint
 from gelora.cli import loading
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
+from gelora.cli.trainer_checks import check_trainer
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.data import TaskData
-from gelora.errors import ConfigError, MissingExtraError
+from gelora.errors import ConfigError
 from gelora.hub import check_token
 from gelora.model.devices import computes_fast_in
 from gelora.tasks import less_is_better
@@ -90,7 +88,7 @@ def training_arguments(config: Config) -> TrainingArguments:
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
-    _check(arguments)
+    check_trainer(arguments)
     _without_slow_precision(arguments, config)
     if config.training.early_stopping_patience is not None and not arguments.load_best_model_at_end:
         raise ConfigError(
@@ -233,8 +231,16 @@ def _without_slow_precision(arguments: TrainingArguments, config: Config) -> Non
     """Train in float32 where mixed precision is asked for and the processor is slow in it.
 
     Raises:
-        ConfigError: The weights are asked for in float16, which no CPU trains in.
+        ConfigError: The weights are asked for in a format that training loses small steps in.
     """
+    is_mixed = arguments.bf16 or arguments.fp16
+    has_head = config.problem != "instruction_tuning"  # LoRA's own weights are float32 by PEFT
+    if has_head and config.model.dtype in ("float16", "bfloat16") and not is_mixed:
+        half = {"float16": "fp16", "bfloat16": "bf16"}[config.model.dtype]
+        raise ConfigError(
+            f"dtype {config.model.dtype} loses small training steps to rounding: give --dtype "
+            f"float32, or add --{half} true to train in mixed precision."
+        )
     if arguments.device.type != "cpu":
         return
     if config.model.dtype == "float16":
@@ -252,51 +258,6 @@ def _without_slow_precision(arguments: TrainingArguments, config: Config) -> Non
                 str(dtype).removeprefix("torch."),
                 name,
             )
-
-
-def _check(arguments: TrainingArguments) -> None:
-    """Check what the Trainer does only later: counts, and that what it reports to is installed."""
-    count = arguments.gradient_accumulation_steps
-    if count < 1:
-        raise ConfigError(f"gradient_accumulation_steps must be at least 1. Got {count}.")
-    if arguments.max_steps == 0 or (arguments.max_steps < 0 and arguments.num_train_epochs <= 0):
-        raise ConfigError(
-            f"max_steps {arguments.max_steps} and num_train_epochs {arguments.num_train_epochs:g} "
-            "leave no step to train: give one of them above 0."
-        )
-    if not 0 <= arguments.learning_rate < math.inf:
-        rate = arguments.learning_rate
-        raise ConfigError(f"learning_rate must be a number, 0 or more. Got {rate}.")
-    if arguments.fsdp and arguments.world_size < 2:
-        raise ConfigError(
-            "fsdp shares a model between processes, and there is one: start them with accelerate "
-            "launch -m gelora, or leave it out."
-        )
-    _check_packages(arguments)
-    installed = get_available_reporting_integrations()
-    for name in arguments.report_to or ():
-        if name not in ("none", *installed):
-            there = ", ".join(installed) or "none"
-            raise ConfigError(
-                f"report_to {name} needs a package that is missing: pip install {name}; "
-                f"installed: {there}."
-            )
-
-
-def _check_packages(arguments: TrainingArguments) -> None:
-    """Check that the packages of an optimizer and of fused kernels are installed."""
-    if arguments.use_liger_kernel and not is_liger_kernel_available():
-        raise MissingExtraError(
-            "use_liger_kernel needs a package that is missing: pip install liger-kernel."
-        )
-    try:
-        Trainer.get_optimizer_cls_and_kwargs(arguments)
-    except ImportError as error:
-        reason = " ".join(str(error).split())
-        name = getattr(arguments.optim, "value", arguments.optim)
-        raise MissingExtraError(f"optim {name} needs a package: {reason}") from error
-    except Exception as error:  # some optimizers ask for the model first
-        logger.debug("optim %s is checked when training begins: %s", arguments.optim, error)
 
 
 def _check_pushing(config: Config, arguments: TrainingArguments) -> None:

@@ -67,6 +67,7 @@ HABITS: Mapping[str, str] = {
             "eval_strategy": "evaluation_strategy",
             "budget": "rank_budget",
             "trust_remote_code": "trust_remote",
+            "warmup_steps": "warmup_ratio",
         }.items()
         for habit in habits.split()
     },

@@ -98,6 +98,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputExistsError: It would.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file, not a folder: give another --output_dir.")
     for name in (CONFIG_FILE, REPORT_FILE):
         if (folder / name).exists() and not _is_run(folder):
             raise OutputExistsError(

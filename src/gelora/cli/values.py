@@ -78,8 +78,8 @@ def as_mapping(arguments: Sequence[str]) -> dict[str, Any]:
             name = name.replace("-", "_")
             found[name] = [value] if equals else []
         elif name is None:
-            is_file = Path(token).suffix or Path(token).exists()
-            hint = f" Did you mean --train_file {token}?" if is_file else ""
+            is_file = Path(token).suffix or Path(token).is_file()
+            hint = f" Did you mean --{'train_file' if is_file else 'output_dir'} {token}?"
             raise ConfigError(f"{token!r} is no flag, and no flag before it takes it.{hint}")
         else:
             found[name].append(token)

@@ -89,7 +89,7 @@ def read_file(path: str | Path) -> Table:
     kind = (path.with_suffix("").suffix if packing else path.suffix).lower()
     if kind not in FILE_KINDS or (packing and kind in BINARY):
         raise DataError(
-            f"{path.name} must end in {', '.join(FILE_KINDS)}; text files may be packed as "
+            f"{path} must end in {', '.join(FILE_KINDS)}; text files may be packed as "
             f"{' or '.join(_PACKED)}. A folder must be one that save_to_disk wrote."
         )
     try:

@@ -117,7 +117,8 @@ def head_arguments(model: nn.Module, lora_arguments: Mapping[str, Any]) -> dict[
         lora_arguments: The user's arguments of LoraConfig, which are kept as they are.
 
     Raises:
-        RankError: PEFT cannot tell the head from a module of the backbone.
+        RankError: PEFT cannot tell the head from a module of the backbone, or the model has no
+            module that `modules_to_save` names.
 
     Warns:
         FrozenHeadWarning: The class does not tell whether the head is new, or the user's
@@ -126,6 +127,12 @@ def head_arguments(model: nn.Module, lora_arguments: Mapping[str, Any]) -> dict[
     head = find_head(model)
     task_type = lora_arguments.get("task_type", head.task_type)
     saved = lora_arguments.get("modules_to_save")
+    for name in saved or ():
+        if not any(path.endswith(name) for path, _ in model.named_modules()):
+            raise RankError(
+                f"modules_to_save names {name!r}, and no module of {type(model).__name__} ends in "
+                "that: leave it out, or name one that there is."
+            )
     if saved is None:
         saved = sorted(head.modules) if head.is_new else None
         _check_endings(model, saved or ())

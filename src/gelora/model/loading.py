@@ -8,15 +8,14 @@ no architecture.
 import functools
 import hashlib
 import importlib.util
-import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from safetensors import safe_open
+import transformers
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -30,6 +29,8 @@ from transformers import (
 )
 
 from gelora.errors import ConfigError, MissingExtraError
+from gelora.model.files import check_checkpoint, is_tokenizer_folder, model_of
+from gelora.model.module_tree import outermost_lists
 from gelora.model.overrides import override
 from gelora.model.quantization import Bits, keep_gradients, quantization_config
 from gelora.tasks import Problem
@@ -51,7 +52,6 @@ LOADERS: Mapping[Problem | None, Any] = {
     "instruction_tuning": AutoModelForCausalLM,
 }
 
-_LFS = b"version https://git-lfs"
 _OFFLINE_VALUES = {"1", "ON", "YES", "TRUE"}  # as huggingface_hub reads its flags
 
 
@@ -127,9 +127,9 @@ def load_model(
         trust_remote_code: Passed on to transformers.
 
     Raises:
-        ConfigError: The model cannot be found or loaded, its weights below the head have other
-            shapes than its config says, it has no head for language, or a setting is none that
-            there is.
+        ConfigError: The model cannot be found or loaded, its weights below the head are missing
+            or have other shapes than its config says, it has no head for language, or a setting
+            is none that there is.
         MissingExtraError: Weights are to be quantised, and bitsandbytes is not installed.
     """
     if dtype not in get_args(Dtype):
@@ -139,7 +139,7 @@ def load_model(
     config = _load(AutoConfig, name_or_path, {**source, **head})
     if config_overrides is not None:
         override(config, config_overrides)
-    loader = LOADERS[task]
+    loader = _loader(task, config)
     options: dict[str, Any] = {**source, "config": config, "dtype": dtype}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
@@ -154,6 +154,7 @@ def load_model(
     if bits == 4:
         keep_gradients(model)
     _check_mismatches(model, [name for name, *_ in info["mismatched_keys"]], name_or_path)
+    _check_missing(model, info["missing_keys"], name_or_path)
     if task == "instruction_tuning" and info["missing_keys"]:
         raise ConfigError(
             f"The model {name_or_path!r} is no trained language model: it comes without "
@@ -267,81 +268,46 @@ def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: st
         )
 
 
+def _check_missing(model: PreTrainedModel, missing: Iterable[str], name_or_path: str) -> None:
+    """Refuse a checkpoint that leaves weights of the blocks or of the embedding random.
+
+    A new head is expected, and so is a new pooler, which many checkpoints come without.
+    """
+    embedding = model.get_input_embeddings()
+    kept = [path for path, _ in outermost_lists(model)]
+    kept += [path for path, module in model.named_modules() if module is embedding]
+    random = sorted(name for name in missing if name.startswith(tuple(f"{p}." for p in kept)))
+    if random:
+        raise ConfigError(
+            f"The checkpoint {name_or_path!r} lacks {len(random)} weights of a "
+            f"{type(model).__name__}, the first {random[0]}, and they would stay random: give a "
+            "checkpoint of the whole model."
+        )
+
+
+def _loader(task: Problem | None, config: PreTrainedConfig) -> Any:
+    """Return the class that loads a model: for an encoder stored alone, the encoder's own."""
+    [stored] = (config.architectures or [""])[:1]
+    if task is None and stored.endswith("EncoderModel") and hasattr(transformers, stored):
+        return getattr(transformers, stored)
+    return LOADERS[task]
+
+
 def stored_dtype(name_or_path: str, **source: Any) -> torch.dtype | None:
     """Return the format that a checkpoint's weights are stored in, if its config says so."""
     return _load(AutoConfig, name_or_path, source).dtype
 
 
 def _load(loader: Any, name_or_path: str, options: dict[str, Any]) -> Any:
-    source = resolve_model(_base_of_adapter(name_or_path))
-    if loader not in (AutoConfig, AutoTokenizer):
-        check_weights(source)
+    is_tokenizer = loader is AutoTokenizer and is_tokenizer_folder(name_or_path)
+    source = resolve_model(name_or_path if is_tokenizer else model_of(name_or_path))
+    check_checkpoint(source)
     try:
         return loader.from_pretrained(source, **options)
     except ImportError as error:
         raise MissingExtraError(_no_package(name_or_path, error, options)) from error
     except Exception as error:  # safetensors, json, tokenizers and torch each raise their own
         raise ConfigError(_no_model(loader, name_or_path, error)) from error
-
-
-def _base_of_adapter(name_or_path: str) -> str:
-    """Return the base model of an adapter's folder, and say so; any other name as it is."""
-    path = Path(name_or_path) / "adapter_config.json"
-    if not path.is_file() or (Path(name_or_path) / "config.json").exists():
-        return name_or_path
-    try:
-        base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except ValueError:
-        base = None
-    if not base:
-        raise ConfigError(
-            f"{name_or_path} holds an adapter that names no base model: give the base model."
-        )
-    _tell_adapter(name_or_path, str(base))
-    return str(base)
-
-
-@functools.cache
-def _tell_adapter(folder: str, base: str) -> None:
-    """Warn once that an adapter's folder was given as a model."""
-    logger.warning(
-        "Warning: %s is an adapter, not a model; its base model %s is loaded, without the adapter.",
-        folder,
-        base,
-    )
-
-
-def check_weights(folder: str) -> None:
-    """Check that the weights in a local folder are whole.
-
-    Raises:
-        ConfigError: A file is a pointer of git-lfs, is cut short, or holds a GGUF model.
-    """
-    path = Path(folder)
-    if not path.is_dir():
-        return
-    files = sorted(path.glob("model*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
-    for file in files:
-        with file.open("rb") as opened:
-            start = opened.read(len(_LFS))
-        if start == _LFS:
-            raise ConfigError(
-                f"{file} is a pointer of git-lfs, not the weights: run `git lfs pull` in its "
-                "repository, or download the model again."
-            )
-        if file.suffix == ".safetensors":
-            try:
-                with safe_open(file, framework="pt"):
-                    pass
-            except Exception as error:  # SafetensorError, which is no subclass of ours or OSError
-                raise ConfigError(
-                    f"{file} is cut short or damaged ({error}): download the model again."
-                ) from error
-    if not files and any(path.glob("*.gguf")):
-        raise ConfigError(
-            f"{folder} holds a GGUF model for llama.cpp, which cannot be measured or trained: give "
-            "the model that it was made from."
-        )
 
 
 def _no_package(name_or_path: str, error: ImportError, options: Mapping[str, Any]) -> str:
@@ -359,14 +325,16 @@ def _no_model(loader: Any, name_or_path: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
     reason = reason if len(reason) <= 400 else f"{reason[:400]}…"
     is_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE_VALUES
-    path = Path(name_or_path)
-    if is_offline and not path.exists():
+    if "trust_remote_code" in str(error):
+        return (
+            f"The model {name_or_path!r} runs code of its own: read it, and add "
+            "trust_remote_code if you trust it."
+        )
+    if is_offline and not Path(name_or_path).exists():
         return (
             f"The model {name_or_path!r} is neither a local folder nor in the Hub's cache, and "
             "HF_HUB_OFFLINE is set: unset it, or give a local folder."
         )
-    if path.is_dir() and not (path / "config.json").is_file():
-        return f"{name_or_path} holds no config.json, so it is not the folder of a model."
     if loader is AutoTokenizer:
         return (
             f"The tokenizer of {name_or_path!r} cannot be loaded: copy the tokenizer's files "

@@ -1,0 +1,154 @@
+"""Refuse settings of the Trainer's that it would only trip over when training begins.
+
+Its optimizer, scheduler and loaders are made once, for a single parameter.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
+from transformers.utils.import_utils import is_liger_kernel_available
+
+from gelora.errors import ConfigError, MissingExtraError
+
+logger = logging.getLogger(__name__)
+
+_STEPS = 10
+_MAY_BE_INFINITE = frozenset({"max_grad_norm"})
+
+
+def check_trainer(arguments: TrainingArguments) -> None:
+    """Check what the Trainer itself checks only later.
+
+    Raises:
+        ConfigError: A number is out of its range, or a setting is not taken.
+        MissingExtraError: A package is not installed.
+    """
+    _check_numbers(arguments)
+    if arguments.fsdp and arguments.world_size < 2:
+        raise ConfigError(
+            "fsdp shares a model between processes, and there is one: start them with accelerate "
+            "launch -m gelora, or leave it out."
+        )
+    _check_reporting(arguments)
+    _check_parts(arguments)
+
+
+def _check_numbers(arguments: TrainingArguments) -> None:
+    for field in dataclasses.fields(arguments):
+        value = getattr(arguments, field.name)
+        if isinstance(value, float) and not (
+            math.isfinite(value) or (value > 0 and field.name in _MAY_BE_INFINITE)
+        ):
+            raise ConfigError(f"{field.name} must be a number. Got {value}.")
+    for name in ("gradient_accumulation_steps", "eval_accumulation_steps"):
+        count = getattr(arguments, name)
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} must be at least 1. Got {count}.")
+    if arguments.max_steps == 0 or (arguments.max_steps < 0 and arguments.num_train_epochs <= 0):
+        raise ConfigError(
+            f"max_steps {arguments.max_steps} and num_train_epochs {arguments.num_train_epochs:g} "
+            "leave no step to train: give one of them above 0."
+        )
+    for name in ("learning_rate", "weight_decay", "max_grad_norm"):
+        if (value := getattr(arguments, name)) is not None and value < 0:
+            raise ConfigError(f"{name} must be 0 or more. Got {value}.")
+    if not 0 <= arguments.label_smoothing_factor < 1:
+        raise ConfigError(
+            "label_smoothing_factor is a share, 0 or more and below 1. Got "
+            f"{arguments.label_smoothing_factor}."
+        )
+
+
+def _check_reporting(arguments: TrainingArguments) -> None:
+    installed = get_available_reporting_integrations()
+    for name in arguments.report_to or ():
+        if name in ("none", *installed):
+            continue
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ConfigError(f"report_to {name} is none of {known}, none and all: name one.")
+        raise ConfigError(
+            f"report_to {name} needs a package that is missing: pip install {name}; installed: "
+            f"{', '.join(installed) or 'none'}."
+        )
+
+
+def _check_parts(arguments: TrainingArguments) -> None:
+    """Make the optimizer, the scheduler and a loader, and look for what compiles and fuses."""
+    if arguments.use_liger_kernel and not is_liger_kernel_available():
+        raise MissingExtraError(
+            "use_liger_kernel needs a package that is missing: pip install liger-kernel."
+        )
+    backend = arguments.torch_compile_backend
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if backend is not None and backend not in backends:
+        raise ConfigError(
+            f"torch_compile_backend {backend} is none of {', '.join(backends)}: name one of these."
+        )
+    with _named("The loader of the rows does not take these dataloader_ flags"):
+        DataLoader(
+            [0],  # pyright: ignore[reportArgumentType]
+            num_workers=arguments.dataloader_num_workers,
+            prefetch_factor=arguments.dataloader_prefetch_factor,
+            persistent_workers=arguments.dataloader_persistent_workers,
+            pin_memory=arguments.dataloader_pin_memory,
+        )
+    optimizer = _optimizer(arguments)
+    with _named(f"The schedule {_name(arguments.lr_scheduler_type)} does not take these flags"):
+        get_scheduler(
+            arguments.lr_scheduler_type,
+            optimizer=optimizer,
+            num_warmup_steps=arguments.get_warmup_steps(_STEPS),
+            num_training_steps=_STEPS,
+            scheduler_specific_kwargs=copy.copy(arguments.lr_scheduler_kwargs),
+        )
+
+
+def _optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
+    """Return the optimizer for one parameter, or SGD in place of one that asks for the model."""
+    parameter = nn.Parameter(torch.zeros(1))
+    name = _name(arguments.optim)
+    try:
+        kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise MissingExtraError(f"optim {name} needs a package: {reason}") from error
+    except Exception as error:
+        if arguments.optim_args:
+            raise ConfigError(f"optim {name} does not take optim_args: {_said(error)}") from error
+        logger.debug("optim %s is checked when training begins: %s", name, error)
+        return torch.optim.SGD([parameter], lr=arguments.learning_rate)
+    settings.setdefault("weight_decay", arguments.weight_decay)
+    with _named(f"The optimizer {name} does not take these flags"):
+        return kind([parameter], **settings)
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turn whatever a library raises into our error."""
+    try:
+        yield
+    except Exception as error:  # each library raises its own
+        raise ConfigError(f"{what}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _name(setting: Any) -> str:
+    """Return the name of one of transformers' choices."""
+    return str(getattr(setting, "value", setting))
