@@ -15,7 +15,7 @@ from gelora.hub import is_hub_id
 from gelora.model.files import check_checkpoint, model_of
 from gelora.ranks.rules import check_rule
 
-NEED_DATA = frozenset({"measure", "train", "evaluate", "verify", "run"})
+NEED_DATA = frozenset({"inspect", "measure", "train", "evaluate", "verify", "run"})
 NEED_MODEL = NEED_DATA - {"evaluate"}
 QUICK_BYTES = 1 << 24
 """Size of a file up to which its columns are looked at before anything is loaded."""

@@ -169,6 +169,11 @@ class Verb:
 _UNTIL_TRAINING = ("model", "data", "question_answering", "measurement", "targets", "ranks", "lora")
 
 VERBS = {
+    "inspect": Verb(
+        "Show what a run would read, adapt and cost; nothing is measured or written.",
+        (*_UNTIL_TRAINING, "training", "evaluation", "run"),
+        forwards=True,
+    ),
     "measure": Verb(
         "Measure the intrinsic dimension after every block of a model, on your texts.",
         ("model", "data", "question_answering", "measurement", "targets", "run"),

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -113,7 +113,9 @@ def _check_parts(arguments: TrainingArguments) -> None:
             optimizer=optimizer,
             num_warmup_steps=arguments.get_warmup_steps(_STEPS),
             num_training_steps=_STEPS,
-            scheduler_specific_kwargs=copy.copy(arguments.lr_scheduler_kwargs),
+            scheduler_specific_kwargs=cast(
+                "dict[str, Any] | None", copy.copy(arguments.lr_scheduler_kwargs)
+            ),
         )
 
 

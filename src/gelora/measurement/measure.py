@@ -33,6 +33,8 @@ from gelora.model.architectures import (
     require_attention,
 )
 from gelora.model.batches import Texts, encode_texts, padded_batch
+from gelora.model.module_tree import without_wrapper
+from gelora.model.outline import check_wrap, outline_of
 from gelora.model.pooling import POOLINGS, Pooling
 from gelora.model.reach import unreached_modules
 from gelora.model.reading import level_names
@@ -116,7 +118,8 @@ def measure_dimensions(
         HiddenStatesError: The hidden states overflow, or too few of them differ.
         OSError: The disk has no room for the states.
         OutputExistsError: The folder for the states is there already.
-        RankError: `target_modules` names a module that the blocks do not have.
+        RankError: `target_modules` names a module that the blocks do not have, or that PEFT does
+            not adapt.
 
     Warns:
         ConstantStatesWarning: Some levels do not vary.
@@ -171,7 +174,10 @@ def measure_dimensions(
         short = padded_batch(drawn[:1], tokenizer)
         dead = unreached_modules(backbone, architecture.modules, architecture.blocks, short)
         record = _without(record, dead, architecture.blocks)
-        select_modules(record.modules, target_modules, left_out=record.left_out)
+        chosen = select_modules(record.modules, target_modules, left_out=record.left_out)
+        outline = outline_of(without_wrapper(model))
+        if outline is not None:
+            check_wrap(outline, [f"{architecture.prefix}{module.name}" for module in chosen])
         reader = Reader(model, tokenizer, drawn, batch_tokens, store, group, bar)
         estimation = replace(estimation, group=group)
         stop = partial(reason_to_stop, precision=precision or 0.0, ranks=ranks)

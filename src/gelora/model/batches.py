@@ -74,6 +74,22 @@ def encode_texts(
     return rows
 
 
+def token_lengths(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> Int[np.ndarray, " texts"]:
+    """Return the number of tokens of every text, special ones included, with nothing cut.
+
+    Args:
+        tokenizer: The model's own.
+        texts: As for `encode_texts`.
+
+    Raises:
+        DataError: The texts are none, or not text.
+    """
+    chosen = _as_list(texts)
+    count = _example_rows if isinstance(chosen[0], Mapping) else _text_rows
+    rows, _ = count(tokenizer, chosen, None)
+    return np.array([len(row["input_ids"]) for row in rows])
+
+
 def token_limit(
     tokenizer: PreTrainedTokenizerBase, model: nn.Module, max_length: int | None
 ) -> int | None:

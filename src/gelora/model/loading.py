@@ -163,6 +163,42 @@ def load_model(
     return model
 
 
+def load_outline(
+    name_or_path: str,
+    *,
+    task: Problem | None,
+    num_labels: int = 2,
+    config_overrides: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Make a model without its weights, on the meta device: its modules, their shapes, its config.
+
+    Args:
+        name_or_path: As for `load_model`, and so are the others.
+        task: Which head is on it; None for none.
+        num_labels: Classes.
+        config_overrides: Settings of the config.
+        revision: Of a Hub model.
+        trust_remote_code: Passed on to transformers.
+
+    Raises:
+        ConfigError: The model cannot be found, or not be made without its weights.
+    """
+    source = {"revision": revision, "trust_remote_code": trust_remote_code}
+    head = {} if task is None else _head_settings(task, num_labels, None)
+    config = _load(AutoConfig, name_or_path, {**source, **head})
+    if config_overrides is not None:
+        override(config, config_overrides)
+    try:
+        return _outline(_loader(task, config), config, trust_remote_code)
+    except Exception as error:  # models that read values while they are made
+        raise ConfigError(
+            f"The model {name_or_path!r} cannot be made without its weights: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+
+
 def load_tokenizer(
     name_or_path: str,
     *,
@@ -246,10 +282,16 @@ def _head_settings(
 
 def _head_names(loader: Any, config: PreTrainedConfig, trust_remote_code: bool) -> list[str]:
     """Return the modules beside the backbone, without making any weight."""
-    with torch.device("meta"):
-        outline = loader.from_config(config, trust_remote_code=trust_remote_code)
+    outline = _outline(loader, config, trust_remote_code)
     backbone = outline.base_model_prefix
     return [name for name, _ in outline.named_children() if name != backbone]
+
+
+def _outline(loader: Any, config: PreTrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
+    with torch.device("meta"):
+        if not hasattr(loader, "from_config"):  # one model's own class
+            return loader(config)
+        return loader.from_config(config, trust_remote_code=trust_remote_code)
 
 
 def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: str) -> None:

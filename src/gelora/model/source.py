@@ -12,6 +12,7 @@ from gelora.model.loading import (
     EMBEDDED_MODEL,
     Dtype,
     load_model,
+    load_outline,
     load_tokenizer,
     set_pad_token,
     stored_dtype,
@@ -40,6 +41,17 @@ class ModelSource:
         return load_tokenizer(
             self.name_or_path,
             chat_template_path=self.chat_template_path,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def outline(self, *, task: Problem | None, num_labels: int = 2) -> PreTrainedModel:
+        """Make the model without its weights, as `load_outline` does."""
+        return load_outline(
+            self.name_or_path,
+            task=task,
+            num_labels=num_labels,
+            config_overrides=self.config_overrides,
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
         )
