@@ -1,6 +1,7 @@
 # make run     the main job on the packaged model and the generated data, offline
 # make test    the tests that take no more than some minutes
 #              on WORKERS processes of about a gigabyte each; 2 unless said otherwise
+# make test-shapes  those that hand over arrays, with types and shapes checked on every call
 # make install only the environment, .venv; the two above do it themselves
 
 PYTHON ?= python3
@@ -8,7 +9,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-.PHONY: install run test test-slow lint
+WITH_ARRAYS := dimension ranks theory question_answering measurement model baselines evaluation
+
+.PHONY: install run test test-slow test-shapes lint
 
 install: $(INSTALLED)
 
@@ -26,6 +29,9 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+test-shapes: install
+	GELORA_CHECK_SHAPES=1 $(BIN)/pytest -n $(WORKERS) -m "not slow" $(addprefix tests/,$(WITH_ARRAYS))
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What every test gets: no network, one thread, no clock, and the `seed` fixture.
 
+With GELORA_CHECK_SHAPES=1 the types and shapes of arrays are checked on every call.
 A test that takes `seed` runs with one seed; with GELORA_TEST_SEEDS=all, with each of 100.
 """
 
@@ -13,6 +14,13 @@ os.environ["MPLBACKEND"] = "Agg"
 import hypothesis
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+import shape_checks
+
+CHECKS_SHAPES = os.environ.get("GELORA_CHECK_SHAPES") == "1"
+if CHECKS_SHAPES:
+    install_import_hook(shape_checks.MODULES, "shape_checks.checked")  # before gelora is imported
 
 DEFAULT_SEED = 42
 NUM_SEEDS = 100
@@ -33,7 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if item.get_closest_marker("unchecked") and CHECKS_SHAPES:
+            item.add_marker(pytest.mark.skip(reason="looks at its caller"))

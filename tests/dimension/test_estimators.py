@@ -132,6 +132,7 @@ def test_the_golden_values_are_all_there() -> None:
     assert all(len(entry["values"]) == 12 for entry in GOLDEN)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_one_point_given_often_has_dimension_0(name: str) -> None:
     with pytest.warns(ConstantStatesWarning, match="All 60 samples are the same point") as caught:

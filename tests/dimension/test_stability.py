@@ -32,6 +32,7 @@ def test_clean_levels_give_no_warning(seed: int) -> None:
     assert [scale.num_samples for scale in trust.decimation] == [1000, 500, 250]
 
 
+@pytest.mark.unchecked
 def test_one_warning_names_every_doubtful_level_and_what_to_do(seed: int) -> None:
     levels = [
         gaussian(1000, seed=seed),
@@ -50,6 +51,7 @@ def test_one_warning_names_every_doubtful_level_and_what_to_do(seed: int) -> Non
     assert caught[0].filename == __file__
 
 
+@pytest.mark.unchecked
 def test_a_warning_points_at_who_called_gelora_however_deep_it_arises() -> None:
     with pytest.warns(UnstableDimensionWarning) as caught:
         measure_dimensions(tiny_bert(), tiny_tokenizer(), tiny_texts(120))

@@ -142,7 +142,7 @@ def test_without_errors_the_confident_ranks_are_the_papers(dimensions):
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=8), errors)
 def test_confident_ranks_suffice_and_no_smaller_ones_do(dimensions, error):
     plan = plan_ranks(with_errors(dimensions, error, error), rule="confident")
-    assert min(plan.certainties) >= CONFIDENCE
+    assert min(plan.certainties) >= CONFIDENCE - 1e-12  # a sum of shares may round
     for rank, probabilities in zip(plan.ranks, plan.rank_probabilities, strict=True):
         assert sum(p for r, p in probabilities.items() if r < rank) < CONFIDENCE
 

@@ -1,6 +1,6 @@
 """Refuse flags, files and columns that cannot be used, before a model or torch is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +162,15 @@ def _check_tables(config: Config) -> None:
     names = [*(data.text_columns or ()), *([data.label_column] if data.label_column else [])]
     for file in filter(None, (data.train_file, data.validation_file)):
         path = Path(file)
-        is_slow = path.suffix in BINARY or path.stat().st_size > QUICK_BYTES
-        if is_saved(path) or (is_slow and path.is_file()):
-            continue
-        table = read_file(path)
-        for name in names:
-            column(table, name)  # raises where there is none
+        is_small = path.is_file() and path.stat().st_size <= QUICK_BYTES
+        if not is_saved(path) and (path.is_dir() or (is_small and path.suffix not in BINARY)):
+            _check_table(path, names)
+
+
+def _check_table(path: Path, columns: Sequence[str]) -> None:
+    table = read_file(path)
+    for name in columns:
+        column(table, name)  # raises where there is none
 
 
 def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:

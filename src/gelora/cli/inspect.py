@@ -185,13 +185,15 @@ def _memory(
         batch=arguments.train_batch_size,
         tokens=min(tokens["longest"], tokens["limit"] or math.inf),
     )
+    names = ("activation_checkpointing", "gradient_checkpointing")  # the latter until version 6
+    is_recomputed = any(getattr(arguments, name, False) for name in names)
     return {
         "weights": round(facts["model"]["parameters"] * _bytes_a_weight(config)),
         "trained": {
             rank: _TRAINED * (parameters + facts["model"]["new_head_parameters"])
             for rank, parameters in facts["adapter"]["parameters_at_rank"].items()
         },
-        "kept_by_a_step": None if arguments.gradient_checkpointing else kept,
+        "kept_by_a_step": None if is_recomputed else kept,
         "hidden_states": _FLOAT32
         * min(config.measurement.num_samples, facts["data"]["rows"]["train"])
         * facts["model"]["width"]

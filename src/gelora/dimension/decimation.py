@@ -85,7 +85,7 @@ def decimate_levels(
 
 
 def _mean_over(
-    parts: Sequence[Int[np.ndarray, " part"]],
+    parts: Sequence[Int[np.ndarray, " _"]],
     level: Points,
     estimator: Estimator,
     process_group: ProcessGroup | None,

@@ -35,6 +35,7 @@ copies in large clusters too, where both distances are the copies' own."""
 
 
 _Neighbors = tuple[Float[np.ndarray, "kept neighbors"], Int[np.ndarray, "kept neighbors"]]
+_Before = tuple[Float[np.ndarray, "before neighbors"], Int[np.ndarray, "before neighbors"]]
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _spread(points: Float[Tensor, "samples width"]) -> float:
 
 def _search_again(
     points: Points,
-    before: _Neighbors,
+    before: _Before,
     stays: Bool[np.ndarray, " before"],
     process_group: ProcessGroup | None,
 ) -> _Neighbors:

@@ -9,15 +9,14 @@ and of a difference of two. The laws themselves are in `twonn.py`, `gride.py` an
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from gelora.dimension.duplicates import distinct_samples, is_constant
-from gelora.dimension.points import as_tensor
+from gelora.dimension.points import PointsLike, as_tensor
 from gelora.errors import ConstantStatesWarning, HiddenStatesError
 
 
@@ -48,6 +47,7 @@ class Fit:
     influence: Float[np.ndarray, " samples"]
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """A law of the distances to the nearest neighbours, fitted for its dimension."""
 
@@ -98,7 +98,7 @@ class PointEstimator:
 
     def estimate(
         self: Estimator,
-        points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+        points: PointsLike,
     ) -> DimensionEstimate:
         """Estimate the dimension of the manifold that the points lie on.
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from gelora.dimension.measuring import measure_all, measure_pairs
-from gelora.dimension.points import Points, as_tensor, open_points
+from gelora.dimension.points import Points, PointsLike, as_tensor, open_points
 from gelora.dimension.proposals import (
     Encoder,
     FormatName,
@@ -54,7 +54,7 @@ _Found = tuple[
 
 
 def two_nearest_neighbors(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    points: PointsLike,
     *,
     tile_size: int | None = None,
     device: torch.device | str | None = None,
@@ -91,7 +91,7 @@ def two_nearest_neighbors(
 
 
 def nearest_neighbors(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    points: PointsLike,
     *,
     num_neighbors: int = 2,
     rows: Int[np.ndarray, " rows"] | None = None,

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gelora.errors import HiddenStatesError, NonFiniteStatesError
 
+PointsLike = ArrayLike | Tensor
+"""A matrix of samples by width: an array, a tensor, or what numpy makes one of."""
+
 _VALUES_AT_ONCE = 2**21  # 8 MB in float32: large enough for full speed, small beside any level
 
 
-def as_tensor(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"], *, where: str = ""
-) -> Float[Tensor, "samples width"]:
+def as_tensor(points: PointsLike, *, where: str = "") -> Float[Tensor, "samples width"]:
     """Return points as a detached matrix that shares their memory, checked to be finite.
 
     Args:
@@ -36,7 +38,7 @@ def as_tensor(
 
 
 def open_points(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"],
+    points: PointsLike,
     *,
     rows: Int[np.ndarray, " rows"] | None,
     device: torch.device | str | None,
@@ -48,9 +50,7 @@ def open_points(
     return Points(values, chosen, torch.device(device or values.device), exponent)
 
 
-def _checked(
-    points: Float[np.ndarray, "samples width"] | Float[Tensor, "samples width"], where: str
-) -> tuple[Float[Tensor, "samples width"], float]:
+def _checked(points: PointsLike, where: str) -> tuple[Float[Tensor, "samples width"], float]:
     """Return finite points, and the largest absolute value."""
     if isinstance(points, np.ndarray) and any(step < 0 for step in points.strides):
         points = np.ascontiguousarray(points)  # torch reads forwards only

@@ -265,7 +265,7 @@ class _Nearby:
 
 
 def _keys(
-    rows: Int[np.ndarray, "*shape"], bounds: Float[np.ndarray, "*shape"]
-) -> Int[np.ndarray, "*shape"]:
+    rows: Int[np.ndarray, "*#shape"], bounds: Float[np.ndarray, "*#shape"]
+) -> Int[np.ndarray, "*#shape"]:
     """Return integers that order by row, then by bound; the last 32 bits are the bound."""
     return (rows << 32) | bounds.view(np.int32)

@@ -16,7 +16,7 @@ from gelora.errors import DataError
 from gelora.question_answering.settings import QuestionAnsweringSettings
 from gelora.question_answering.windows import Spans, Windows
 
-TokenScores = Sequence[Float[np.ndarray, " tokens"]] | Float[np.ndarray, "windows tokens"]
+TokenScores = Sequence[Float[np.ndarray, " _"]] | Float[np.ndarray, "windows tokens"]
 """A score for each token of each window; what comes after a window's last token is not read."""
 
 
@@ -75,7 +75,7 @@ def choose_answers(
     return [_answer(*each, settings) for each in zip(contexts, found, nulls, strict=True)]
 
 
-def _scores(given: Float[np.ndarray, " tokens"], length: int) -> Float[np.ndarray, " tokens"]:
+def _scores(given: Float[np.ndarray, " _"], length: int) -> Float[np.ndarray, " tokens"]:
     scores = np.asarray(given[:length], dtype=np.float64)
     if not np.isfinite(scores).all():
         raise DataError(

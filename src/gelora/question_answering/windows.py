@@ -20,7 +20,7 @@ from gelora.errors import ConfigError, SkippedRowsWarning
 from gelora.model.batches import in_chunks
 from gelora.question_answering.settings import QuestionAnsweringSettings
 
-Spans = Int[np.ndarray, "tokens 2"]
+Spans = Int[np.ndarray, "_ 2"]
 """Where each token begins and ends in the context, in characters; -1 for any other token."""
 
 POSITIONS = ("start_positions", "end_positions")

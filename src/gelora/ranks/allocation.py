@@ -4,7 +4,7 @@ Every row of the weights is a problem of its own, and all are solved at once.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from gelora.errors import RankError
 
@@ -89,7 +89,7 @@ def _round(wanted: Ideals, ceilings: Int[np.ndarray, " steps"], costs: Costs, bu
         left[open_draws] -= prices[open_draws, neediest]
 
 
-def _total(costs: Costs, ranks: Ranks | Ideals) -> Float[np.ndarray, " draws"]:
+def _total(costs: Costs, ranks: Ranks | Ideals) -> Real[np.ndarray, " draws"]:
     """Sum the parameters of ranks that may be fractions: between whole ranks cost is linear."""
     steps = np.arange(len(costs))
     whole = np.floor(ranks).astype(np.int64)

@@ -207,7 +207,7 @@ def plan_ranks(
     if rule == "confident":
         chosen = np.minimum(sufficient_ranks(drawn), ceilings)
     else:
-        (chosen,) = ranks_of(np.array([profile.dimensions]))
+        (chosen,) = ranks_of(np.array([profile.dimensions], dtype=float))
     ranks: list[int] = chosen.tolist()
 
     if lora_alpha is not None:

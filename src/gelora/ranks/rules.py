@@ -92,7 +92,8 @@ def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tup
     It is 0 where the step's input level is constant: such a level is the pooling's doing, and
     the growth out of it says nothing of the step.
     """
-    return tuple(_bounds(profile, np.array([profile.dimensions]), rounding)[0].tolist())
+    dimensions = np.array([profile.dimensions], dtype=float)
+    return tuple(_bounds(profile, dimensions, rounding)[0].tolist())
 
 
 def _bounds(profile: DimensionProfile, dimensions: Dimensions, rounding: str) -> Ranks:

@@ -41,7 +41,7 @@ from gelora.theory.record import JacobianOf
 MAX_NUMBERS = 2**27
 """In a tensor of a block through which directions pass together, roughly: 1 GiB in float64."""
 
-Vector = Float[Tensor, " entries"]
+Vector = Float[Tensor, " _"]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ SPARE_WIDTH = 8
 GAIN = 200.0
 """What `amplifying` multiplies directions by whose spread is 1 / GAIN of the others'."""
 
-Matrix = Float[np.ndarray, "rows columns"]
+Matrix = Float[np.ndarray, "_ _"]
 
 
 class KnownBlock(nn.Module):
@@ -209,7 +209,7 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
 
 
-def _widened(points: Points, rng: np.random.Generator) -> Points:
+def _widened(points: Points, rng: np.random.Generator) -> Matrix:
     """Turn points into a wider space; no distance changes."""
     own_width = points.shape[1]
     return points @ _directions(own_width + SPARE_WIDTH, own_width, rng).T
