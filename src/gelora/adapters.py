@@ -13,6 +13,7 @@ from typing import Any
 
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 from torch import nn
@@ -20,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from gelora.errors import ModelMismatchError, RankError
 from gelora.model.architectures import check_fingerprint, find_architecture, find_backbone
+from gelora.model.experts import expert_parameters, full_name
 from gelora.model.heads import head_arguments
 from gelora.model.module_tree import without_wrapper
 from gelora.ranks.plan import RankPlan, whole
@@ -40,11 +42,15 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     whole (DeBERTa's pooler, too); a language model's head and BERT's own pooler come with the
     checkpoint and stay frozen.
 
+    Experts that `target_parameters` names get their block's rank, each expert for itself. The
+    plan's parameters do not count them.
+
     Args:
         plan: The ranks.
         model: The model to adapt, not yet wrapped: with or without a head.
         **lora_arguments: Any other argument of LoraConfig: `lora_dropout`, `use_dora`,
-            `init_lora_weights`, ... A `task_type` or `modules_to_save` is taken as it is.
+            `init_lora_weights`, `target_parameters`, ... A `task_type` or `modules_to_save` is
+            taken as it is.
 
     Raises:
         ModelMismatchError: The plan was made for another model.
@@ -71,14 +77,32 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
         rooted = math.sqrt(rank) if lora_arguments.get("use_rslora", False) else rank
         return whole(plan.alpha_per_rank * rooted)
 
+    blocks = [f"{prefix}{block}" for block in plan.blocks]
+    wanted = expert_parameters(model, lora_arguments.get("target_parameters") or (), blocks)
+    experts = {name: expert_rank(plan, name, prefix) for name in wanted}
+    named = {"target_modules": sorted(ranks), "target_parameters": sorted(experts) or None}
     return LoraConfig(
-        **rank_arguments(ranks, alpha),
         **{
+            **rank_arguments({**ranks, **experts}, alpha),
             "fan_in_fan_out": stores_transposed(model, ranks),
             **lora_arguments,
+            **named,
             **head_arguments(model, lora_arguments),
         },
     )
+
+
+def expert_rank(plan: RankPlan, name: str, prefix: str) -> int:
+    """Return the rank of an expert's parameter: its block's, or 1 where nothing else is adapted.
+
+    Args:
+        plan: The ranks.
+        name: Full name of the parameter.
+        prefix: What stands before the plan's paths (`plan_prefix`).
+    """
+    block = next(i for i, one in enumerate(plan.blocks) if name.startswith(f"{prefix}{one}."))
+    halves = len(plan.ranks) // len(plan.blocks)  # 2 with granularity "sublayer"; the MLP is last
+    return max(int(plan.ranks[(block + 1) * halves - 1]), 1)
 
 
 def plan_prefix(plan: RankPlan, model: nn.Module, *, is_adapted: bool = False) -> str:
@@ -149,7 +173,9 @@ def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "defau
     layers = _lora_layers(model, adapter_name)
     found = {name: (one.r[adapter_name], one.scaling[adapter_name]) for name, one in layers.items()}
     prefix = plan_prefix(plan, model, is_adapted=True)
-    _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
+    planned = {f"{prefix}{name}": rank for name, rank in plan.modules.items()}
+    experts = [name for name, layer in layers.items() if isinstance(layer, ParamWrapper)]
+    _compare(found, planned | {n: expert_rank(plan, n, prefix) for n in experts}, plan)
 
 
 def adapter_ranks(model: nn.Module, *, adapter_name: str = "default") -> dict[str, int]:
@@ -166,7 +192,7 @@ def adapter_ranks(model: nn.Module, *, adapter_name: str = "default") -> dict[st
 
 def _lora_layers(model: nn.Module, adapter_name: str) -> dict[str, LoraLayer]:
     return {
-        name: layer
+        full_name(name, layer): layer
         for name, layer in without_wrapper(model).named_modules()
         if isinstance(layer, LoraLayer) and adapter_name in layer.r
     }
@@ -184,10 +210,11 @@ def verify_saved_ranks(folder: str | Path, plan: RankPlan) -> None:
     """
     config: LoraConfig = LoraConfig.from_pretrained(str(folder))  # pyright: ignore[reportAssignmentType]
     found: dict[str, tuple[int, float]] = {}
+    experts = {name.rpartition(".")[0] for name in config.target_parameters or ()}
     with safe_open(Path(folder) / "adapter_model.safetensors", framework="pt") as tensors:
         for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
             name, matched, _ = key.removeprefix("base_model.model.").partition(".lora_A.")
-            if matched:
+            if matched and name.replace(".base_layer", "") not in experts:
                 rank = tensors.get_slice(key).get_shape()[0]
                 found[name] = (rank, _saved_scale(config, name, rank))
     suffix = min(plan.modules, default="")

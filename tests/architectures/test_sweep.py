@@ -12,6 +12,7 @@ from peft import get_peft_model
 import gelora
 from architectures.sweep_table import SWEEP, WORKS
 from gelora.errors import GeloraError
+from gelora.ranks.advice import plan_advice
 from tiny_models import MORE_MODELS, TINY_MODELS, tiny_texts, tiny_tokenizer
 
 
@@ -97,3 +98,22 @@ def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
     wrapped = get_peft_model(whole, for_part)  # PEFT takes the names for endings
     with pytest.raises(GeloraError, match=r"lora_config\(plan, model\) with the whole model"):
         gelora.verify_ranks(wrapped, plan)
+
+
+MIXTURES = ["Qwen3MoeForCausalLM", "GptOssForCausalLM", "OlmoeForCausalLM", "Glm4MoeForCausalLM"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*MIXTURES, "JambaForCausalLM", "mixtral"])
+def test_the_experts_that_a_plan_says_it_leaves_out_can_be_named(name):
+    model = make(name)
+    profile = gelora.measure_dimensions(
+        model, tiny_tokenizer(), tiny_texts(60), target_modules="all-linear"
+    )
+    plan = gelora.plan_ranks(profile, target_modules="all-linear")
+    [advice] = [line for line in plan_advice(plan, profile) if "--target_parameters" in line]
+    names = advice.partition("--target_parameters ")[2].partition(" adapts")[0].split()
+    wrapped = get_peft_model(model, gelora.lora_config(plan, model, target_parameters=names))
+    gelora.verify_ranks(wrapped, plan)
+    adapted = sum(1 for path, _ in wrapped.named_modules() if path.endswith("lora_A"))
+    assert adapted > len(plan.modules)

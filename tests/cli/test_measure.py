@@ -107,7 +107,7 @@ def test_a_model_without_blocks_is_refused(flags, tmp_path, error_of):
     [
         (["--text_columns", "txt"], "'txt'"),
         (["--train_file", "none.jsonl"], "none.jsonl"),
-        (["--model_name_or_path", "./nowhere"], "The model './nowhere' is neither a local folder"),
+        (["--model_name_or_path", "./nowhere"], "There is no folder ./nowhere: give the folder"),
         (["--num_samples", "20"], "50"),
         (["--num_samples", "0"], "num_samples must be at least 1. Got 0."),
         (["--target_modules", "quary"], "No module of the blocks is named 'quary'"),

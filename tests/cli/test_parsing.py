@@ -101,7 +101,11 @@ def test_other_flags_are_kept_for_training_arguments():
     [
         ("measure", ["--num_sample", "9"], "no flag --num_sample; did you mean 'num_samples'?"),
         ("plan", ["--ranks_rule", "paper"], "no flag --ranks_rule; did you mean 'rank_rule'?"),
-        ("plan", ["--learning_rate", "1"], "--learning_rate; it is one of gelora train, gelora r"),
+        (
+            "plan",
+            ["--learning_rate", "1"],
+            "--learning_rate; it is one of gelora inspect, gelora",
+        ),
         ("report", ["--zzzzz"], "There is no flag --zzzzz; --help lists all flags."),
         ("report", ["stray"], "'stray' is no flag, and no flag before it takes it."),
         ("run", ["stray", "--bf16"], "'stray' is no flag, and no flag before it takes it."),

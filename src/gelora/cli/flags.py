@@ -169,6 +169,8 @@ class LoraFlags:
     """True, gaussian, olora, pissa, ..."""
     modules_to_save: tuple[str, ...] | None = None
     """Other modules to train in full; a new head is trained anyway."""
+    target_parameters: tuple[str, ...] | None = None
+    """Experts that are one parameter, as mlp.experts.down_proj, to adapt at their block's rank."""
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,13 @@ def check_training(config: Config) -> None:
             "init_lora_weights eva moves ranks between modules, which is what the plan decides: "
             "choose another."
         )
-    settings = {k: v for k, v in lora_arguments(config).items() if k != "modules_to_save"}
+    lora = config.lora
+    if lora.target_parameters and (lora.lora_dropout or lora.use_dora):
+        raise ConfigError(
+            "PEFT adapts no target_parameters with lora_dropout or use_dora: leave these out."
+        )
+    of_models = ("modules_to_save", "target_parameters")
+    settings = {k: v for k, v in lora_arguments(config).items() if k not in of_models}
     layer = nn.Sequential(nn.Linear(8, 8))
     try:
         inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"], **settings), layer)

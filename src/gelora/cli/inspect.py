@@ -27,6 +27,7 @@ from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import BlockModule
 from gelora.model.architectures import find_architecture, require_attention
 from gelora.model.batches import token_lengths, token_limit
+from gelora.model.experts import added_parameters, expert_parameters
 from gelora.model.heads import new_head
 from gelora.model.outline import check_wrap, step_bytes
 from gelora.question_answering.windows import split_contexts
@@ -59,7 +60,7 @@ def main(config: Config) -> Output:
         "data": _data(data),
         "tokens": tokens,
         "model": model,
-        "adapter": _adapter(config, modules),
+        "adapter": _adapter(config, outline, modules),
         "training": _training(arguments, data, tokenizer, tokens["limit"]),
     }
     found["memory"] = _memory(config, arguments, outline, found, modules)
@@ -126,13 +127,19 @@ def _model(
     return facts, [replace(module, name=f"{found.prefix}{module.name}") for module in modules]
 
 
-def _adapter(config: Config, modules: Sequence[BlockModule]) -> dict[str, Any]:
+def _adapter(
+    config: Config, outline: PreTrainedModel, modules: Sequence[BlockModule]
+) -> dict[str, Any]:
     """Return the adapter's parameters: at the budget, or at ranks that are usual."""
+    architecture = find_architecture(outline)
+    blocks = [f"{architecture.prefix}{block}" for block in architecture.blocks]
+    experts = expert_parameters(outline, config.lora.target_parameters or (), blocks)
     per_rank = sum(module.in_features + module.out_features for module in modules)
     ranks: Sequence[float] = SHOWN_RANKS
     if config.ranks.budget is not None:
         number, is_rank = read_budget(config.ranks.budget)
         ranks = [number if is_rank else number / per_rank]
+    per_rank += added_parameters(outline, dict.fromkeys(experts, 1))  # which no budget counts
     return {
         "modules": len(modules),
         "parameters_per_rank": per_rank,

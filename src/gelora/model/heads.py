@@ -127,7 +127,7 @@ def head_arguments(model: nn.Module, lora_arguments: Mapping[str, Any]) -> dict[
     head = find_head(model)
     task_type = lora_arguments.get("task_type", head.task_type)
     saved = lora_arguments.get("modules_to_save")
-    for name in saved or ():
+    for name in {*(saved or ())} - {*_PEFT_HEADS}:
         if not any(path.endswith(name) for path, _ in model.named_modules()):
             raise RankError(
                 f"modules_to_save names {name!r}, and no module of {type(model).__name__} ends in "

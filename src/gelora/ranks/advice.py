@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from gelora.dimension.profile import NOT_LINEAR, DimensionProfile
+from gelora.dimension.profile import NOT_LINEAR, DimensionProfile, LeftOut
 from gelora.dimension.remedies import DOUBTFUL, advice_on
 from gelora.ranks.plan import RankPlan
 from gelora.ranks.uncertainty import CONFIDENCE
@@ -245,7 +245,15 @@ def _of_left_out(plan: RankPlan, profile: DimensionProfile) -> str:
     linear = sum(module.in_features * module.out_features for module in profile.modules)
     total = linear + sum(part.weights for part in profile.left_out)
     named = list_some([f"{part.name} ({part.reason})" for part in parts])
-    return f"{100 * left / total:.0f} % of the blocks' weights get no adapter: {named}."
+    experts = [part.name for part in parts if _is_of_experts(part)]
+    advice = f" --target_parameters {' '.join(experts)} adapts the experts, too." if experts else ""
+    return f"{100 * left / total:.0f} % of the blocks' weights get no adapter: {named}.{advice}"
+
+
+def _is_of_experts(part: LeftOut) -> bool:
+    """Say whether a part is all experts' matrices in one parameter."""
+    is_bias = part.name.endswith("bias")
+    return "experts." in part.name and part.reason == NOT_LINEAR and not is_bias
 
 
 def _of_constant_levels(profile: DimensionProfile) -> str:

@@ -3,6 +3,7 @@
 What is trained is float32. It trains nothing.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -10,9 +11,16 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from gelora.adapters import adapter_parameters, lora_config, verify_ranks
+from gelora.adapters import (
+    adapter_parameters,
+    expert_rank,
+    lora_config,
+    plan_prefix,
+    verify_ranks,
+)
 from gelora.errors import ConfigError, RankError
 from gelora.model.architectures import find_architecture
+from gelora.model.experts import added_parameters
 from gelora.model.heads import TASK_TYPES, new_head
 from gelora.ranks import RankPlan
 from gelora.tasks import Problem
@@ -32,13 +40,15 @@ def wrap(
     """
     saved = sorted({*new_head(model, problem), *(lora_arguments.get("modules_to_save") or ())})
     config = lora_config(plan, model, **{**lora_arguments, "modules_to_save": saved})
+    prefix = plan_prefix(plan, model)
+    experts = {n: expert_rank(plan, n, prefix) for n in config.target_parameters or ()}
+    expected = plan.trainable_parameters + added_parameters(model, experts)
     wrapped = wrap_by(model, config, problem)
     verify_ranks(wrapped, plan)
     count = adapter_parameters(wrapped)
-    if count != plan.trainable_parameters and not config.use_dora:  # whose magnitudes come on top
+    if count != expected and not config.use_dora:  # whose magnitudes come on top
         raise RankError(
-            f"The adapter has {count} trainable parameters, the plan says "
-            f"{plan.trainable_parameters}: plan again."
+            f"The adapter has {count} trainable parameters, the plan says {expected}: plan again."
         )
     return wrapped
 
@@ -55,7 +65,11 @@ def wrap_by(model: PreTrainedModel, config: LoraConfig, problem: Problem) -> Pef
     config.modules_to_save = (
         sorted({*new_head(model, problem), *(config.modules_to_save or ())}) or None
     )
-    wrapped = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        if config.target_parameters:  # PEFT looks for these keys among modules alone, and uses them
+            warnings.filterwarnings("ignore", message=r"The following rank_pattern keys")
+            warnings.filterwarnings("ignore", message=r"The following alpha_pattern keys")
+        wrapped = get_peft_model(model, config)
     # PEFT's set has another order in every process, and it adds names that are already there.
     config.target_modules = sorted(config.target_modules or ())
     config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
