@@ -1,6 +1,6 @@
 """Refuse flags, files and columns that cannot be used, before a model or torch is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,18 @@ def _check_inputs(verb: str, config: Config) -> None:
         _check_there(config.plan_source.plan or config.folder, PLAN_FILE)
     if verb == "plan":
         _check_there(config.profile_source.profile or config.folder, PROFILE_FILE)
-    if config.model.model_name_or_path is not None:
-        check_checkpoint(model_of(config.model.model_name_or_path))
+    _check_model(verb, config)
     _check_files(config)
     _check_source(verb, config)
     _check_tables(config)
+
+
+def _check_model(verb: str, config: Config) -> None:
+    """Check the files of the model, if it is a local one that the verb is going to load."""
+    name = config.model.model_name_or_path
+    is_scored = config.answers.predictions is not None  # a file of answers, without a model
+    if verb in NEED_DATA and name and not is_scored and config.measurement.hidden_states is None:
+        check_checkpoint(model_of(name))
 
 
 def _check_there(source: str | Path, filename: str) -> None:
@@ -163,14 +170,11 @@ def _check_tables(config: Config) -> None:
     for file in filter(None, (data.train_file, data.validation_file)):
         path = Path(file)
         is_small = path.is_file() and path.stat().st_size <= QUICK_BYTES
-        if not is_saved(path) and (path.is_dir() or (is_small and path.suffix not in BINARY)):
-            _check_table(path, names)
-
-
-def _check_table(path: Path, columns: Sequence[str]) -> None:
-    table = read_file(path)
-    for name in columns:
-        column(table, name)  # raises where there is none
+        if is_saved(path) or not (path.is_dir() or (is_small and path.suffix not in BINARY)):
+            continue
+        table = read_file(path)
+        for name in names if file == (data.train_file or data.validation_file) else ():
+            column(table, name)  # raises where there is none
 
 
 def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:
