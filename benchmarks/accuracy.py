@@ -13,13 +13,17 @@ stated of chance; the bias stands beside it.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gelora.dimension import ESTIMATORS, estimate_levels
-from gelora.dimension.manifolds import flat_torus, gaussian, uniform_cube
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from manifolds import flat_torus, gaussian, uniform_cube
 
 DIMENSIONS = (2, 5, 10, 20, 80)
 SIZES = (500, 1000, 4000)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from gelora.comparison.statistics import paired_difference
+from gelora.lab.comparison.statistics import paired_difference
 
 SEEDS = (2, 3, 5, 10)
 # Standard deviations, in units of the items' difficulty: of seeds, and of a method on an item.

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
+from gelora.lab.theory.fisher import block_fishers
+from gelora.lab.theory.likelihood import log_likelihood
 from gelora.memory import peak_memory_bytes
 from gelora.model.architectures import find_architecture, find_backbone
 from gelora.ranks.targets import select_modules
-from gelora.theory.fisher import block_fishers
-from gelora.theory.likelihood import log_likelihood
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ in the same units, and the share of samples in pairs; `helix` by its number of t
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,9 +22,12 @@ import numpy as np
 from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.drift import find_drift
-from gelora.dimension.manifolds import flat_torus, gaussian, helix, noisy, twins, uniform_cube
 from gelora.dimension.profile import Verdict
 from gelora.dimension.verdicts import SCALES_OF_RISE, judge_level
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from manifolds import flat_torus, gaussian, helix, noisy, twins, uniform_cube
 
 Cloud = Callable[..., np.ndarray]
 VERDICTS: tuple[Verdict, ...] = ("stable", "noisy", "duplicated", "too few samples")

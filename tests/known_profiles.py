@@ -7,11 +7,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from gelora.dimension.manifolds import Manifold, gaussian
+import known_networks as known
 from gelora.dimension.profile import DimensionProfile
 from gelora.measurement.measure import measure_dimensions
-from gelora.theory import known_networks as known
-from gelora.theory.known_networks import ADAPTED, KnownNetwork
+from known_networks import ADAPTED, KnownNetwork
+from manifolds import Manifold, gaussian
 
 NUM_SAMPLES = 2000
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from gelora.dimension.manifolds import MANIFOLDS
+from manifolds import MANIFOLDS
 
 SEEDS = st.integers(0, 2**32 - 1)
 

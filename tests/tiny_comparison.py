@@ -5,8 +5,8 @@ from pathlib import Path
 
 from transformers import BertForSequenceClassification
 
-from gelora.comparison.selection import Request, prepare
-from gelora.comparison.settings import Cell, TaskSettings
+from gelora.lab.comparison.selection import Request, prepare
+from gelora.lab.comparison.settings import Cell, TaskSettings
 from gelora.model.source import ModelSource
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines

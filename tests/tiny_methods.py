@@ -10,8 +10,8 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import set_seed
 
-from gelora.baselines import Applied, Setting, find_method
-from gelora.baselines.method import Callback
+from gelora.lab.baselines import Applied, Setting, find_method
+from gelora.lab.baselines.method import Callback
 from gelora.training.fitting import fit
 from tiny_models import tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task

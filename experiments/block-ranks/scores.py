@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from one_run import OTHERS, RANKS, RESULTS_FILE, SWEEP_FILE, Key, Line
 
 from gelora.artifacts import read_json
-from gelora.comparison.lines import read_lines
-from gelora.comparison.resampling import Weights, draw_items, weighted_metric
-from gelora.comparison.results import Reference
 from gelora.errors import DataError
+from gelora.lab.comparison.lines import read_lines
+from gelora.lab.comparison.resampling import Weights, draw_items, weighted_metric
+from gelora.lab.comparison.results import Reference
 
 Labels = Int[np.ndarray, " rows"]
 

@@ -33,12 +33,12 @@ from one_run import (
 )
 
 from gelora.artifacts import ENVIRONMENT_FILE, PROFILE_FILE, read_json, write_json
-from gelora.comparison.engines import Failed, run_locally
-from gelora.comparison.lines import append_line, read_lines
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.environment import describe_environment
 from gelora.evaluation import labelled_validation
+from gelora.lab.comparison.engines import Failed, run_locally
+from gelora.lab.comparison.lines import append_line, read_lines
 from gelora.measurement import measure_dimensions
 from gelora.model.devices import default_device, device_name
 from gelora.model.source import ModelSource

@@ -19,8 +19,8 @@ import numpy as np
 
 from gelora.artifacts import write_text
 from gelora.cli.tables import table
-from gelora.comparison.results import Results, Row, read_results
-from gelora.comparison.statistics import DRAWS, difference_of, resampled_metrics
+from gelora.lab.comparison.results import Results, Row, read_results
+from gelora.lab.comparison.statistics import DRAWS, difference_of, resampled_metrics
 
 TASK = "rte"
 METHODS = {"gelora-paper": "paper", "gelora": "budget r=8"}

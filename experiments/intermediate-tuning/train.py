@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import content_hash
-from gelora.baselines.method import Size
 from gelora.cli.compare import task_settings
 from gelora.cli.parsing import parse
-from gelora.comparison.cell import run_cell, run_trial
-from gelora.comparison.engines import run_locally
-from gelora.comparison.grid import run_all
-from gelora.comparison.results import Reference, Results, read_results
-from gelora.comparison.scoring import reference
-from gelora.comparison.search import best_rate
-from gelora.comparison.settings import Cell, Selection, TaskSettings
-from gelora.comparison.store import Store
 from gelora.data import load_task_data
 from gelora.dimension.profile import DimensionProfile
+from gelora.lab.baselines.method import Size
+from gelora.lab.comparison.cell import run_cell, run_trial
+from gelora.lab.comparison.engines import run_locally
+from gelora.lab.comparison.grid import run_all
+from gelora.lab.comparison.results import Reference, Results, read_results
+from gelora.lab.comparison.scoring import reference
+from gelora.lab.comparison.search import best_rate
+from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
+from gelora.lab.comparison.store import Store
 from gelora.ranks import RankPlan, plan_ranks
 
 HERE = Path(__file__).parent

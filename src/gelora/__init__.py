@@ -9,12 +9,12 @@ from gelora.lazy import loader
 
 if TYPE_CHECKING:
     from gelora.adapters import lora_config, verify_ranks
-    from gelora.comparison import compare
     from gelora.dimension.profile import DimensionProfile
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
     from gelora.evaluation import evaluate
     from gelora.exports import export_uniform
+    from gelora.lab.comparison import compare
     from gelora.measurement import measure_dimensions, measure_hidden_states
     from gelora.ranks import RankPlan, compare_profiles, plan_ranks
     from gelora.reporting import write_report
@@ -26,7 +26,7 @@ _HOMES = {
     "GeloraError": "gelora.errors",
     "RankPlan": "gelora.ranks",
     "TwoNN": "gelora.dimension.twonn",
-    "compare": "gelora.comparison",
+    "compare": "gelora.lab.comparison",
     "compare_profiles": "gelora.ranks",
     "evaluate": "gelora.evaluation",
     "export_uniform": "gelora.exports",

@@ -9,9 +9,9 @@ import yaml
 from gelora.cli import main
 from gelora.cli.compare import tasks_of
 from gelora.cli.parsing import parse
-from gelora.comparison import grid
-from gelora.comparison.engines import attempt
-from gelora.comparison.results import read_results
+from gelora.lab.comparison import grid
+from gelora.lab.comparison.engines import attempt
+from gelora.lab.comparison.results import read_results
 
 QUICK = {"max_steps": 4, "per_device_train_batch_size": 8}
 

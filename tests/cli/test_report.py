@@ -1,5 +1,5 @@
-from comparison.results_examples import example_results, write_results
 from gelora.cli import main
+from lab.comparison.results_examples import example_results, write_results
 
 
 def test_a_comparison_has_its_own_report(tmp_path, capsys):

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from gelora.artifacts import METRICS_FILE, PLAN_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
-from gelora.theory.record import BlockJacobian, TheoryRecord
+from gelora.lab.theory.record import BlockJacobian, TheoryRecord
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions

@@ -18,11 +18,11 @@ from gelora.artifacts import (
 from gelora.cli import main
 from gelora.cli.values import read_yaml
 from gelora.dimension.profile import DimensionProfile
+from gelora.lab.theory.jacobian import block_jacobians
+from gelora.lab.theory.record import TheoryRecord
+from gelora.lab.theory.theorem import check_theorem
+from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
-from gelora.theory.jacobian import block_jacobians
-from gelora.theory.record import TheoryRecord
-from gelora.theory.theorem import check_theorem
-from gelora.theory.updates import module_updates
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 

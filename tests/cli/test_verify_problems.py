@@ -4,7 +4,7 @@ import pytest
 
 from cli.test_problems import chats, questions  # noqa: F401 - fixtures
 from gelora.cli import main
-from gelora.theory.record import TheoryRecord
+from gelora.lab.theory.record import TheoryRecord
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 

@@ -9,8 +9,8 @@ from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import Fit
-from gelora.dimension.manifolds import gaussian
 from gelora.dimension.profile import DecimatedDimensions
+from manifolds import gaussian
 
 
 def decimate(levels: list[np.ndarray], **arguments) -> tuple[DecimatedDimensions, ...]:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from gelora.dimension import TwoNN, duplicates
 from gelora.dimension import points as points_module
 from gelora.dimension.duplicates import distinct_samples, first_copies, is_constant
-from gelora.dimension.manifolds import gaussian, sphere
 from gelora.dimension.neighbors import nearest_neighbors
 from gelora.dimension.points import Points
 from gelora.errors import TooFewSamplesError
+from manifolds import gaussian, sphere
 
 
 def with_copies(points: np.ndarray, *, count: int, noise: float, seed: int) -> np.ndarray:

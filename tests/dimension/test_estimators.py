@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gelora.dimension import ESTIMATORS, Gride, KNNLikelihood, TwoNN
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import graph_standard_error
-from gelora.dimension.manifolds import gaussian
 from gelora.dimension.neighbors import nearest_neighbors
 from gelora.errors import (
     ConfigError,
@@ -21,6 +20,7 @@ from gelora.errors import (
     TooFewSamplesError,
 )
 from golden.make_golden import DISCARD_FRACTIONS, GOLDEN_FILE, GRIDE_ORDERS, NEIGHBORS, point_cloud
+from manifolds import gaussian
 from strategies import SEEDS, point_clouds, similarities
 
 GOLDEN = json.loads(GOLDEN_FILE.read_text(encoding="utf-8"))["entries"]

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelora.dimension import Gride, TwoNN
-from gelora.dimension.manifolds import noisy
 from gelora.errors import ConfigError
+from manifolds import noisy
 from strategies import SEEDS, point_clouds
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gelora.dimension import ESTIMATORS, estimate_levels, two_nearest_neighbors
 from gelora.dimension.estimators import make_estimator
-from gelora.dimension.manifolds import gaussian
 from gelora.errors import ConfigError, HiddenStatesError, NonFiniteStatesError, TooFewSamplesError
+from manifolds import gaussian
 
 
 def residual_chain(

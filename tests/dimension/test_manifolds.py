@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gelora.dimension.manifolds import MANIFOLDS
+from manifolds import MANIFOLDS
 
 
 def test_there_are_at_least_eight() -> None:

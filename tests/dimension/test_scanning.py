@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from clouds import CLOUDS, brute_force, parted_by_rounding
-from gelora.dimension.manifolds import nonlinear
 from gelora.dimension.proposals import Encoder, Format, make_format
 from gelora.dimension.scanning import LANE, MOST, OPENED, Pairs, Tiles, scan
+from manifolds import nonlinear
 
 TILE = 4 * LANE
 BFLOAT16 = make_format("bfloat16", torch.device("cpu"))

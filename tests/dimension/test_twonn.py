@@ -7,8 +7,8 @@ import pytest
 
 from gelora.dimension import TwoNN
 from gelora.dimension.fitting import graph_standard_error
-from gelora.dimension.manifolds import MANIFOLDS
 from gelora.errors import ConfigError, HiddenStatesError
+from manifolds import MANIFOLDS
 
 
 def distances_of(log_mu: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ import pytest
 from gelora.dimension import ESTIMATORS, estimate_levels
 from gelora.dimension.decimation import decimate_levels
 from gelora.dimension.levels import LevelEstimates
-from gelora.dimension.manifolds import MANIFOLDS, flat_torus, gaussian, helix, noisy, twins
 from gelora.dimension.profile import DecimatedDimensions, DimensionSeries, Verdict
 from gelora.dimension.verdicts import BIASED_FROM, DRIFT, judge_level
+from manifolds import MANIFOLDS, flat_torus, gaussian, helix, noisy, twins
 
 
 def judge(points: np.ndarray, estimator: str = "twonn_line") -> Verdict:

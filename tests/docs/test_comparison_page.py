@@ -11,17 +11,17 @@ from scipy import stats
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from comparison.results_examples import example_results, write_results
-from gelora.baselines.registry import MODULES, find_method
-from gelora.comparison.results import (
+from gelora.lab.baselines.registry import MODULES, find_method
+from gelora.lab.comparison.results import (
     FAILURES_FILE,
     LABELS_FILE,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     TRIALS_FILE,
 )
+from gelora.lab.pages.comparison_page import CSV_FILE, PLOTS_FOLDER, TABLE_FILE
 from gelora.model.architectures import find_architecture
-from gelora.reporting.comparison_page import CSV_FILE, PLOTS_FOLDER, TABLE_FILE
+from lab.comparison.results_examples import example_results, write_results
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "comparison.md").read_text()

@@ -6,10 +6,10 @@ from pydoc import locate
 
 import pytest
 
-from gelora.theory import known_networks
-from gelora.theory.spectra import DEFAULT_TOLERANCE, TOLERANCES
-from gelora.theory.theorem import LEAST_MARGIN, STANDARD_ERRORS
-from theory.test_theorem_on_known_networks import VERDICTS
+import known_networks
+from gelora.lab.theory.spectra import DEFAULT_TOLERANCE, TOLERANCES
+from gelora.lab.theory.theorem import LEAST_MARGIN, STANDARD_ERRORS
+from lab.theory.test_theorem_on_known_networks import VERDICTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "theory.md").read_text()

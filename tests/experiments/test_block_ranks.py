@@ -12,9 +12,9 @@ import torch
 from one_run import OTHERS, RANKS, Line, Task, load_parts, train_and_score, with_rank
 
 from gelora.adapters import adapter_ranks
-from gelora.comparison.engines import attempt
-from gelora.comparison.lines import read_lines
 from gelora.dimension.profile import DimensionProfile
+from gelora.lab.comparison.engines import attempt
+from gelora.lab.comparison.lines import read_lines
 from gelora.metrics import compute_metrics
 from gelora.model.source import ModelSource
 from gelora.ranks import plan_ranks

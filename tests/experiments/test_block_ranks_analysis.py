@@ -17,9 +17,9 @@ from scores import SHARED, Scores, between, per_doubling, read_scores
 
 from example_profiles import make_profile
 from gelora.artifacts import write_json
-from gelora.comparison.lines import append_line
-from gelora.comparison.resampling import draw_items
 from gelora.errors import DataError
+from gelora.lab.comparison.lines import append_line
+from gelora.lab.comparison.resampling import draw_items
 from gelora.metrics import compute_metrics
 
 BLOCKS = ("layer.0", "layer.1", "layer.2")

@@ -9,7 +9,7 @@ import pytest
 from gelora.cli.checks import check_flags
 from gelora.cli.compare import tasks_of
 from gelora.cli.parsing import parse
-from gelora.comparison.checks import check_have_rates, check_names, check_values, methods_of
+from gelora.lab.comparison.checks import check_have_rates, check_names, check_values, methods_of
 
 ROOT = Path(__file__).parents[2]
 FILES = [

@@ -4,7 +4,7 @@
 
 Each start forks off a process that runs the comparison and kills itself with SIGKILL at the fourth
 line that it appends: before the line, with half of it written, or after it. It says how each
-ended, until one lives. Runs are done in the same process; tests/comparison/test_engines.py has what
+ended, until one lives. Runs are done in the same process; lab/comparison/test_engines.py has what
 becomes of others.
 """
 
@@ -14,8 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
-from gelora.comparison import compare, grid, lines, store
-from gelora.comparison.engines import attempt
+from gelora.lab.comparison import compare, grid, lines, store
+from gelora.lab.comparison.engines import attempt
 from tiny_comparison import KILLED, tiny_settings
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gelora.comparison import compare
-from gelora.comparison.results import Results, read_results
+from gelora.lab.comparison import compare
+from gelora.lab.comparison.results import Results, read_results
 from tiny_comparison import KILLED, tiny_settings
 
 SCRIPT = Path(__file__).with_name("killed_comparison.py")

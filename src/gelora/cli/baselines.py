@@ -8,9 +8,9 @@ import numpy as np
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.baselines.frozen_encoder import frozen_encoder_baseline
 from gelora.data import TaskData
 from gelora.evaluation import labelled_validation, majority_baseline
+from gelora.evaluation.frozen_encoder import frozen_encoder_baseline
 from gelora.evaluation.instruction_tuning import base_model_metrics
 from gelora.metrics import Metric
 

@@ -13,10 +13,10 @@ from gelora.cli.flags import LoraFlags, RankFlags
 from gelora.cli.forwarding import OURS, settings_for_trainer, training_arguments
 from gelora.cli.parsing import parse
 from gelora.cli.values import as_arguments
-from gelora.comparison import TaskSettings, compare
-from gelora.comparison.results import FAILURES_FILE
 from gelora.errors import ComparisonError, ConfigError
-from gelora.reporting.comparison_page import write_comparison
+from gelora.lab.comparison import TaskSettings, compare
+from gelora.lab.comparison.results import FAILURES_FILE
+from gelora.lab.pages.comparison_page import write_comparison
 
 _VARIABLE = frozenset({"rounding", "alpha_per_rank"}) | {
     name for name, group in FLAGS.items() if group in ("measurement", "targets")

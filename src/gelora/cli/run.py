@@ -15,6 +15,7 @@ from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_notes
 from gelora.cli.tables import metrics_summary, rank_table
 from gelora.cli.train import train
+from gelora.lab.pages.theory_section import theory_section
 from gelora.ranks.decision import rank_decision
 from gelora.reporting import write_report
 from gelora.reporting.decision import result_decision
@@ -38,7 +39,7 @@ def main(config: Config) -> Output:
     )
     report = config.folder / REPORT_FILE
     if loading.is_main_process():
-        write_report(config.folder)
+        write_report(config.folder, sections=[theory_section])
     decision = [*result_decision(metrics), *rank_decision(planned, profile)]
     parts = [
         "\n".join([rank_table(planned, profile), *plan_notes(planned, profile)]),

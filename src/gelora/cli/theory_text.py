@@ -8,18 +8,18 @@ from typing import Any
 
 from gelora.cli.tables import table
 from gelora.dimension.profile import DimensionProfile
-from gelora.ranks import RankPlan
-from gelora.reporting import theory_wording
-from gelora.reporting.theory_tables import (
+from gelora.lab.pages import theory_wording
+from gelora.lab.pages.theory_tables import (
     USE_HEADINGS,
     theory_rows,
     tolerance_rows,
     use_rows,
     weights_fishers,
 )
-from gelora.theory.record import TheoryRecord
-from gelora.theory.theorem import check_theorem
-from gelora.theory.usage import bound_in_use
+from gelora.lab.theory.record import TheoryRecord
+from gelora.lab.theory.theorem import check_theorem
+from gelora.lab.theory.usage import bound_in_use
+from gelora.ranks import RankPlan
 
 _HEADINGS = (
     *("block", "dimension", "rank by input", "verdict"),

@@ -24,13 +24,14 @@ from gelora.data import LABEL_COLUMNS, TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
+from gelora.lab.pages.theory_section import theory_section
+from gelora.lab.theory.fisher import block_fishers
+from gelora.lab.theory.jacobian import block_jacobians
+from gelora.lab.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRecord
+from gelora.lab.theory.samples import sample_batches
+from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
 from gelora.reporting import write_report
-from gelora.theory.fisher import block_fishers
-from gelora.theory.jacobian import block_jacobians
-from gelora.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRecord
-from gelora.theory.samples import sample_batches
-from gelora.theory.updates import module_updates
 from gelora.training.wrapping import wrap
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def main(config: Config) -> Output:
     theory = verify(config, data, profile, planned, arguments=arguments)
     report = config.folder / REPORT_FILE
     if loading.is_main_process():
-        write_report(config.folder)
+        write_report(config.folder, sections=[theory_section])
     files = {"theory": str(config.folder / THEORY_FILE), "report": str(report)}
     return Output(
         f"{theory_text(profile, planned, theory)}\n\n{report}",

@@ -1,19 +1,21 @@
 """`write_report`: one self-contained HTML page from the files of a run.
 
 Gathers what the template shows: figures come from `figures`, `trust_figures` and `course`,
-sentences from `decision`, `wording`, `result_wording` and `trust_wording`, rows from `tables`, and
-the theory's part from `theory_section`. Nothing on the page is loaded from a network, and the same
-files give the same bytes.
+sentences from `decision`, `wording`, `result_wording` and `trust_wording`, rows from `tables`.
+Further sections are functions that the caller passes. Nothing on the page is loaded from a network,
+and the same files give the same bytes.
 """
 
+import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, write_text
+from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, THEORY_FILE, write_text
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import CERTAINTY_HEADINGS, asks_for_rank_one, certainty, plan_advice
 from gelora.ranks.decision import BOUND_CLAIM, learning_rate_advice, rank_decision
@@ -25,16 +27,37 @@ from gelora.reporting.loading_code import loading_code
 from gelora.reporting.run_files import RunFiles, read_run
 from gelora.reporting.templating import template
 from gelora.reporting.theme import to_svg
-from gelora.reporting.theory_section import theory_section
+
+logger = logging.getLogger(__name__)
 
 
-def write_report(run_folder: str | Path) -> Path:
+@dataclass(frozen=True)
+class Section:
+    """A further section of a report.
+
+    Attributes:
+        name: Of the file that it was made from, in a word.
+        content_hash: Of that file.
+        html: The section as it stands on the page.
+    """
+
+    name: str
+    content_hash: str
+    html: Markup
+
+
+MakeSection = Callable[[Path, RunFiles], Section | None]
+"""Makes a section from a run's folder and its files; None where the run has nothing for it."""
+
+
+def write_report(run_folder: str | Path, *, sections: Sequence[MakeSection] = ()) -> Path:
     """Write `report.html` from the files of a run, in one step, and return its path.
 
     Args:
         run_folder: Folder with `dimension_profile.json` and `rank_plan.json`. `metrics.json`,
             `environment.json` and `config.yaml` are used if they are there: a run that has only
             been measured and planned gets a page without a training part.
+        sections: What makes further sections, as `gelora.lab.pages.theory_section.theory_section`.
 
     Raises:
         ArtifactError: The folder or a file is missing, cannot be read, or two files are of
@@ -44,11 +67,15 @@ def write_report(run_folder: str | Path) -> Path:
     if not folder.is_dir():
         raise ArtifactError(f"There is no run folder {folder}: give the output_dir of a run.")
     path = folder / REPORT_FILE
-    write_text(path, _render(read_run(folder), folder_name=str(folder)))
+    run = read_run(folder)
+    more = [section for make in sections if (section := make(folder, run)) is not None]
+    if (folder / THEORY_FILE).is_file() and not more:
+        logger.info("The report is without %s, which gelora report shows.", THEORY_FILE)
+    write_text(path, _render(run, more, folder_name=str(folder)))
     return path
 
 
-def _render(run: RunFiles, *, folder_name: str) -> str:
+def _render(run: RunFiles, sections: Sequence[Section], *, folder_name: str) -> str:
     profile, plan = run.profile, run.plan
     return template("report.html.jinja").render(
         run=run,
@@ -72,10 +99,10 @@ def _render(run: RunFiles, *, folder_name: str) -> str:
         baseline_name=result_wording.baseline_name,
         metric_name=result_wording.metric_name,
         metric_value=result_wording.metric_value,
-        facts=tables.facts(run),
+        facts=tables.facts(run, {one.name: one.content_hash for one in sections}),
         command=shlex.join(run.environment.get("command") or []),
         result=None if run.metrics is None else _result(run, run.metrics, folder_name),
-        theory=None if run.theory is None else theory_section(profile, plan, run.theory),
+        sections=[section.html for section in sections],
         folder=folder_name,
         budget_command=_budget_command(folder_name),
     )

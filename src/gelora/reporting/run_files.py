@@ -16,14 +16,12 @@ from gelora.artifacts import (
     METRICS_FILE,
     PLAN_FILE,
     PROFILE_FILE,
-    THEORY_FILE,
     content_hash,
     read_json,
 )
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
 from gelora.ranks import RankPlan
-from gelora.theory.record import TheoryRecord
 
 _METRICS_KEYS = (
     "task", "model", "problem", "num_labels", "label_names", "headline_metric", "metrics",
@@ -42,7 +40,6 @@ class RunFiles:
         environment: Where and by which command it ran; empty if that was not recorded.
         config_text: The resolved flags as YAML, "" if they were not written.
         config: The same, read.
-        theory: What `gelora verify` measured, or None before it.
     """
 
     profile: DimensionProfile
@@ -51,7 +48,6 @@ class RunFiles:
     environment: Mapping[str, Any]
     config_text: str
     config: Mapping[str, Any]
-    theory: TheoryRecord | None
 
     @property
     def model(self) -> str:
@@ -74,8 +70,6 @@ class RunFiles:
         found = {"profile": self.profile.content_hash(), "plan": self.plan.content_hash()}
         if self.metrics is not None:
             found["metrics"] = content_hash(self.metrics)
-        if self.theory is not None:
-            found["theory"] = self.theory.content_hash()
         return found
 
 
@@ -92,7 +86,7 @@ def read_run(folder: Path) -> RunFiles:
             )
     profile = DimensionProfile.from_dict(read_json(folder / PROFILE_FILE, kind="dimension_profile"))
     plan = RankPlan.from_dict(read_json(folder / PLAN_FILE, kind="rank_plan"))
-    _check_origin(folder / PLAN_FILE, plan.profile_hash, PROFILE_FILE, profile.content_hash())
+    check_origin(folder / PLAN_FILE, plan.profile_hash, PROFILE_FILE, profile.content_hash())
     metrics = read_metrics(folder, plan)
     config_text, config = read_config(folder)
     return RunFiles(
@@ -102,7 +96,6 @@ def read_run(folder: Path) -> RunFiles:
         environment=read_environment(folder),
         config_text=config_text,
         config=config,
-        theory=_read_theory(folder, profile),
     )
 
 
@@ -124,17 +117,8 @@ def read_metrics(folder: Path, plan: RankPlan) -> dict[str, Any] | None:
             f"{path} names {metrics['headline_metric']!r} as its headline metric but holds "
             f"{', '.join(metrics['metrics'])}: train again to make it anew."
         )
-    _check_origin(path, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
+    check_origin(path, metrics["plan_hash"], PLAN_FILE, plan.content_hash())
     return metrics
-
-
-def _read_theory(folder: Path, profile: DimensionProfile) -> TheoryRecord | None:
-    path = folder / THEORY_FILE
-    if not path.is_file():
-        return None
-    theory = TheoryRecord.from_pretrained(path)
-    _check_origin(path, theory.profile_hash, PROFILE_FILE, profile.content_hash())
-    return theory
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
@@ -166,7 +150,18 @@ def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
     return text, config
 
 
-def _check_origin(path: Path, named: str, source: str, found: str) -> None:
+def check_origin(path: Path, named: str, source: str, found: str) -> None:
+    """Check that a file of a run was made from the one beside it.
+
+    Args:
+        path: The file.
+        named: The hash that it names.
+        source: Name of the file that it was made from.
+        found: That one's hash.
+
+    Raises:
+        ArtifactError: The hashes differ.
+    """
     if named != found:
         raise ArtifactError(
             f"{path} was made from a {source} with hash {named[:12]}, but the one beside it has "

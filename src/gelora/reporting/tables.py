@@ -123,9 +123,15 @@ def modules_note(run: RunFiles) -> str:
     return f"Adapted in each block: {', '.join(names)}."
 
 
-def facts(run: RunFiles) -> list[tuple[str, str]]:
-    """Return how the run was made, as pairs of a heading and its text."""
+def facts(run: RunFiles, more_hashes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return how the run was made, as pairs of a heading and its text.
+
+    Args:
+        run: Its files.
+        more_hashes: By name, the content hashes of files that further sections show.
+    """
     profile, environment = run.profile, run.environment
+    hashes = run.hashes() | dict(more_hashes)
     halves = profile.granularity == "sublayer"
     places = "after both halves of every block" if halves else "after every block"
     found = [
@@ -157,7 +163,7 @@ def facts(run: RunFiles) -> list[tuple[str, str]]:
         ("Python", environment.get("python")),
         ("Packages", _flatten(environment.get("packages"))),
         ("Git commit", environment.get("git_commit")),
-        ("Hashes", " → ".join(f"{name} {h[:16]}" for name, h in run.hashes().items())),
+        ("Hashes", " → ".join(f"{name} {hash_[:16]}" for name, hash_ in hashes.items())),
     ]
     return [(heading, str(text)) for heading, text in found if text]
 

@@ -1,0 +1,148 @@
+"""What is to be compared: tasks with all their settings, and from them each run, named by a hash.
+
+All are frozen values that another process, on another machine, can take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from gelora.artifacts import content_hash
+from gelora.dimension.profile import DimensionProfile
+from gelora.environment import source_sha256
+from gelora.lab.baselines.method import Size
+from gelora.lab.comparison.results import Key, task_label
+from gelora.model.source import ModelSource
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """A task with all that every method has in common on it.
+
+    Attributes:
+        name: In the comparison; no two tasks have the same, but for those that are `varied`.
+        data: As `load_task_data` takes it.
+        model: That is adapted.
+        max_length: Tokens after which a text is cut.
+        measurement: As `measure_dimensions` takes it.
+        target_modules: What gets an adapter, as `plan_ranks` takes it.
+        rounding: How dimensions become whole numbers.
+        alpha_per_rank: LoRA's alpha/r.
+        training: Arguments of the Trainer, `learning_rate` among them; not the seed. Nothing is
+            evaluated or saved in training, whatever they say.
+        batch_size: Texts in one forward pass of the final evaluation.
+        varied: What of these is otherwise than in the comparison's other runs, by name.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    model: ModelSource = field(default_factory=ModelSource)
+    max_length: int = 256
+    measurement: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    target_modules: str | tuple[str, ...] = "attention"
+    rounding: str = "nearest"
+    alpha_per_rank: float = 2.0
+    training: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 1e-3})
+    batch_size: int = 64
+    varied: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def label(self) -> str:
+        """The task for people, with what is varied."""
+        return task_label(self.name, self.varied)
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether the ranks decide how many texts are measured."""
+        return bool(self.measurement.get("precision"))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The ranks' origin: a profile, and what measuring it took.
+
+    Attributes:
+        key: SHA-256 of all that the profile was measured from.
+        profile: The dimensions.
+        seconds: Wall time of measuring.
+    """
+
+    key: str
+    profile: DimensionProfile
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a method of a size on a task, with a seed and a learning rate.
+
+    Attributes:
+        task: With its settings.
+        data_sha256: Of the task's rows.
+        model_sha256: Of what tells the model's weights.
+        method: Its name.
+        budget: As asked for; it does not decide the result, the size does.
+        budget_parameters: What that comes to.
+        size: The method's size there.
+        seed: Of the head, the adapter and the order of the texts.
+        learning_rate: The peak.
+        selection: The profile, for methods that plan from one.
+        is_trial: Whether it trains on a part of the training data and is scored on the rest.
+    """
+
+    task: TaskSettings
+    data_sha256: str
+    model_sha256: str
+    method: str
+    budget: str
+    budget_parameters: int
+    size: Size
+    seed: int
+    learning_rate: float
+    selection: Selection | None = None
+    is_trial: bool = False
+
+    @property
+    def trial_seed(self) -> int:
+        """Seed of the parts that a trial trains on and is scored on."""
+        return self.task.data.get("seed", 0)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of all that decides the result; the budget does so by the size alone."""
+        task = self.task
+        training = {k: v for k, v in task.training.items() if k != "learning_rate"}
+        planned = (
+            {} if self.selection is None else {"profile": self.selection.profile.content_hash()}
+        )
+        return content_hash(
+            {
+                **planned,
+                "source": source_sha256(),
+                "data": self.data_sha256,
+                "model": {**asdict(task.model), "sha256": self.model_sha256},
+                "max_length": task.max_length,
+                "target_modules": task.target_modules,
+                "rounding": task.rounding,
+                "alpha_per_rank": task.alpha_per_rank,
+                "training": training,
+                "batch_size": task.batch_size,
+                "method": self.method,
+                "size": asdict(self.size),
+                "seed": self.seed,
+                "learning_rate": self.learning_rate,
+                "trial_seed": self.trial_seed if self.is_trial else None,
+            }
+        )
+
+    @property
+    def key(self) -> Key:
+        """Tells the line to be made from every other."""
+        return self.hash, self.task.label, self.budget
+
+    @property
+    def label(self) -> str:
+        """The run for people."""
+        what = "learning rate" if self.is_trial else f"seed {self.seed}, learning rate"
+        return f"{self.task.label}, {self.method} at {self.budget}, {what} {self.learning_rate:g}"
