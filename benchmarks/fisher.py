@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
+from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.lab.theory.fisher import block_fishers
 from gelora.lab.theory.likelihood import log_likelihood
 from gelora.memory import peak_memory_bytes
-from gelora.model.architectures import find_architecture, find_backbone
 from gelora.ranks.targets import select_modules
 
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
+from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.batches import encode_texts, padded_batch
+from gelora.hidden_states.loading import EMBEDDED_MODEL, load_model, load_tokenizer
 from gelora.lab.theory.block_maps import block_calls, block_maps
 from gelora.lab.theory.range_finder import LinearMap, leading_spectrum
 from gelora.lab.theory.spectra import DEFAULT_TOLERANCE
-from gelora.model.architectures import find_architecture, find_backbone
-from gelora.model.batches import encode_texts, padded_batch
-from gelora.model.loading import EMBEDDED_MODEL, load_model, load_tokenizer
 from gelora.ranks.targets import select_modules
 
 MAX_RANKS = (32, 64, 128, 256, 384)

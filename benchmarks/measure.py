@@ -28,12 +28,12 @@ from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from gelora.errors import GeloraWarning
-from gelora.measurement import measure_dimensions
-from gelora.model.activations import pooled_states
-from gelora.model.architectures import find_architecture, find_backbone
-from gelora.model.batches import encode_texts, padded_batch
-from gelora.model.forward import evaluation_mode
-from gelora.model.loading import EMBEDDED_MODEL, load_model, load_tokenizer
+from gelora.hidden_states import measure_dimensions
+from gelora.hidden_states.activations import pooled_states
+from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.batches import encode_texts, padded_batch
+from gelora.hidden_states.forward import evaluation_mode
+from gelora.hidden_states.loading import EMBEDDED_MODEL, load_model, load_tokenizer
 from gelora.ranks.targets import select_modules
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -24,13 +24,13 @@ import torch
 
 from gelora.artifacts import write_text
 from gelora.dimension.profile import DimensionProfile, StopReason
-from gelora.measurement.estimation import Estimation
-from gelora.measurement.growth import growing_sizes, papers_ranks, reason_to_stop
-from gelora.measurement.store import HiddenStatesRecord
-from gelora.model.activations import hidden_states
-from gelora.model.architectures import find_backbone
-from gelora.model.batches import chunks_by_length, encode_texts, padded_batch
-from gelora.model.loading import EMBEDDED_MODEL, load_model, load_tokenizer
+from gelora.hidden_states.activations import hidden_states
+from gelora.hidden_states.architectures import find_backbone
+from gelora.hidden_states.batches import chunks_by_length, encode_texts, padded_batch
+from gelora.hidden_states.estimation import Estimation
+from gelora.hidden_states.growth import growing_sizes, papers_ranks, reason_to_stop
+from gelora.hidden_states.loading import EMBEDDED_MODEL, load_model, load_tokenizer
+from gelora.hidden_states.store import HiddenStatesRecord
 
 PRECISIONS = (0.5, 0.25, 0.1)
 NUM_BLOCKS = 6

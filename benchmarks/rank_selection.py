@@ -24,9 +24,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
 from gelora.errors import GeloraWarning
-from gelora.measurement import measure_dimensions
-from gelora.model.architectures import find_architecture
-from gelora.model.loading import EMBEDDED_MODEL, load_tokenizer
+from gelora.hidden_states import measure_dimensions
+from gelora.hidden_states.architectures import find_architecture
+from gelora.hidden_states.loading import EMBEDDED_MODEL, load_tokenizer
 
 TRAINING_BATCH, TRAINING_STEPS = 32, 4
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from gelora.artifacts import write_text
-from gelora.reporting.figures import dimension_figure
-from gelora.reporting.run_files import read_run
-from gelora.reporting.theme import standalone, to_svg
-from gelora.reporting.wording import describe_plan
+from gelora.report.figures import dimension_figure
+from gelora.report.run_files import read_run
+from gelora.report.theme import standalone, to_svg
+from gelora.report.wording import describe_plan
 
 
 def main(run_folder: str, path: str) -> None:

@@ -16,7 +16,7 @@ from gelora.dimension.profile import (
     Role,
     step_names,
 )
-from gelora.model.architectures import find_architecture, model_fingerprint
+from gelora.hidden_states.architectures import find_architecture, model_fingerprint
 
 DIMENSIONS = (5, 8, 6, 7)  # over and over; for three blocks the paper's ranks are 4, 1 and 2
 ATTENTION: tuple[Role, ...] = ("query", "key", "value", "output")

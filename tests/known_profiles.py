@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import known_networks as known
 from gelora.dimension.profile import DimensionProfile
-from gelora.measurement.measure import measure_dimensions
+from gelora.hidden_states.measure import measure_dimensions
 from known_networks import ADAPTED, KnownNetwork
 from manifolds import Manifold, gaussian
 

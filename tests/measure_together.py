@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-import gelora.measurement.growth
+import gelora.hidden_states.growth
 from gelora.errors import GeloraWarning
-from gelora.measurement import measure_dimensions, measure_hidden_states
+from gelora.hidden_states import measure_dimensions, measure_hidden_states
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 
 NUM_PROCESSES = 2
@@ -82,7 +82,7 @@ if __name__ == "__main__":
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     warnings.simplefilter("ignore", GeloraWarning)
     torch.set_num_threads(1)
-    gelora.measurement.growth.FIRST_SIZE = 100
+    gelora.hidden_states.growth.FIRST_SIZE = 100
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder.with_name('meeting')}",

@@ -19,7 +19,7 @@ from gelora.adapters import (
     verify_saved_ranks,
 )
 from gelora.errors import ModelMismatchError, RankError
-from gelora.model.architectures import find_architecture
+from gelora.hidden_states.architectures import find_architecture
 from gelora.ranks import plan_ranks
 from tiny_models import TINY_MODELS, tiny_bert, tiny_gpt2, tiny_llama, tiny_t5
 

@@ -6,7 +6,7 @@ from fake_hub import install
 from gelora import DimensionProfile, RankPlan, plan_ranks
 from gelora.errors import ArtifactError
 from gelora.hub import push_folder
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 
 @pytest.fixture

@@ -27,8 +27,7 @@ LAYERS = {
     "dimension": 1,
     "ranks": 1,
     "memory": 1,
-    "model": 2,
-    "measurement": 2,
+    "hidden_states": 2,
     "adapters": 2,
     "checkpoints": 2,
     "data": 2,
@@ -39,7 +38,7 @@ LAYERS = {
     "exports": 2,
     "training": 3,
     "evaluation": 3,
-    "reporting": 4,
+    "report": 4,
     "lab": 5,  # a bench on top of the library, which never imports it
     "cli": 6,
     "__main__": 7,

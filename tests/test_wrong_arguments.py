@@ -11,7 +11,7 @@ from gelora.dimension.gride import Gride
 from gelora.dimension.knn_likelihood import KNNLikelihood
 from gelora.dimension.twonn import TwoNN
 from gelora.errors import ConfigError, GeloraError, HiddenStatesError, RankError
-from gelora.model.batches import token_limit
+from gelora.hidden_states.batches import token_limit
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 
 PROFILE = make_profile([5, 8, 6])

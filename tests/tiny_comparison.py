@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import BertForSequenceClassification
 
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.selection import Request, prepare
 from gelora.lab.comparison.settings import Cell, TaskSettings
-from gelora.model.source import ModelSource
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
 

@@ -25,7 +25,7 @@ from tables import describe, tables
 from gelora.artifacts import read_json, write_json, write_text
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import plan_ranks
-from gelora.reporting.theme import standalone, to_svg
+from gelora.report.theme import standalone, to_svg
 
 DRAWS = 20_000
 Values = Float[np.ndarray, " pairs"]

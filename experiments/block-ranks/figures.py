@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from one_run import TRAINED
 
-from gelora.reporting.drawing import WIDTH
-from gelora.reporting.theme import BLUE, GREEN, INK, MUTED, VERMILION, themed
+from gelora.report.drawing import WIDTH
+from gelora.report.theme import BLUE, GREEN, INK, MUTED, VERMILION, themed
 
 COLOURS = (BLUE, VERMILION, GREEN, INK)
 

@@ -13,8 +13,8 @@ from transformers import TrainingArguments, set_seed
 
 from gelora.data import TaskData, load_task_data
 from gelora.evaluation import labelled_validation, predict
+from gelora.hidden_states.source import ModelSource
 from gelora.metrics import metric_values
-from gelora.model.source import ModelSource
 from gelora.ranks import RankPlan
 from gelora.ranks.plan import whole
 from gelora.training import train

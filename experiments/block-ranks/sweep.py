@@ -37,11 +37,11 @@ from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.environment import describe_environment
 from gelora.evaluation import labelled_validation
+from gelora.hidden_states import measure_dimensions
+from gelora.hidden_states.devices import default_device, device_name
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.engines import Failed, run_locally
 from gelora.lab.comparison.lines import append_line, read_lines
-from gelora.measurement import measure_dimensions
-from gelora.model.devices import default_device, device_name
-from gelora.model.source import ModelSource
 from gelora.ranks import RankPlan, plan_ranks
 
 logger = logging.getLogger("sweep")

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from gelora.errors import GeloraError
     from gelora.evaluation import evaluate
     from gelora.exports import export_uniform
+    from gelora.hidden_states import measure_dimensions, measure_hidden_states
     from gelora.lab.comparison import compare
-    from gelora.measurement import measure_dimensions, measure_hidden_states
     from gelora.ranks import RankPlan, compare_profiles, plan_ranks
-    from gelora.reporting import write_report
+    from gelora.report import write_report
     from gelora.training import DimensionCallback, train
 
 _HOMES = {
@@ -31,12 +31,12 @@ _HOMES = {
     "evaluate": "gelora.evaluation",
     "export_uniform": "gelora.exports",
     "lora_config": "gelora.adapters",
-    "measure_dimensions": "gelora.measurement",
-    "measure_hidden_states": "gelora.measurement",
+    "measure_dimensions": "gelora.hidden_states",
+    "measure_hidden_states": "gelora.hidden_states",
     "plan_ranks": "gelora.ranks",
     "train": "gelora.training",
     "verify_ranks": "gelora.adapters",
-    "write_report": "gelora.reporting",
+    "write_report": "gelora.report",
 }
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any
 PACKAGES = ("accelerate", "datasets", "gelora", "numpy", "peft", "scikit-learn", "scipy", "torch")
 PACKAGES += ("transformers",)
 
-_AROUND = frozenset({"cli", "reporting", "exports"})
+_AROUND = ("cli", "report", "exports", "lab/pages")
 """Parts of the package that change no result."""
 
 
@@ -46,9 +46,9 @@ def source_sha256() -> str:
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
-        name = path.relative_to(package)
-        if name.parts[0] not in _AROUND:
-            digest.update(f"{name.as_posix()}\n".encode())
+        name = path.relative_to(package).as_posix()
+        if not name.startswith(tuple(f"{part}/" for part in _AROUND)):
+            digest.update(f"{name}\n".encode())
             digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
 

@@ -18,7 +18,7 @@ from transformers import (
 from gelora.adapters import verify_ranks
 from gelora.cli import main
 from gelora.exports import verify_same_update
-from gelora.model import loading as models
+from gelora.hidden_states import loading as models
 from gelora.ranks import RankPlan
 from gelora.training.wrapping import wrap
 from tiny_adapters import logits, save_tiny_adapter, tiny_plan

@@ -11,7 +11,7 @@ from gelora.artifacts import CONFIG_FILE, PROFILE_FILE
 from gelora.cli import main
 from gelora.cli.parsing import parse
 from gelora.dimension.profile import DimensionProfile
-from gelora.measurement.store import STATES_FOLDER, open_states
+from gelora.hidden_states.store import STATES_FOLDER, open_states
 from measure_together import launch
 
 

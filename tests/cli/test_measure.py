@@ -121,7 +121,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(flags, out, more, message,
 
 
 def test_precision_stops_early_and_says_so(flags, out, capsys, monkeypatch):
-    monkeypatch.setattr("gelora.measurement.growth.FIRST_SIZE", 60)
+    monkeypatch.setattr("gelora.hidden_states.growth.FIRST_SIZE", 60)
     assert main(["measure", *flags, "--precision", "100"]) == 0
     profile = DimensionProfile.from_pretrained(out)
     assert (profile.stopped_by, profile.num_texts, profile.precision) == ("precision", 60, 100.0)

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from gelora.artifacts import ADAPTER_FOLDER, METRICS_FILE, PLAN_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
 from gelora.cli.config import Config
-from gelora.model.loading import EMBEDDED_MODEL
+from gelora.hidden_states.loading import EMBEDDED_MODEL
 from gelora.ranks import RankPlan
 from gelora.tasks import TASKS
 

@@ -5,7 +5,7 @@ import pytest
 from gelora.cli.theory_text import theory_payload, theory_text
 from gelora.ranks import plan_ranks
 from lab.pages.example_theory import example_theory
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 PROFILE = example_profile((tuple(f"encoder.layer.{i}" for i in range(3)),))
 PLAN = plan_ranks(PROFILE)

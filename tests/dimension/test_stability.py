@@ -10,7 +10,7 @@ import torch
 from gelora.dimension import LevelTrust, assess_levels, estimate_levels
 from gelora.dimension.levels import LevelEstimates
 from gelora.errors import ConstantStatesWarning, DuplicateSamplesWarning, UnstableDimensionWarning
-from gelora.measurement import measure_dimensions
+from gelora.hidden_states import measure_dimensions
 from manifolds import gaussian, noisy, twins
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 

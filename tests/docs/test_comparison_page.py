@@ -11,6 +11,7 @@ from scipy import stats
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
+from gelora.hidden_states.architectures import find_architecture
 from gelora.lab.baselines.registry import MODULES, find_method
 from gelora.lab.comparison.results import (
     FAILURES_FILE,
@@ -20,7 +21,6 @@ from gelora.lab.comparison.results import (
     TRIALS_FILE,
 )
 from gelora.lab.pages.comparison_page import CSV_FILE, PLOTS_FOLDER, TABLE_FILE
-from gelora.model.architectures import find_architecture
 from lab.comparison.results_examples import example_results, write_results
 
 ROOT = Path(__file__).parents[2]

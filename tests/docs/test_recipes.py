@@ -14,7 +14,7 @@ from gelora.cli.checks import check_flags
 from gelora.cli.config import rule_of
 from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.parsing import parse
-from gelora.model.overrides import override
+from gelora.hidden_states.overrides import override
 from gelora.ranks.rules import check_rule
 from gelora.tasks import TASKS
 from tiny_models import save_tiny, tiny_bert, tiny_deberta, tiny_texts, tiny_tokenizer

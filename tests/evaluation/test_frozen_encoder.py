@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification, LlamaForSequenceClassifi
 from gelora.errors import DataError
 from gelora.evaluation import frozen_encoder, majority_baseline
 from gelora.evaluation.frozen_encoder import frozen_encoder_baseline
-from gelora.model.activations import hidden_states
+from gelora.hidden_states.activations import hidden_states
 from tiny_models import tiny_bert, tiny_llama, tiny_tokenizer
 from tiny_tasks import tiny_task
 

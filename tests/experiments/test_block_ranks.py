@@ -13,10 +13,10 @@ from one_run import OTHERS, RANKS, Line, Task, load_parts, train_and_score, with
 
 from gelora.adapters import adapter_ranks
 from gelora.dimension.profile import DimensionProfile
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.engines import attempt
 from gelora.lab.comparison.lines import read_lines
 from gelora.metrics import compute_metrics
-from gelora.model.source import ModelSource
 from gelora.ranks import plan_ranks
 from gelora.training.wrapping import wrap
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer

@@ -16,8 +16,8 @@ from gelora.cli.checks import check_flags
 from gelora.cli.compare import task_settings
 from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.parsing import parse
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.engines import attempt
-from gelora.model.source import ModelSource
 from tiny_comparison import tiny_settings
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 

@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 
 from gelora.errors import RankError
 from gelora.exports import export_merged
-from model.test_reach import zamba2
+from hidden_states.test_reach import zamba2
 from tiny_models import tiny_bert, tiny_llama, tiny_t5, tiny_tokenizer
 
 

@@ -15,6 +15,7 @@ from gelora.errors import (
     OutputExistsError,
     SkippedRowsWarning,
 )
+from gelora.hidden_states.conversations import prompt_tokens
 from gelora.instruction_tuning.answer_file import AnswerFile
 from gelora.instruction_tuning.mt_bench import (
     TEMPERATURES,
@@ -23,7 +24,6 @@ from gelora.instruction_tuning.mt_bench import (
     read_questions,
     warn_of_no_end,
 )
-from gelora.model.conversations import prompt_tokens
 from tiny_chats import TEMPLATE, causal_llama, chat, chat_tokenizer
 from tiny_tasks import write_lines
 

@@ -9,7 +9,7 @@ from transformers import BertForSequenceClassification, Trainer, TrainerCallback
 from example_profiles import make_profile, profile_of
 from gelora import DimensionCallback
 from gelora.errors import ConfigError, NonFiniteStatesError
-from gelora.measurement import measure_dimensions
+from gelora.hidden_states import measure_dimensions
 from gelora.ranks import plan_ranks
 from gelora.training import callbacks as module
 from gelora.training import train

@@ -17,8 +17,8 @@ from example_profiles import profile_of
 from gelora.adapters import verify_saved_ranks
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
 from gelora.evaluation import evaluate
+from gelora.hidden_states.batches import encode_texts
 from gelora.instruction_tuning.examples import tokenize_examples
-from gelora.model.batches import encode_texts
 from gelora.ranks import plan_ranks
 from gelora.training import train, wrap
 from tiny_chats import (

@@ -7,7 +7,7 @@ from peft import PeftModel
 from example_profiles import profile_of
 from gelora.adapters import verify_saved_ranks
 from gelora.evaluation import evaluate
-from gelora.model.loading import load_model
+from gelora.hidden_states.loading import load_model
 from gelora.ranks import plan_ranks
 from gelora.training import train
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions

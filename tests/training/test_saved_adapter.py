@@ -5,7 +5,7 @@ import json
 from transformers import BertForSequenceClassification
 
 from example_profiles import profile_of
-from gelora.model import loading as models
+from gelora.hidden_states import loading as models
 from gelora.ranks import plan_ranks
 from gelora.training import train
 from tiny_models import tiny_bert, tiny_tokenizer

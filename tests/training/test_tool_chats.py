@@ -10,8 +10,8 @@ from example_profiles import profile_of
 from gelora.data import load_task_data, texts_of
 from gelora.errors import ConfigError
 from gelora.evaluation import evaluate
+from gelora.hidden_states.batches import encode_texts
 from gelora.instruction_tuning.examples import tokenize_examples
-from gelora.model.batches import encode_texts
 from gelora.ranks import plan_ranks
 from gelora.training import wrap
 from tiny_chats import causal_llama, chat, chat_tokenizer, sft_arguments

@@ -11,8 +11,8 @@ from gelora.cli.record import check_folder, recorded_data
 from gelora.data.columns import column
 from gelora.data.tables import BINARY, is_saved, read_file
 from gelora.errors import ConfigError, DataError
+from gelora.hidden_states.files import check_checkpoint, model_of
 from gelora.hub import is_hub_id
-from gelora.model.files import check_checkpoint, model_of
 from gelora.ranks.rules import check_rule
 
 NEED_DATA = frozenset({"inspect", "measure", "train", "evaluate", "verify", "run"})

@@ -28,7 +28,7 @@ from gelora.exports.folders import check_file, check_folder
 from gelora.exports.readers import reader_notes
 from gelora.exports.saved import CONFIG_NAME, read_adapter
 from gelora.exports.uniform import uniform_rank
-from gelora.model.loading import load_model, load_tokenizer, public_name
+from gelora.hidden_states.loading import load_model, load_tokenizer, public_name
 from gelora.ranks import RankPlan
 from gelora.training.wrapping import wrap
 

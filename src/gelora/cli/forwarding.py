@@ -27,8 +27,8 @@ from gelora.cli.trainer_checks import check_trainer
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.data import TaskData
 from gelora.errors import ConfigError
+from gelora.hidden_states.devices import computes_fast_in
 from gelora.hub import check_token
-from gelora.model.devices import computes_fast_in
 from gelora.tasks import less_is_better
 from gelora.training import check_arguments
 from gelora.training.arguments import arguments_type

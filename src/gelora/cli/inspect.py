@@ -25,11 +25,11 @@ from gelora.cli.forwarding import (
 )
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import BlockModule
-from gelora.model.architectures import find_architecture, require_attention
-from gelora.model.batches import token_lengths, token_limit
-from gelora.model.experts import added_parameters, expert_parameters
-from gelora.model.heads import new_head
-from gelora.model.outline import check_wrap, step_bytes
+from gelora.hidden_states.architectures import find_architecture, require_attention
+from gelora.hidden_states.batches import token_lengths, token_limit
+from gelora.hidden_states.experts import added_parameters, expert_parameters
+from gelora.hidden_states.heads import new_head
+from gelora.hidden_states.outline import check_wrap, step_bytes
 from gelora.question_answering.windows import split_contexts
 from gelora.ranks.rules import read_budget
 from gelora.ranks.targets import select_modules

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from gelora.cli.config import Config
 from gelora.data import TaskData, load_task_data
-from gelora.model.devices import device_name
-from gelora.model.source import ModelSource
+from gelora.hidden_states.devices import device_name
+from gelora.hidden_states.source import ModelSource
 from gelora.question_answering.settings import QuestionAnsweringSettings
 
 if TYPE_CHECKING:

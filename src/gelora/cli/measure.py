@@ -16,12 +16,12 @@ from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, OutputExistsError
-from gelora.measurement import measure_dimensions, measure_hidden_states
-from gelora.measurement.store import STATES_FOLDER, open_states, remove_states, store_in
+from gelora.hidden_states import measure_dimensions, measure_hidden_states
+from gelora.hidden_states.architectures import check_fingerprint
+from gelora.hidden_states.batches import Texts
+from gelora.hidden_states.devices import device_name
+from gelora.hidden_states.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
-from gelora.model.architectures import check_fingerprint
-from gelora.model.batches import Texts
-from gelora.model.devices import device_name
 from gelora.ranks import plan_ranks
 from gelora.training import check_causal
 

@@ -19,6 +19,7 @@ from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
 from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
+from gelora.hidden_states.conversations import check_tokenizer
 from gelora.instruction_tuning.answer_file import AnswerFile
 from gelora.instruction_tuning.mt_bench import (
     Question,
@@ -26,7 +27,6 @@ from gelora.instruction_tuning.mt_bench import (
     read_questions,
     warn_of_no_end,
 )
-from gelora.model.conversations import check_tokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -64,7 +64,7 @@ def adopt_profile(config: Config, profile: DimensionProfile) -> None:
     if not is_main_process():
         return
     if path.exists():
-        from gelora.measurement.store import STATES_FOLDER, remove_states
+        from gelora.hidden_states.store import STATES_FOLDER, remove_states
 
         remove_states(config.folder / STATES_FOLDER)  # they belong to the profile that goes
     forget(config.folder, "measure")

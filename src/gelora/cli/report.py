@@ -5,7 +5,7 @@ from gelora.cli.console import Output
 from gelora.lab.comparison.results import COMPARISON_FILE
 from gelora.lab.pages.comparison_page import write_comparison
 from gelora.lab.pages.theory_section import theory_section
-from gelora.reporting import write_report
+from gelora.report import write_report
 
 
 def main(config: Config) -> Output:

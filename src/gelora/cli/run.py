@@ -17,8 +17,8 @@ from gelora.cli.tables import metrics_summary, rank_table
 from gelora.cli.train import train
 from gelora.lab.pages.theory_section import theory_section
 from gelora.ranks.decision import rank_decision
-from gelora.reporting import write_report
-from gelora.reporting.decision import result_decision
+from gelora.report import write_report
+from gelora.report.decision import result_decision
 
 
 def main(config: Config) -> Output:

@@ -8,8 +8,8 @@ from gelora.dimension.drift import verdict_words
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
-from gelora.reporting.decision import result_decision
-from gelora.reporting.result_wording import samples_word
+from gelora.report.decision import result_decision
+from gelora.report.result_wording import samples_word
 
 TWONN = frozenset({"twonn_line", "twonn_likelihood"})
 

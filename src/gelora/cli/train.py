@@ -42,11 +42,11 @@ from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, DataError, OutputExistsError
 from gelora.evaluation import evaluate
+from gelora.hidden_states.architectures import check_fingerprint
 from gelora.hub import push_folder
 from gelora.metrics import Metric
-from gelora.model.architectures import check_fingerprint
 from gelora.ranks import RankPlan
-from gelora.reporting.card import has_card, write_card
+from gelora.report.card import has_card, write_card
 from gelora.training import TrainingResult
 from gelora.training import train as train_adapter
 

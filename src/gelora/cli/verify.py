@@ -31,7 +31,7 @@ from gelora.lab.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRec
 from gelora.lab.theory.samples import sample_batches
 from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
-from gelora.reporting import write_report
+from gelora.report import write_report
 from gelora.training.wrapping import wrap
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from gelora.data.row_options import OPTIONS
-from gelora.model.batches import Texts
-from gelora.model.tokens import text_tokens, warn_of_cut
+from gelora.hidden_states.batches import Texts
+from gelora.hidden_states.tokens import text_tokens, warn_of_cut
 
 _TOKENIZE_ROWS = 1000
 

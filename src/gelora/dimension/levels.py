@@ -1,7 +1,7 @@
 """Dimensions and increments of all levels of a model, from the same samples at each level.
 
 It decides which samples count and which levels vary, fits the estimators, and pairs the levels.
-How far to trust what comes out is `stability.py`'s; the hidden states are `measurement`'s.
+`stability.py` says how far to trust what comes out; `hidden_states` reads the levels.
 """
 
 from collections.abc import Mapping, Sequence

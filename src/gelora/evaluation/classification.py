@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gelora.data import TaskData, tokenize
 from gelora.evaluation.labelled import labelled_validation
 from gelora.evaluation.sharing import shared_map
+from gelora.hidden_states.batches import in_chunks, longest_first, padded_batch, token_limit
+from gelora.hidden_states.forward import evaluation_mode
 from gelora.metrics import Metric, Scores, compute_metrics
-from gelora.model.batches import in_chunks, longest_first, padded_batch, token_limit
-from gelora.model.forward import evaluation_mode
 
 if TYPE_CHECKING:
     from datasets import Dataset

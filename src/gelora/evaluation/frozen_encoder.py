@@ -18,9 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gelora.data import TaskData
 from gelora.errors import DataError
 from gelora.evaluation import labelled_validation, length_sorted_batches
+from gelora.hidden_states.activations import hidden_states
+from gelora.hidden_states.architectures import find_architecture
 from gelora.metrics import Labels, Metric, Scores, compute_metrics, metric_values
-from gelora.model.activations import hidden_states
-from gelora.model.architectures import find_architecture
 
 if TYPE_CHECKING:
     from datasets import Dataset

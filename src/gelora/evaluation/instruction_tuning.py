@@ -18,14 +18,14 @@ from gelora.data import TaskData
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.evaluation.labelled import labelled_validation
 from gelora.evaluation.sharing import shared_map
+from gelora.hidden_states.batches import padded_batch, token_limit
+from gelora.hidden_states.forward import evaluation_mode
 from gelora.instruction_tuning.examples import (
     TokenizedExample,
     count_lengths,
     tokenize_examples,
 )
 from gelora.metrics import Metric
-from gelora.model.batches import padded_batch, token_limit
-from gelora.model.forward import evaluation_mode
 
 if TYPE_CHECKING:
     from peft import PeftModel

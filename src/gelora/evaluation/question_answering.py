@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gelora.data import TaskData
 from gelora.evaluation.labelled import labelled_validation
 from gelora.evaluation.sharing import shared_map
+from gelora.hidden_states.batches import in_chunks, longest_first, padded_batch, token_limit
+from gelora.hidden_states.forward import evaluation_mode
 from gelora.metrics import Metric
-from gelora.model.batches import in_chunks, longest_first, padded_batch, token_limit
-from gelora.model.forward import evaluation_mode
 from gelora.question_answering.answers import Answer, choose_answers
 from gelora.question_answering.scoring import answer_metrics
 from gelora.question_answering.settings import QuestionAnsweringSettings

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from gelora.measurement.processes import all_processes, rank_in
+from gelora.hidden_states.processes import all_processes, rank_in
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from gelora.artifacts import PLAN_FILE
 from gelora.errors import ModelMismatchError, RankError
 from gelora.exports.folders import new_folder
 from gelora.exports.saved import read_adapter
-from gelora.model.architectures import check_fingerprint
+from gelora.hidden_states.architectures import check_fingerprint
 from gelora.ranks import RankPlan
 
 

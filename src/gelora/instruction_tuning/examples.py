@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedTokenizerBase
 
 from gelora.data.texts import chat_columns
-from gelora.model.conversations import common_length, example_tokens, prompt_tokens
-from gelora.model.templates import Example, conversation_of, render, template_options
+from gelora.hidden_states.conversations import common_length, example_tokens, prompt_tokens
+from gelora.hidden_states.templates import Example, conversation_of, render, template_options
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.data.tables import read_file
 from gelora.errors import ConfigError, DataError, GeloraWarning, SkippedRowsWarning
-from gelora.model.batches import token_limit
-from gelora.model.conversations import prompt_tokens
-from gelora.model.forward import evaluation_mode
-from gelora.model.templates import render
+from gelora.hidden_states.batches import token_limit
+from gelora.hidden_states.conversations import prompt_tokens
+from gelora.hidden_states.forward import evaluation_mode
+from gelora.hidden_states.templates import render
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gelora.data.questions import answer_span
 from gelora.errors import ConfigError, SkippedRowsWarning
-from gelora.model.batches import in_chunks
+from gelora.hidden_states.batches import in_chunks
 from gelora.question_answering.settings import QuestionAnsweringSettings
 
 Spans = Int[np.ndarray, "_ 2"]

@@ -20,8 +20,8 @@ from transformers import (
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, GeloraWarning, HiddenStatesError
-from gelora.measurement import measure_dimensions
-from gelora.model.batches import Texts
+from gelora.hidden_states import measure_dimensions
+from gelora.hidden_states.batches import Texts
 from gelora.progress import SECONDS
 from gelora.ranks import RankPlan
 

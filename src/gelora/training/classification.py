@@ -14,8 +14,8 @@ from transformers import (
 )
 
 from gelora.data import TaskData, tokenize
+from gelora.hidden_states.batches import token_limit
 from gelora.metrics import metric_values
-from gelora.model.batches import token_limit
 from gelora.training.collating import collator
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from gelora.model.batches import padded_batch
+from gelora.hidden_states.batches import padded_batch
 
 Collator = Callable[[list[Any]], dict[str, Tensor]]
 

@@ -22,15 +22,15 @@ from gelora.data import TaskData
 from gelora.data.row_options import OPTIONS, as_dataset
 from gelora.data.texts import chat_columns
 from gelora.errors import ConfigError, DataError, MissingExtraError, SkippedRowsWarning
+from gelora.hidden_states.batches import token_limit
+from gelora.hidden_states.conversations import check_tokenizer, is_chat
+from gelora.hidden_states.templates import check_written
 from gelora.instruction_tuning.examples import (
     TokenizedExample,
     count_lengths,
     tokenize_examples,
     tokenize_replies,
 )
-from gelora.model.batches import token_limit
-from gelora.model.conversations import check_tokenizer, is_chat
-from gelora.model.templates import check_written
 from gelora.training.wrapping import check_causal, train_in_float32
 
 try:

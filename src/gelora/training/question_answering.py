@@ -18,7 +18,7 @@ from transformers import (
 
 from gelora.data import TaskData
 from gelora.evaluation.question_answering import metrics_of, settings_of
-from gelora.model.batches import token_limit
+from gelora.hidden_states.batches import token_limit
 from gelora.question_answering.answers import choose_answers
 from gelora.question_answering.settings import QuestionAnsweringSettings
 from gelora.question_answering.windows import (

@@ -33,7 +33,7 @@ from gelora.artifacts import ADAPTER_FOLDER
 from gelora.checkpoints import find_checkpoint
 from gelora.data import LABEL_COLUMNS, TaskData
 from gelora.errors import ConfigError, DataError
-from gelora.model.loading import public_name
+from gelora.hidden_states.loading import public_name
 from gelora.ranks import RankPlan
 from gelora.training.fitting import fit, trainer_module
 from gelora.training.wrapping import train_in_float32, wrap

@@ -19,9 +19,9 @@ from gelora.adapters import (
     verify_ranks,
 )
 from gelora.errors import ConfigError, RankError
-from gelora.model.architectures import find_architecture
-from gelora.model.experts import added_parameters
-from gelora.model.heads import TASK_TYPES, new_head
+from gelora.hidden_states.architectures import find_architecture
+from gelora.hidden_states.experts import added_parameters
+from gelora.hidden_states.heads import TASK_TYPES, new_head
 from gelora.ranks import RankPlan
 from gelora.tasks import Problem
 

@@ -13,9 +13,9 @@ from transformers import (
 
 from deberta_base import deberta_base
 from gelora.errors import ArchitectureError
+from gelora.hidden_states.architectures import find_architecture, model_fingerprint
 from gelora.lab.baselines import Size, find_method
 from gelora.lab.baselines.bottleneck import KINDS, Bottleneck, insert, places
-from gelora.model.architectures import find_architecture, model_fingerprint
 from tiny_methods import SETTING, apply_method, changed, fit_tiny, trainable, values
 from tiny_models import (
     MORE_MODELS,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import transformers as hf
 
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.cell import run_cell, run_trial
 from gelora.lab.comparison.settings import TaskSettings
 from gelora.metrics import compute_metrics
-from gelora.model.source import ModelSource
 from gelora.question_answering.settings import QuestionAnsweringSettings
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
 from tiny_comparison import cell_of

@@ -6,9 +6,9 @@ import pytest
 from transformers import BertModel
 
 from example_profiles import profile_of
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
-from gelora.model.source import ModelSource
 from tiny_models import tiny_bert
 
 TASK = TaskSettings("cola", {"task_name": "cola"})

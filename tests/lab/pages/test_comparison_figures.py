@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from gelora.lab.comparison.statistics import summarise
 from gelora.lab.pages import comparison_figures as figures
-from gelora.reporting.theme import GREEN, MUTED, VERMILION
+from gelora.report.theme import GREEN, MUTED, VERMILION
 from lab.comparison.results_examples import example_results
 
 METHODS = {"gelora": 0.8, "lora": 0.8, "full": 0.95, "linear-probe": 0.6}

@@ -9,7 +9,7 @@ from gelora.lab.comparison.results import RESULTS_FILE, Failure
 from gelora.lab.pages.comparison_page import write_comparison
 from lab.comparison.results_examples import example_results, write_results
 from lab.comparison.test_sensitivity import ranks, varied_results
-from reporting.test_page import Page
+from report.test_page import Page
 
 METHODS = {
     "gelora": 0.8, "gelora-shuffled": 0.8, "gelora-reversed": 0.5, "lora": 0.8, "full": 0.97,

@@ -12,10 +12,10 @@ from gelora.lab.theory.spectra import TOLERANCES, Spectrum
 from gelora.lab.theory.theorem import check_theorem
 from gelora.lab.theory.usage import bound_in_use
 from gelora.ranks import plan_ranks
-from gelora.reporting.stacks import block_positions
-from gelora.reporting.theme import BLUE, GREEN, PURPLE
+from gelora.report.stacks import block_positions
+from gelora.report.theme import BLUE, GREEN, PURPLE
 from lab.pages.example_theory import example_theory
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 LAYERS = tuple(f"encoder.layer.{i}" for i in range(4))
 PROFILE = example_profile((LAYERS,), growth=2.0)

@@ -10,10 +10,10 @@ from gelora.errors import ArtifactError
 from gelora.lab.pages.theory_section import theory_section
 from gelora.lab.pages.theory_tables import theory_rows, use_rows
 from gelora.lab.theory.usage import bound_in_use
-from gelora.reporting import write_report
+from gelora.report import write_report
 from lab.pages.example_theory import example_theory
-from reporting.example_run import example_profile, write_example_run
-from reporting.test_page import Page
+from report.example_run import example_profile, write_example_run
+from report.test_page import Page
 
 PROFILE = example_profile((("encoder.layer.0", "encoder.layer.1"),))
 

@@ -10,7 +10,7 @@ from gelora.lab.theory.theorem import check_theorem
 from gelora.lab.theory.usage import bound_in_use
 from gelora.ranks import plan_ranks
 from lab.pages.example_theory import MAX_RANK, example_theory
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 BLOCKS = (tuple(f"encoder.layer.{i}" for i in range(3)),)
 PROFILE = example_profile(BLOCKS, growth=2.0)

@@ -10,7 +10,7 @@ from gelora.lab.theory.spectra import Spectrum
 from gelora.lab.theory.usage import ModuleUse, bound_in_use
 from gelora.ranks import plan_ranks
 from lab.pages.example_theory import example_theory
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 LAYERS = tuple(f"encoder.layer.{i}" for i in range(6))
 PROFILE = example_profile((LAYERS,))

@@ -3,10 +3,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers.models.llama import modeling_llama
 
+from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.pooling import POOLINGS, pool, token_runs
+from gelora.hidden_states.tracing import returned_state
 from gelora.lab.theory.block_maps import BlockCall, _shares, block_calls, block_maps
-from gelora.model.architectures import find_architecture, find_backbone
-from gelora.model.pooling import POOLINGS, pool, token_runs
-from gelora.model.tracing import returned_state
 from tiny_models import MORE_MODELS, TINY_MODELS, WIDTH, tiny_batch, tiny_bert, tiny_llama
 
 MODELS = {**TINY_MODELS, **MORE_MODELS}

@@ -5,10 +5,10 @@ import torch
 import transformers as hf
 from peft import LoraConfig, get_peft_model
 
+from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.loading import load_model
 from gelora.lab.theory import fisher, module_gradients
 from gelora.lab.theory.fisher import block_fishers
-from gelora.model.architectures import find_architecture, find_backbone
-from gelora.model.loading import load_model
 from tiny_models import save_tiny, tiny_bert, tiny_llama, tiny_tokenizer
 from tiny_samples import (
     HEADS,

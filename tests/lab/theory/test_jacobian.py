@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from gelora.errors import ArchitectureError, ConfigError, DataError, RankError, SkippedRowsWarning
+from gelora.hidden_states.architectures import find_architecture
+from gelora.hidden_states.batches import encode_texts, padded_batch
 from gelora.lab.theory.block_maps import block_calls, block_maps
 from gelora.lab.theory.jacobian import block_jacobians, sample_jacobians
-from gelora.model.architectures import find_architecture
-from gelora.model.batches import encode_texts, padded_batch
 from tiny_models import (
     NUM_BLOCKS,
     TINY_MODELS,

@@ -7,7 +7,7 @@ from torch.autograd.functional import jacobian
 
 import known_networks as known
 from gelora.dimension.levels import estimate_levels
-from gelora.model.activations import hidden_states
+from gelora.hidden_states.activations import hidden_states
 from gelora.ranks import plan_ranks
 from known_profiles import NETWORKS, NUM_SAMPLES, flat, measured
 from manifolds import MANIFOLDS

@@ -9,7 +9,7 @@ from gelora.errors import ArtifactError
 from gelora.lab.theory.record import TheoryRecord
 from gelora.ranks import plan_ranks
 from lab.pages.example_theory import example_theory
-from reporting.example_run import example_profile
+from report.example_run import example_profile
 
 PROFILE = example_profile((("layer.0", "layer.1"),))
 RECORD = example_theory(PROFILE, plan_ranks(PROFILE))

@@ -4,8 +4,9 @@ The names below are loaded when first used (PEP 562), so that the methods' names
 be read without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gelora.lazy import loader
 
 if TYPE_CHECKING:
     from gelora.lab.baselines.method import Applied, Method, Setting, Size
@@ -32,8 +33,4 @@ __all__ = [
     "save_trained",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gelora.lab.baselines' has no attribute {name!r}")
-    return getattr(import_module(f"gelora.lab.baselines.{_HOMES[name]}"), name)
+__getattr__ = loader(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

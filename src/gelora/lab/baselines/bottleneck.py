@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from gelora.dimension.profile import BlockModule
 from gelora.errors import ArchitectureError
+from gelora.hidden_states.architectures import Architecture, find_architecture
 from gelora.lab.baselines.freezing import train_with_head
 from gelora.lab.baselines.method import Applied, Method, Setting, Size, nearest_size
-from gelora.model.architectures import Architecture, find_architecture
 
 ADAPTER = "bottleneck"
 # Both matrices are drawn from a normal law cut at twice this, as in google-research/adapter-bert.

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from gelora.errors import ConfigError
-from gelora.model.heads import new_head
+from gelora.hidden_states.heads import new_head
 from gelora.tasks import Problem
 
 

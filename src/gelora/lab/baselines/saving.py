@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from gelora.artifacts import read_json, reading_fields, usual_mode, write_json
 from gelora.errors import ArtifactError, ModelMismatchError
+from gelora.hidden_states.architectures import check_fingerprint, model_fingerprint
 from gelora.lab.baselines.bottleneck import KINDS, insert
 from gelora.lab.baselines.method import Size
-from gelora.model.architectures import check_fingerprint, model_fingerprint
 
 TRAINED_FILE = "trained_parameters.json"
 TENSORS_FILE = "trained_parameters.safetensors"

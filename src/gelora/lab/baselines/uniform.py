@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from gelora.adapters import adapter_ranks, stores_transposed
 from gelora.dimension.profile import BlockModule
+from gelora.hidden_states.architectures import find_architecture
 from gelora.lab.baselines.method import Applied, Method, Setting, Size, nearest_size
-from gelora.model.architectures import find_architecture
 from gelora.ranks.plan import whole
 from gelora.ranks.targets import select_modules
 from gelora.training.wrapping import wrap_by

@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, se
 from gelora.adapters import adapter_ranks
 from gelora.data import TaskData, load_task_data
 from gelora.errors import DataError
+from gelora.hidden_states.heads import new_head
+from gelora.hidden_states.loading import public_name
 from gelora.lab.baselines.method import Applied
 from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison.results import Predictions, Row, Trial, meets_budget
@@ -25,8 +27,6 @@ from gelora.lab.comparison.scoring import Scored, score
 from gelora.lab.comparison.search import part_for_trials
 from gelora.lab.comparison.selection import setting_of
 from gelora.lab.comparison.settings import Cell
-from gelora.model.heads import new_head
-from gelora.model.loading import public_name
 from gelora.training.arguments import arguments_type
 from gelora.training.fitting import Fit, fit, trainer_module
 from gelora.training.wrapping import train_in_float32

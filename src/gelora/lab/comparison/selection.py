@@ -17,6 +17,8 @@ from gelora.data import TaskData, load_task_data, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import GeloraError, GeloraWarning
 from gelora.evaluation import labelled_validation
+from gelora.hidden_states import measure_dimensions
+from gelora.hidden_states.architectures import model_fingerprint
 from gelora.lab.baselines.method import Setting, Size
 from gelora.lab.baselines.registry import find_method
 from gelora.lab.baselines.uniform import adapted_modules, rank_parameters
@@ -24,8 +26,6 @@ from gelora.lab.comparison.checks import PAPERS_BUDGET
 from gelora.lab.comparison.results import Reference
 from gelora.lab.comparison.scoring import reference
 from gelora.lab.comparison.settings import Selection, TaskSettings
-from gelora.measurement import measure_dimensions
-from gelora.model.architectures import model_fingerprint
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.ranks.rules import read_budget
 

@@ -11,9 +11,9 @@ from typing import Any
 from gelora.artifacts import content_hash
 from gelora.dimension.profile import DimensionProfile
 from gelora.environment import source_sha256
+from gelora.hidden_states.source import ModelSource
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.results import Key, task_label
-from gelora.model.source import ModelSource
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from gelora.artifacts import ENVIRONMENT_FILE, write_json, write_text
 from gelora.environment import describe_environment
+from gelora.hidden_states.devices import default_device, device_name
 from gelora.lab.comparison.engines import Failed
 from gelora.lab.comparison.lines import append_line, as_line, read_lines
 from gelora.lab.comparison.results import (
@@ -28,7 +29,6 @@ from gelora.lab.comparison.results import (
 from gelora.lab.comparison.selection import read_selections, save_selection
 from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
 from gelora.locks import hold_folder
-from gelora.model.devices import default_device, device_name
 
 PROFILES_FOLDER = "profiles"
 

@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter
 
 from gelora.lab.comparison.results import REFERENCE_METHOD
 from gelora.lab.comparison.statistics import Difference, Summary, pareto_front
-from gelora.reporting.drawing import LINE, WIDTH
-from gelora.reporting.theme import BLUE, GREEN, INK, MUTED, VERMILION, themed
+from gelora.report.drawing import LINE, WIDTH
+from gelora.report.theme import BLUE, GREEN, INK, MUTED, VERMILION, themed
 
 PLOT_HEIGHT = 3.4  # inches of the axes, about
 Cost = Callable[[Summary], float]

@@ -21,9 +21,9 @@ from gelora.lab.pages import comparison_figures as figures
 from gelora.lab.pages import comparison_tables as tables
 from gelora.lab.pages import comparison_wording as wording
 from gelora.lab.pages.comparison_tables import Table, to_markdown
-from gelora.reporting.result_wording import metric_name, samples_word
-from gelora.reporting.templating import template
-from gelora.reporting.theme import standalone, to_svg
+from gelora.report.result_wording import metric_name, samples_word
+from gelora.report.templating import template
+from gelora.report.theme import standalone, to_svg
 
 TABLE_FILE = "table.md"
 CSV_FILE = "table.csv"

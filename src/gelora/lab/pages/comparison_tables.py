@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from gelora.lab.comparison.results import REFERENCE_METHOD, Failure, Row, Trial
 from gelora.lab.comparison.sensitivity import Variation
 from gelora.lab.comparison.statistics import Difference, Summary
-from gelora.reporting.result_wording import DECIMALS, metric_name
-from gelora.reporting.wording import duration, number, with_error
+from gelora.report.result_wording import DECIMALS, metric_name
+from gelora.report.wording import duration, number, with_error
 
 OFF_BUDGET = "†"
 NONE = "–"

@@ -16,8 +16,8 @@ from gelora.lab.pages.comparison_tables import (
     mean_and_deviation,
     p_text,
 )
-from gelora.reporting import wording
-from gelora.reporting.result_wording import metric_name, samples_word
+from gelora.report import wording
+from gelora.report.result_wording import metric_name, samples_word
 
 CONTROLS: Mapping[str, str] = {
     "gelora-shuffled": "the same ranks in random places",

@@ -16,9 +16,9 @@ from gelora.lab.theory.spectra import TOLERANCES, Spectrum
 from gelora.lab.theory.theorem import Statement, check_theorem
 from gelora.lab.theory.usage import ModuleUse
 from gelora.ranks import RankPlan
-from gelora.reporting.drawing import WIDTH, label_ends, label_levels, panels
-from gelora.reporting.stacks import block_names, block_positions, stack_layouts
-from gelora.reporting.theme import BLUE, GREEN, INK, MUTED, PURPLE, VERMILION, themed
+from gelora.report.drawing import WIDTH, label_ends, label_levels, panels
+from gelora.report.stacks import block_names, block_positions, stack_layouts
+from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, VERMILION, themed
 
 SMALLEST_SHARE = 1e-5
 """Of the largest singular value: what a panel of spectra ends at."""

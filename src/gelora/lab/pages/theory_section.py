@@ -15,10 +15,10 @@ from gelora.lab.pages import theory_figures, theory_tables, theory_wording
 from gelora.lab.theory.record import TheoryRecord
 from gelora.lab.theory.usage import ModuleUse, bound_in_use
 from gelora.ranks import RankPlan
-from gelora.reporting.page import Section
-from gelora.reporting.run_files import RunFiles, check_origin
-from gelora.reporting.templating import template
-from gelora.reporting.theme import to_svg
+from gelora.report.page import Section
+from gelora.report.run_files import RunFiles, check_origin
+from gelora.report.templating import template
+from gelora.report.theme import to_svg
 
 
 def theory_section(folder: Path, run: RunFiles) -> Section | None:

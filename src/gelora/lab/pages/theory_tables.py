@@ -12,8 +12,8 @@ from gelora.lab.theory.record import BlockFisher, FisherOf, Stage, TheoryRecord
 from gelora.lab.theory.spectra import TOLERANCES, NumericalRank
 from gelora.lab.theory.theorem import Inequality, InequalityVerdict, Statement, check_theorem
 from gelora.lab.theory.usage import ModuleUse
-from gelora.reporting import wording
-from gelora.reporting.stacks import block_names
+from gelora.report import wording
+from gelora.report.stacks import block_names
 
 FISHERS: Sequence[tuple[FisherOf, Stage]] = (
     ("weights", "before"),

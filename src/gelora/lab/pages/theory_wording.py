@@ -19,8 +19,8 @@ from gelora.lab.pages.theory_tables import (
 from gelora.lab.theory.record import BlockFisher, TheoryRecord
 from gelora.lab.theory.theorem import InequalityVerdict, Statement, check_theorem
 from gelora.lab.theory.usage import ModuleUse
-from gelora.reporting.stacks import block_names
-from gelora.reporting.wording import duration, join, list_runs
+from gelora.report.stacks import block_names
+from gelora.report.wording import duration, join, list_runs
 
 STATEMENTS: dict[Statement, str] = {
     "dimension": "The theorem's inequality, dimension ≤ rank by the input,",

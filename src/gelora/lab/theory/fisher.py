@@ -15,13 +15,13 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from gelora.errors import ArchitectureError, DataError, NonFiniteStatesError, RankError
+from gelora.hidden_states.architectures import find_architecture, find_backbone, input_embedding
+from gelora.hidden_states.forward import evaluation_mode
+from gelora.hidden_states.module_tree import without_adapter
 from gelora.lab.theory.likelihood import log_likelihood
 from gelora.lab.theory.module_gradients import gradient_factors, gram_matrix
 from gelora.lab.theory.record import BlockFisher, FisherOf, Stage
 from gelora.lab.theory.spectra import Spectrum
-from gelora.model.architectures import find_architecture, find_backbone, input_embedding
-from gelora.model.forward import evaluation_mode
-from gelora.model.module_tree import without_adapter
 from gelora.ranks.targets import select_modules
 
 # Inputs and gradients held at once, over all samples: 1 GiB in float32.

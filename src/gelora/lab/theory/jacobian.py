@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from gelora.errors import ConfigError, DataError
+from gelora.hidden_states.architectures import find_architecture, find_backbone, require_attention
+from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
+from gelora.hidden_states.pooling import POOLINGS, Pooling
 from gelora.lab.theory.block_maps import block_calls, block_maps
 from gelora.lab.theory.range_finder import leading_spectrum
 from gelora.lab.theory.record import BlockJacobian, JacobianOf
 from gelora.lab.theory.spectra import DEFAULT_TOLERANCE, Spectrum
-from gelora.model.architectures import find_architecture, find_backbone, require_attention
-from gelora.model.batches import Texts, encode_texts, padded_batch
-from gelora.model.pooling import POOLINGS, Pooling
 from gelora.ranks.targets import select_modules
 
 BOTH: tuple[JacobianOf, ...] = get_args(JacobianOf)

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from gelora.errors import DataError
-from gelora.model.architectures import find_architecture
-from gelora.model.module_tree import without_wrapper
+from gelora.hidden_states.architectures import find_architecture
+from gelora.hidden_states.module_tree import without_wrapper
 
 SPAN = ("start_positions", "end_positions")
 LABELS = ("labels", *SPAN)

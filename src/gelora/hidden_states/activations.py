@@ -1,0 +1,222 @@
+"""Pooled hidden states of every level, in one pass and in bounded memory.
+
+Hooks pool each state over its tokens as it passes, so the token states of one block die when the
+next has run, as they do without hooks. The head does not run. Nothing is tokenised or estimated
+here; where a level is read is known to `reading`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gelora.dimension.profile import Granularity, States
+from gelora.errors import ArchitectureError, ConfigError, DataError
+from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
+from gelora.hidden_states.pooling import EVERYTHING, POOLINGS, Pooling, Runs, pool, token_runs
+from gelora.hidden_states.reading import ReadingPoint, did_not_run, ran_twice, reading_points
+from gelora.hidden_states.tracing import given_state, returned_state
+
+
+def hidden_states(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    *,
+    pooling: Pooling = "mean",
+    granularity: Granularity = "block",
+    states: States = "raw",
+) -> list[Float[Tensor, "samples _"]]:
+    """Run the backbone over batches and return the pooled state at every level.
+
+    As `pooled_states`, whose batches it joins: samples x width x levels x 4 bytes.
+
+    Returns:
+        One tensor per level, float32 on the CPU, rows in the order of the batches.
+
+    Raises:
+        DataError: There are no batches.
+    """
+    levels: list[list[Tensor]] = []
+    for pooled in pooled_states(
+        model, batches, pooling=pooling, granularity=granularity, states=states
+    ):
+        levels = levels or [[] for _ in pooled]
+        for rows, row in zip(levels, pooled, strict=True):
+            rows.append(row)
+    if not levels:
+        raise DataError("There are no batches to measure: the texts are empty.")
+    joined: list[Tensor] = []
+    for rows in levels:  # one level is held twice, never all
+        joined.append(torch.cat(rows))
+        rows.clear()
+    return joined
+
+
+def pooled_states(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    *,
+    pooling: Pooling = "mean",
+    granularity: Granularity = "block",
+    states: States = "raw",
+) -> Iterator[list[Float[Tensor, "rows _"]]]:
+    """Run the backbone over batches and yield the pooled state at every level, batch by batch.
+
+    A level is the input of a stack's first block, or what a block returns: before any final norm
+    of the model. Peak memory is that of the model's own forward pass on one batch, plus the
+    pooled rows.
+
+    Between batches the model is as it came: mode of every submodule, hooks, gradients, devices,
+    dtypes. It may be wrapped by PEFT (active adapters take part), quantised, spread over devices,
+    and run under autocast.
+
+    Args:
+        model: With or without a head.
+        batches: What the backbone takes: `input_ids` with `attention_mask`, or `pixel_values`;
+            keys that it does not take (`labels`) are left out. For an encoder-decoder without
+            `decoder_input_ids` the decoder reads the same tokens, shifted to the right.
+        pooling: "mean" over the real tokens, or the "last" or "first" real token. Padding may be
+            on either side.
+        granularity: "block", or "sublayer" to read between the halves of each block, too.
+        states: "raw", or "normalized" to read each as the norm that takes it on returns it.
+
+    Yields:
+        One tensor per level, in the order of `level_names`, float32 on the CPU. Overflow in half
+        precision arrives as infinity; it is reported where dimensions are estimated.
+
+    Raises:
+        ArchitectureError: The model has no blocks, or runs one more than once or not at all; or
+            there is no state between its halves, or no norm that reads one.
+        ConfigError: The pooling, granularity or states are unknown.
+        DataError: A sequence has no real token.
+    """
+    _check_choice("pooling", pooling, POOLINGS)
+    _check_choice("granularity", granularity, get_args(Granularity))
+    _check_choice("states", states, get_args(States))
+    return _pooled_states(model, batches, pooling, granularity, states)
+
+
+def _pooled_states(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    pooling: Pooling,
+    granularity: Granularity,
+    states: States,
+) -> Iterator[list[Tensor]]:
+    architecture, backbone = find_architecture(model), find_backbone(model)
+    points: tuple[ReadingPoint, ...] = ()
+    for batch in batches:
+        points = points or reading_points(
+            backbone, architecture, batch, granularity=granularity, states=states
+        )
+        inputs = forward_inputs(backbone, batch)
+        # Longformer and its kin fill up their last window, behind all tokens.
+        config = getattr(backbone, "config", None)
+        recorder = _Recorder(
+            points,
+            {**inputs, **batch},
+            pooling,
+            pads_inside=hasattr(config, "attention_window"),
+            is_time_major=getattr(config, "model_type", None) == "xlnet",
+        )
+        with evaluation_mode(backbone), recorder.attached_to(backbone):
+            run_forward(backbone, inputs)
+        yield recorder.finish()
+
+
+class _Recorder:
+    """Pools the state of every level as one batch passes."""
+
+    def __init__(
+        self,
+        points: tuple[ReadingPoint, ...],
+        inputs: Mapping[str, Any],
+        pooling: Pooling,
+        *,
+        pads_inside: bool = False,
+        is_time_major: bool = False,
+    ) -> None:
+        self.points = points
+        self._pads_inside, self._is_time_major = pads_inside, is_time_major
+        self.pooling: Pooling = pooling
+        mask, decoder_mask = inputs.get("attention_mask"), inputs.get("decoder_attention_mask")
+        self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
+        # Once a batch and before it runs: in a hook, a mask on a GPU would have to be waited for.
+        self._runs = {stack: _runs(mask) for stack, mask in self._masks.items()}
+        self._shapes: dict[str, torch.Size] = {}
+        self._states: dict[str, Tensor] = {}
+
+    @contextmanager
+    def attached_to(self, backbone: nn.Module) -> Iterator[None]:
+        """Hook the modules, and remove the hooks whatever happens."""
+        handles = []
+        try:
+            for point in self.points:
+                module = backbone.get_submodule(point.module)
+                if point.side == "input":
+                    before = self._before(point)
+                    handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                else:
+                    handles.append(module.register_forward_hook(self._after(point)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def finish(self) -> list[Tensor]:
+        """Return the batch's pooled states in the order of the levels.
+
+        Raises:
+            ArchitectureError: A block did not run.
+        """
+        levels = [point.level for point in self.points]
+        missing = [level for level in levels if level not in self._states]
+        if missing:
+            raise did_not_run(missing, len(levels))
+        # Only now, when all blocks have been started: a transfer waits for the GPU.
+        return [self._states[level].cpu() for level in levels]
+
+    def _before(self, point: ReadingPoint) -> Callable[..., None]:
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._record(point, cast("Tensor", given_state(args, kwargs)))
+
+        return hook
+
+    def _after(self, point: ReadingPoint) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            self._record(point, cast("Tensor", returned_state(output)))
+
+        return hook
+
+    def _record(self, point: ReadingPoint, states: Tensor) -> None:
+        if point.level in self._states:
+            raise ran_twice(point.level)
+        if point.is_flat:
+            states = states.unflatten(0, self._shapes[point.stack])
+        if self._is_time_major:
+            states = states.transpose(0, 1)
+        self._shapes[point.stack] = states.shape[:2]
+        mask = self._masks[point.stack]
+        if mask is not None and self._pads_inside and states.shape[1] > mask.shape[1]:
+            states = states[:, : mask.shape[1]]  # the model filled its last window by itself
+        if mask is not None and mask.shape != states.shape[:2]:
+            raise ArchitectureError(
+                f"{point.level} has states of shape {tuple(states.shape)} for a mask of shape "
+                f"{tuple(mask.shape)}: the model does not keep a state for each token. Load it "
+                "with attn_implementation='eager' if it was loaded with another, or measure "
+                "another model."
+            )
+        self._states[point.level] = pool(states, self._runs[point.stack], self.pooling)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}. Got {value!r}.")
+
+
+def _runs(mask: Tensor | None) -> Runs:
+    return EVERYTHING if mask is None else token_runs(mask)

@@ -1,0 +1,128 @@
+"""One forward pass of the backbone: what goes in, without a head, gradients or dropout.
+
+Nothing is read from the pass here: that is `activations`, by hooks at the points of `reading`.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeGuard, cast
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from gelora.errors import ArchitectureError, DataError
+from gelora.hidden_states.architectures import input_embedding
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch off dropout and gradients, and give every submodule its own mode back.
+
+    Under `no_grad`, not `inference_mode`: what a model caches must serve training later.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def forward_inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what the backbone's forward takes, on the device of its embeddings.
+
+    Args:
+        backbone: The model without its head.
+        batch: What is not taken (`labels`) is left out. For an encoder-decoder without
+            `decoder_input_ids` the decoder reads the same tokens, shifted to the right.
+
+    Raises:
+        ArchitectureError: A decoder has no start token, or the model reads no tokens.
+        DataError: A sequence has no real token.
+    """
+    known = inspect.signature(backbone.forward).parameters
+    if "input_ids" in batch and "input_ids" not in known:
+        raise ArchitectureError(
+            f"{type(backbone).__name__} reads {next(iter(known), 'nothing')}, not tokens: give a "
+            "model of texts."
+        )
+    device = input_embedding(backbone).device
+    inputs: dict[str, Any] = {
+        # Weights offloaded by accelerate are on meta: its own hooks then move the inputs.
+        name: values if device.type == "meta" else values.to(device)
+        for name, values in batch.items()
+        if name in known
+    }
+    if "attention_mask" in batch:
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        if 0 in lengths:
+            raise DataError(
+                f"{lengths.count(0)} of {len(lengths)} sequences of a batch have no real token, "
+                f"the first in row {lengths.index(0)}: leave out empty texts."
+            )
+    if _is_encoder_decoder(backbone) and "decoder_input_ids" not in inputs:
+        inputs |= _decoder_inputs(backbone, inputs)
+    if "use_cache" in known:
+        inputs["use_cache"] = False
+    return inputs
+
+
+def run_forward(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
+    """Run the blocks on what `forward_inputs` gave, and no head.
+
+    Raises:
+        ArchitectureError: The model does not run on such texts alone.
+    """
+    try:
+        _run(backbone, inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ArchitectureError(
+            f"{type(backbone).__name__} does not run on such texts alone ({type(error).__name__}: "
+            f"{reason[:200]}): give a model that does, or texts of a length that it takes."
+        ) from error
+
+
+def _run(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
+    if not (_is_encoder_decoder(backbone) and backbone.get_output_embeddings()):
+        backbone(**inputs)
+        return
+    # T5's conditional generation has no backbone apart, and its head would make logits of
+    # batch x tokens x vocabulary: run the two parts.
+    mask = inputs.get("attention_mask")
+    encoded = backbone.get_encoder()(input_ids=inputs["input_ids"], attention_mask=mask)
+    backbone.get_decoder()(
+        input_ids=inputs["decoder_input_ids"],
+        attention_mask=inputs.get("decoder_attention_mask"),
+        encoder_hidden_states=encoded.last_hidden_state,
+        encoder_attention_mask=mask,
+        use_cache=False,
+    )
+
+
+def _is_encoder_decoder(backbone: nn.Module) -> TypeGuard[PreTrainedModel]:
+    return isinstance(backbone, PreTrainedModel) and backbone.config.is_encoder_decoder
+
+
+def _decoder_inputs(
+    backbone: PreTrainedModel, inputs: Mapping[str, Tensor]
+) -> dict[str, Int[Tensor, "batch tokens"]]:
+    """Shift each sequence one to the right, within its real tokens, behind the start token."""
+    start = backbone.config.decoder_start_token_id
+    if start is None:
+        raise ArchitectureError(
+            f"{type(backbone).__name__} has no decoder_start_token_id in its config: set it, or "
+            "pass decoder_input_ids."
+        )
+    tokens = inputs["input_ids"]
+    mask = inputs.get("attention_mask", torch.ones_like(tokens))
+    shifted = tokens.roll(1, dims=1)
+    shifted[torch.arange(len(tokens)), mask.int().argmax(dim=1)] = cast("int", start)
+    return {"decoder_input_ids": shifted, "decoder_attention_mask": mask}

@@ -1,0 +1,296 @@
+"""From texts to a `DimensionProfile`: draw, tokenise, run the model on enough of them, estimate.
+
+This is the public front of the halves: `activations`, which runs a model, `store`, which holds
+what it gives, and `dimension`, which knows only matrices.
+"""
+
+import logging
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from gelora.checks import MAX_SEED, check_count, is_number
+from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
+from gelora.dimension.profile import DimensionProfile, Granularity, LeftOut, States, StopReason
+from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
+from gelora.hidden_states.architectures import (
+    find_architecture,
+    find_backbone,
+    input_embedding,
+    model_fingerprint,
+    require_attention,
+)
+from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
+from gelora.hidden_states.estimation import Estimation
+from gelora.hidden_states.growth import Ranks, growing_sizes, papers_ranks, reason_to_stop
+from gelora.hidden_states.module_tree import without_wrapper
+from gelora.hidden_states.outline import check_wrap, outline_of
+from gelora.hidden_states.pooling import POOLINGS, Pooling
+from gelora.hidden_states.processes import all_processes, rank_in
+from gelora.hidden_states.reach import unreached_modules
+from gelora.hidden_states.reader import Reader
+from gelora.hidden_states.reading import level_names
+from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore, open_states
+from gelora.progress import progress_bar
+from gelora.ranks.targets import select_modules
+
+logger = logging.getLogger(__name__)
+
+
+def measure_dimensions(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Texts,
+    *,
+    num_samples: int = 4000,
+    precision: float | None = None,
+    ranks: Ranks = papers_ranks,
+    pooling: Pooling | None = None,
+    states: States = "raw",
+    granularity: Granularity = "block",
+    estimator: str = "twonn_line",
+    all_estimators: bool = False,
+    discard_fraction: float = 0.1,
+    batch_tokens: int = 8192,
+    max_length: int | None = None,
+    target_modules: str | Sequence[str] = "attention",
+    keep_hidden_states: str | Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> DimensionProfile:
+    """Measure the intrinsic dimension of the texts after every block of a model.
+
+    Each text drawn passes the model once, without its head. The model and the tokenizer leave as
+    they came. The same call gives the same profile, to the last bit on one machine.
+
+    The pooled states of all texts drawn are held: samples x width x levels x 4 bytes, in main
+    memory or, with `keep_hidden_states`, on disk. The model's forward pass on one batch and, later,
+    the search for neighbours in one level come on top.
+
+    Under torch.distributed every process calls with the same arguments: batches and the search
+    are shared out, and each returns the profile that one process alone would, to the last bit.
+    Each holds all states, or with `keep_hidden_states`, on one machine only, shares the files.
+
+    Args:
+        model: With or without a head, adapters, quantised weights; wherever it is placed.
+        tokenizer: The model's own.
+        texts: Single texts or pairs; or rows as TRL's SFTTrainer takes them, with `messages`, or a
+            `prompt` and a `completion`, or the lists of messages alone.
+        num_samples: Texts drawn at most, without replacement. The estimate is compressed at any
+            number and a little less so at more: compare profiles of the same number only.
+        precision: Measure in growing parts, and stop early when every increment's standard error
+            is below this, in dimensions, or when `ranks` have not changed over three growths; see
+            docs/method.md for how often that changes a rank. None or 0 measures all.
+        ranks: The rule that is to be stable, by default the paper's. It is called with profiles
+            that nothing was judged of yet: without verdicts, decimation, biased levels and
+            variance shares.
+        pooling: How a sequence becomes one vector: "mean", "last" or "first". By default "last"
+            for causal models, whose last token alone has seen all, and "mean" for others.
+        states: "raw", as each block returns them, or "normalized", as the norm that takes them on
+            does.
+        granularity: "block", or "sublayer" to read between the halves of each block, too.
+        estimator: One of `dimension.ESTIMATORS`, whose dimensions the ranks will come from. The
+            profile keeps both TwoNN beside it.
+        all_estimators: Whether it keeps all of them.
+        discard_fraction: Share of the largest ratios that the line fit leaves out.
+        batch_tokens: Tokens per batch at most, padding too; texts of like length go together.
+        max_length: Tokens kept of each text; by default what the tokenizer and the model take.
+        target_modules: What will be adapted, as in `plan_ranks`: checked here, before the cost.
+        keep_hidden_states: A new folder for the states, to estimate from again without the model
+            (`measure_hidden_states`).
+        overwrite: Whether states kept there before are replaced, once these are complete.
+        seed: Chooses the texts.
+        progress: Whether to show a bar; None for a bar at a terminal or in a notebook, and a line
+            of the log every ten seconds elsewhere.
+
+    Raises:
+        ArchitectureError: No blocks, or no query, key, value and output where these are targets.
+        ConfigError: An argument is out of its range.
+        DataError: The texts are none, not text, empty, or not in the model's vocabulary.
+        HiddenStatesError: The hidden states overflow, or too few of them differ.
+        OSError: The disk has no room for the states.
+        OutputExistsError: The folder for the states is there already.
+        RankError: `target_modules` names a module that the blocks do not have, or that PEFT does
+            not adapt.
+
+    Warns:
+        ConstantStatesWarning: Some levels do not vary.
+        DuplicateSamplesWarning: More than 5 % of the texts, or of their states, are copies.
+        SkippedRowsWarning: Some texts drawn are longer than the limit, and are cut.
+        UnstableDimensionWarning: Some dimensions cannot be trusted.
+    """
+    counts = {"num_samples": num_samples, "batch_tokens": batch_tokens, "max_length": max_length}
+    _check_arguments(counts, precision, pooling)
+    check_count("seed", seed, least=0, most=MAX_SEED)
+    architecture, backbone = find_architecture(model), find_backbone(model)
+    if target_modules == "attention":
+        require_attention(architecture)
+    select_modules(architecture.modules, target_modules, left_out=architecture.left_out)
+    device = input_embedding(backbone).device
+    estimation = Estimation(
+        estimator, all_estimators, discard_fraction, device if device.type == "cuda" else None
+    )
+    record = HiddenStatesRecord(
+        levels=level_names(architecture, granularity),
+        blocks=architecture.blocks,
+        modules=architecture.modules,
+        left_out=architecture.left_out,
+        fingerprint=model_fingerprint(model),
+        granularity=granularity,
+        states=states,
+        pooling=pooling or ("last" if architecture.is_causal else "mean"),
+        seed=seed,
+        precision=precision or None,
+        stopped_by="num_samples",
+        num_texts=0,
+        num_copies=0,
+        num_rows=0,
+        forward_tokens=0,
+    )
+    drawn = encode_texts(
+        tokenizer, backbone, texts, num_samples=num_samples, max_length=max_length, seed=seed
+    )
+    sizes = growing_sizes(len(drawn)) if precision else [len(drawn)]
+    with (
+        all_processes() as group,
+        HiddenStatesStore(
+            len(drawn), folder=keep_hidden_states, overwrite=overwrite, group=group
+        ) as store,
+        progress_bar(
+            len(drawn),
+            description="Measuring",
+            unit="text",
+            shown=False if rank_in(group) > 0 else progress,
+        ) as bar,
+    ):
+        short = padded_batch(drawn[:1], tokenizer)
+        dead = unreached_modules(backbone, architecture.modules, architecture.blocks, short)
+        record = _without(record, dead, architecture.blocks)
+        chosen = select_modules(record.modules, target_modules, left_out=record.left_out)
+        outline = outline_of(without_wrapper(model))
+        if outline is not None:
+            check_wrap(outline, [f"{architecture.prefix}{module.name}" for module in chosen])
+        reader = Reader(model, tokenizer, drawn, batch_tokens, store, group, bar)
+        estimation = replace(estimation, group=group)
+        stop = partial(reason_to_stop, precision=precision or 0.0, ranks=ranks)
+        record, found = _measure_enough(sizes, reader, record, estimation, stop)
+        trust = estimation.assess(store.first(record.num_rows), found, record)
+        store.keep(record)
+    _warn_of_copies(record)
+    return estimation.profile(record, found, trust)
+
+
+def measure_hidden_states(
+    folder: str | Path,
+    *,
+    estimator: str = "twonn_line",
+    all_estimators: bool = False,
+    discard_fraction: float = 0.1,
+) -> DimensionProfile:
+    """Measure from states that `measure_dimensions` kept, without the model.
+
+    With the same estimator this gives the profile that was measured then, to the last bit on one
+    machine. The levels stay on disk and are read as the search for neighbours goes through them.
+
+    Args:
+        folder: The store, or the folder of the run that holds it.
+        estimator: As for `measure_dimensions`.
+        all_estimators: As for `measure_dimensions`.
+        discard_fraction: As for `measure_dimensions`.
+
+    Raises:
+        ArtifactError: There is no complete store.
+        ConfigError: An argument is out of its range.
+
+    Warns:
+        As `measure_dimensions`.
+    """
+    record, levels = open_states(folder)
+    device = torch.device("cuda") if torch.cuda.is_available() else None
+    with all_processes() as group:
+        estimation = Estimation(estimator, all_estimators, discard_fraction, device, group)
+        found = estimation.estimate(levels, record)
+        trust = estimation.assess(levels, found, record)
+    _warn_of_copies(record)
+    return estimation.profile(record, found, trust)
+
+
+def _measure_enough(
+    sizes: Sequence[int],
+    reader: Reader,
+    record: HiddenStatesRecord,
+    estimation: Estimation,
+    stop: Callable[[Sequence[DimensionProfile]], StopReason | None],
+) -> tuple[HiddenStatesRecord, LevelEstimates]:
+    """Measure ever more texts until there is a reason to stop: all of them, at the latest."""
+    profiles: list[DimensionProfile] = []
+    ahead = deque(sizes)
+    while True:
+        record = reader.read(ahead.popleft(), record)
+        try:
+            found = estimation.estimate(reader.store.first(record.num_rows), record)
+        except TooFewSamplesError as error:
+            if ahead:
+                continue  # more texts may hold more that differ
+            if record.num_copies:
+                raise TooFewSamplesError(
+                    f"{record.num_copies} of the {record.num_texts} texts drawn are copies of"
+                    f" others. {error}"
+                ) from error
+            raise
+        profiles.append(estimation.profile(record, found))
+        reason = stop(profiles) or (None if ahead else "num_samples")
+        if reason is not None:
+            return replace(record, stopped_by=reason), found
+
+
+def _without(
+    record: HiddenStatesRecord, dead: Collection[str], blocks: Sequence[str]
+) -> HiddenStatesRecord:
+    """Leave out modules that no gradient reaches, and say so."""
+    if not dead:
+        return record
+    counts: dict[str, int] = {}
+    for module in record.modules:
+        if module.name in dead:
+            name = module.name.removeprefix(f"{blocks[module.block]}.")
+            size = module.in_features * module.out_features
+            counts[name] = counts.get(name, 0) + size
+    logger.info("No gradient reaches %s, which get no adapter.", ", ".join(sorted(counts)))
+    more = tuple(LeftOut(name, "not reached by a gradient", n) for name, n in counts.items())
+    return replace(
+        record,
+        modules=tuple(module for module in record.modules if module.name not in dead),
+        left_out=(*record.left_out, *more),
+    )
+
+
+def _check_arguments(
+    counts: Mapping[str, int | None], precision: float | None, pooling: str | None
+) -> None:
+    for name, count in counts.items():
+        if count is not None:
+            check_count(name, count)
+    if precision is not None and not (is_number(precision) and precision >= 0):
+        raise ConfigError(f"precision must be 0 or more dimensions. Got {precision}.")
+    if pooling is not None and pooling not in POOLINGS:
+        raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")
+
+
+def _warn_of_copies(record: HiddenStatesRecord) -> None:
+    if record.num_copies > MAX_SHARE_SET_ASIDE * record.num_texts:
+        warnings.warn(
+            f"{record.num_copies} of the {record.num_texts} texts drawn are copies of others and"
+            " did not pass the model again; the estimates rest on the other"
+            f" {record.num_rows}.",
+            DuplicateSamplesWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,191 @@
+"""Where the state of every level is read: which module's input or output it is.
+
+After a block it is what the block returns. Inside a block no list of model classes tells: one
+short pass shows what every module is given and returns, and the place is where the numbers add up.
+Nothing is pooled here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from gelora.dimension.profile import Granularity, States, step_names
+from gelora.errors import ArchitectureError
+from gelora.hidden_states.architectures import Architecture
+from gelora.hidden_states.module_tree import projections
+from gelora.hidden_states.tracing import Side, Sighting, is_same, is_sum, trace
+
+
+@dataclass(frozen=True)
+class ReadingPoint:
+    """The place of one level.
+
+    Attributes:
+        level: Its name.
+        stack: Name of the stack it belongs to, whose mask tells its real tokens.
+        module: Path of a module from the backbone's root.
+        side: Whether the state is what the module is given or what it returns.
+        is_flat: Whether the module has all tokens of a batch along one axis.
+    """
+
+    level: str
+    stack: str
+    module: str
+    side: Side
+    is_flat: bool = False
+
+
+def level_names(architecture: Architecture, granularity: Granularity = "block") -> tuple[str, ...]:
+    """Return the name of every level: each stack's embeddings, then its steps."""
+    return tuple(
+        level
+        for stack in architecture.stacks
+        for level in (_embeddings_name(stack.name), *step_names(stack.blocks, granularity))
+    )
+
+
+def reading_points(
+    backbone: nn.Module,
+    architecture: Architecture,
+    batch: Mapping[str, Tensor],
+    *,
+    granularity: Granularity,
+    states: States,
+) -> tuple[ReadingPoint, ...]:
+    """Find where each level is read, in the order of `level_names`.
+
+    Between the halves of a block the state is m, seen after attention, such that the rest of the
+    block is added to it: the block returns m + y (pre-norm), or a norm of m + y (post-norm), with
+    y what a later module returns. A normalized state is what the first norm that is given the
+    state returns; a state that comes out of a norm itself (post-norm) is that already.
+
+    Args:
+        backbone: The model without its head.
+        architecture: Its blocks.
+        batch: Whose first sequence is run where the above has to be seen.
+        granularity: Whether to read between the halves of each block, too.
+        states: "raw", or "normalized" as above.
+
+    Raises:
+        ArchitectureError: There is no such place, or a block ran more than once or not at all.
+    """
+    points = _block_points(architecture)
+    if (granularity, states) == ("block", "raw"):
+        return points
+    sightings = trace(backbone, batch)
+    _check_ran_once(points, sightings)
+    if granularity == "sublayer":
+        points = _with_middles(points, backbone, sightings)
+    if states == "normalized":
+        points = tuple(_behind_norm(point, sightings) for point in points)
+    return points
+
+
+def did_not_run(missing: Sequence[str], num_levels: int) -> ArchitectureError:
+    """Return the error of levels that no state was seen for."""
+    return ArchitectureError(
+        f"{len(missing)} of {num_levels} blocks did not run in a forward pass, the first "
+        f"{missing[0]}: they may read images or sound, and cannot be measured on texts alone."
+    )
+
+
+def ran_twice(level: str) -> ArchitectureError:
+    """Return the error of a level that more than one state was seen for."""
+    return ArchitectureError(
+        f"Block {level} ran more than once in a forward pass: its weights are shared between "
+        "layers, so it has no single rank."
+    )
+
+
+def _embeddings_name(stack: str) -> str:
+    return f"{stack}.embeddings" if stack else "embeddings"
+
+
+def _block_points(architecture: Architecture) -> tuple[ReadingPoint, ...]:
+    points: list[ReadingPoint] = []
+    for stack in architecture.stacks:
+        embeddings = _embeddings_name(stack.name)
+        points.append(ReadingPoint(embeddings, stack.name, stack.blocks[0], "input"))
+        points += [ReadingPoint(block, stack.name, block, "output") for block in stack.blocks]
+    return tuple(points)
+
+
+def _check_ran_once(points: Sequence[ReadingPoint], sightings: Sequence[Sighting]) -> None:
+    seen = Counter((sighting.module, sighting.side) for sighting in sightings)
+    times = {point.level: seen[point.module, point.side] for point in points}
+    missing = [level for level, count in times.items() if count == 0]
+    if missing:
+        raise did_not_run(missing, len(points))
+    for level, count in times.items():
+        if count > 1:
+            raise ran_twice(level)
+
+
+def _with_middles(
+    points: Sequence[ReadingPoint], backbone: nn.Module, sightings: Sequence[Sighting]
+) -> tuple[ReadingPoint, ...]:
+    """Add the point between the halves of each block, and name both halves."""
+    found: list[ReadingPoint] = []
+    for point in points:
+        if point.side == "input":
+            found.append(point)
+            continue
+        block = point.level
+        attention = {
+            f"{block}.{projection.path}"
+            for projection in projections(backbone.get_submodule(block))
+            if projection.inside_attention
+        }
+        middle = _middle(block, attention, sightings)
+        first, second = step_names([block], "sublayer")
+        place = replace(point, module=middle.module, side=middle.side, is_flat=middle.is_flat)
+        found += [replace(place, level=first), replace(point, level=second)]
+    return tuple(found)
+
+
+def _middle(block: str, attention: Set[str], sightings: Sequence[Sighting]) -> Sighting:
+    """Return the sighting of the residual stream between attention and what follows it."""
+    begin, end = (_position(sightings, block, side) for side in ("input", "output"))
+    given, inside, returned = sightings[begin], sightings[begin + 1 : end], sightings[end]
+    attending = [index for index, seen in enumerate(inside) if seen.module in attention]
+    after = inside[attending[-1] + 1 :] if attending else []
+    # What the block returns is a sum in pre-norm blocks; in post-norm blocks the last norm of it.
+    totals = [returned] + [
+        sightings[_position(sightings, seen.module, "input")]
+        for seen in after
+        if seen.is_norms and seen.side == "output" and is_same(seen, returned)
+    ]
+    for index, stream in enumerate(after):
+        parts = [seen for seen in after[index + 1 :] if seen.side == "output"]
+        sums = (is_sum(total, stream, part) for total in totals for part in parts)
+        # Parallel attention adds its MLP to what the block was given: nothing lies between.
+        if any(sums) and not is_same(stream, given):
+            return stream
+    raise ArchitectureError(
+        f"In block {block} no state was found between attention and MLP, as there is none where "
+        "both read the block's input: measure whole blocks, with granularity='block' or "
+        "--granularity block."
+    )
+
+
+def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingPoint:
+    """Return where the norm that reads a level hands it on."""
+    position = _position(sightings, point.module, point.side)
+    here = sightings[position]
+    for seen in sightings[position:]:
+        if seen.is_norms and seen.side == "input" and is_same(seen, here):
+            return replace(point, module=seen.module, side="output", is_flat=seen.is_flat)
+    for seen in sightings[position::-1]:
+        if seen.is_norms and seen.side == "output" and is_same(seen, here):
+            return point
+    raise ArchitectureError(
+        f"No norm reads the state of {point.level}, so it has no normalized form: measure it as "
+        "it is, with states='raw' or --states raw."
+    )
+
+
+def _position(sightings: Sequence[Sighting], module: str, side: str) -> int:
+    places = ((seen.module, seen.side) for seen in sightings)
+    return next(index for index, place in enumerate(places) if place == (module, side))

@@ -1,1 +1,0 @@
-"""A model as measuring sees it: where its blocks are, and their pooled states in one pass."""

@@ -1,0 +1,79 @@
+"""How the dimensions moved in training, where they were measured again: a figure and a sentence.
+
+They come from the Trainer's log, in which `DimensionCallback` leaves them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gelora.dimension.profile import DimensionProfile
+from gelora.report.drawing import WIDTH, label_ends, label_levels, varying
+from gelora.report.stacks import level_names, stack_layouts
+from gelora.report.theme import BLUE, MUTED, themed
+from gelora.report.wording import number
+
+MAX_CURVES = 6
+_HEIGHT = 2.6
+
+Course = Sequence[tuple[int, tuple[float, ...]]]
+"""Steps of training, ascending, each with the dimension of every level."""
+
+
+def dimension_course(profile: DimensionProfile, history: Sequence[Mapping[str, Any]]) -> Course:
+    """Return what was measured in training; empty unless that was at two steps or more."""
+    blocks = {path: f"block_{i:02d}" for i, path in enumerate(profile.blocks, start=1)}
+    parts = (level.partition("/") for level in profile.levels)
+    names = [
+        f"gelora/dimension/{blocks.get(path, path)}{slash}{half}" for path, slash, half in parts
+    ]
+    found = {
+        int(entry["step"]): tuple(float(entry[name]) for name in names)
+        for entry in history
+        if entry.keys() >= set(names)
+    }
+    return sorted(found.items()) if len(found) > 1 else []
+
+
+@themed
+def course_figure(profile: DimensionProfile, course: Course) -> Figure:
+    """Draw the dimension at every level, one curve for each of up to six steps of training."""
+    figure = Figure(figsize=(WIDTH, _HEIGHT + 0.4), layout="constrained")
+    axes = figure.subplots()
+    layouts = stack_layouts(profile)
+    errors = np.array(profile.standard_errors)
+    shown = np.linspace(0, len(course) - 1, min(MAX_CURVES, len(course))).round().astype(int)
+    ends: list[tuple[float, float, str, str]] = []
+    for place, index in enumerate(shown):
+        step, dimensions = course[index][0], np.array(course[index][1])
+        is_last = place == len(shown) - 1
+        colour = BLUE if is_last else MUTED
+        strength = 0.35 + 0.65 * place / (len(shown) - 1)
+        for layout in layouts:
+            levels, positions = varying(profile, layout)
+            values, error = dimensions[levels], errors[levels]
+            axes.plot(positions, values, color=colour, alpha=strength, linewidth=1.5)
+            if place == 0:
+                axes.fill_between(
+                    positions, values - error, values + error, color=MUTED, alpha=0.15, linewidth=0
+                )
+            if layout is layouts[-1] and levels:
+                ends.append((positions[-1], values[-1], f"step {step:,}", colour))
+    axes.margins(x=0.1, y=0.15)
+    axes.set_title("Dimension at steps of training; ± 1 standard error at the first")
+    label_levels(axes, layouts)
+    label_ends(axes, ends, height=_HEIGHT)
+    return figure
+
+
+def course_sentence(profile: DimensionProfile, course: Course) -> str:
+    """Return where the dimension moved most from the first measurement to the last."""
+    (first_step, first), (last_step, last) = course[0], course[-1]
+    level = int(np.abs(np.subtract(last, first)).argmax())
+    return (
+        f"The dimensions were measured at {len(course)} steps of training. From step "
+        f"{first_step:,} to step {last_step:,} that of {level_names(profile)[level]} moved most, "
+        f"from {number(first[level], 2)} to {number(last[level], 2)}. The ranks stay as planned."
+    )

@@ -1,0 +1,211 @@
+"""The report's figures of trust: other estimators, other scales, the fits, and the ranks' chances.
+
+Pure functions as in `figures`; what is said about them is in `trust_wording`.
+"""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+
+from gelora.dimension.profile import DimensionProfile
+from gelora.ranks import RankPlan
+from gelora.report.drawing import WIDTH, label_ends, label_levels, level_panels, varying
+from gelora.report.figures import STEP_COLOURS, label_halves
+from gelora.report.stacks import stack_layouts
+from gelora.report.theme import BLUE, GREEN, GRID, INK, MUTED, PURPLE, VERMILION, themed
+
+ESTIMATORS = {
+    "twonn_line": ("line fit", BLUE, "-", -0.1),
+    "twonn_likelihood": ("maximum likelihood", VERMILION, "-", 0.1),
+    "gride_2": ("Gride, n = 2", GREEN, "-", 0.0),
+    "gride_4": ("Gride, n = 4", GREEN, "--", 0.0),
+    "gride_8": ("Gride, n = 8", GREEN, ":", 0.0),
+    "knn_likelihood": ("many neighbours", PURPLE, "-", 0.0),
+}
+"""Label, colour, line and sideways shift of every estimator; every profile has the first two."""
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+LOWEST, HIGHEST = 0.5, 2.0
+"""What a panel of the decimation shows at most, as a share of the dimension by all samples."""
+SMALLEST_CHANCE = 0.005
+
+
+def estimator_label(name: str) -> str:
+    """Return an estimator's name in words."""
+    return ESTIMATORS[name][0]
+
+
+@themed
+def decimation_figure(profile: DimensionProfile) -> Figure:
+    """Draw, for every level, the dimension by ever smaller parts of the samples.
+
+    Every panel spans the same share of its dimension, so that equal slopes are equal drifts.
+    """
+    sizes = [part.num_samples for part in profile.decimation]
+    dimensions = np.array([part.dimensions for part in profile.decimation])
+    errors = np.array([part.standard_errors for part in profile.decimation])
+    levels, _ = varying(profile, *stack_layouts(profile))
+    whole = dimensions[0, levels]
+    low = float(((dimensions - errors)[:, levels] / whole).min(initial=0.9))
+    high = float(((dimensions + errors)[:, levels] / whole).max(initial=1.1))
+    low, high = max(low, LOWEST), min(high, HIGHEST)
+    # Room for the numbers above the curve, and for a verdict below it.
+    low, high = low - 0.3 * (high - low), high + 0.4 * (high - low)
+
+    def draw(panel: Axes, level: int) -> None:
+        stable = profile.verdicts[level] == "stable"
+        colour = BLUE if stable else VERMILION
+        middle, error = dimensions[:, level], errors[:, level]
+        panel.axhline(middle[0], color=GRID, linewidth=0.6)
+        panel.fill_between(sizes, middle - error, middle + error, color=colour, alpha=0.2, lw=0)
+        panel.plot(sizes, middle, color=colour, marker="o", markersize=3, linewidth=1.4)
+        panel.set_xscale("log")
+        panel.set_xticks([])
+        panel.minorticks_off()
+        panel.set_yticks([])
+        panel.margins(x=0.12)
+        panel.set_ylim(middle[0] * low, middle[0] * high)
+        at_top = {"transform": panel.transAxes, "va": "top", "color": colour}
+        panel.text(0.02, 0.96, f"{middle[-1]:.2f}", **at_top)
+        panel.text(0.98, 0.96, f"{middle[0]:.2f}", ha="right", **at_top)
+        if not stable:
+            at_bottom = {"transform": panel.transAxes, "ha": "right", "color": colour}
+            panel.text(0.98, 0.05, profile.verdicts[level], **at_bottom)
+
+    figure = level_panels(profile, draw, height=1.3)
+    figure.set_layout_engine("constrained", h_pad=0.1)
+    figure.supxlabel(
+        f"samples, from {min(sizes):,} at the left to all {max(sizes):,} at the right, on a log "
+        "axis",
+        fontsize=9,
+        color=MUTED,
+    )
+    return figure
+
+
+@themed
+def chances_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
+    """Draw the probability of every rank of every step as the width of a bar, the plan's solid."""
+    bars = _bars(profile, plan)
+    planned = [rank for rank in plan.ranks if rank > 0]
+    ranks = [rank for places in bars.values() for _, rank, _ in places] + planned
+    low, high = min(ranks), max(ranks)
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.17 * min(high - low + 1, 16)), layout="constrained")
+    axes = figure.subplots()
+    for (colour, is_planned), places in sorted(bars.items()):
+        # All in one path: a large model's figure stays small.
+        shape = Path.make_compound_path(*(_bar(*place) for place in places))
+        alpha = 0.9 if is_planned else 0.35
+        axes.add_patch(PathPatch(shape, facecolor=colour, alpha=alpha, linewidth=0))
+    axes.set_title("Probability of each rank, as the width of its bar; solid is the plan's")
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    layouts = stack_layouts(profile)
+    axes.set_xlim(layouts[0].positions[0] - 0.5, layouts[-1].positions[-1] + 0.7)
+    axes.set_ylim(low - 0.6, high + 0.6)
+    label_halves(axes, layouts[0].halves)
+    label_levels(axes, layouts)
+    return figure
+
+
+def _bars(
+    profile: DimensionProfile, plan: RankPlan
+) -> dict[tuple[str, bool], list[tuple[int, int, float]]]:
+    """Return position, rank and probability of every bar, by its colour and whether planned."""
+    bars: dict[tuple[str, bool], list[tuple[int, int, float]]] = {}
+    for layout in stack_layouts(profile):
+        for number, step in enumerate(layout.steps):
+            planned, colour = plan.ranks[step], STEP_COLOURS[number % len(layout.halves)]
+            for rank, chance in plan.rank_probabilities[step].items():
+                if planned > 0 and chance >= SMALLEST_CHANCE:
+                    place = layout.positions[number + 1], rank, chance
+                    bars.setdefault((colour, rank == planned), []).append(place)
+    return bars
+
+
+def _bar(position: int, rank: int, chance: float) -> Path:
+    left, right, bottom, top = (
+        position - 0.45 * chance, position + 0.45 * chance, rank - 0.42, rank + 0.42,
+    )  # fmt: skip
+    corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
+    return Path(corners, closed=True)
+
+
+@themed
+def estimators_figure(profile: DimensionProfile) -> Figure:
+    """Draw the dimension at every level by each estimator: points for two, bands for more."""
+    names = [name for name in ESTIMATORS if name in profile.series]
+    draw = _draw_points if len(names) == 2 else _draw_band
+    height = 2.8 if len(names) == 2 else 3.4
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    layouts = stack_layouts(profile)
+    ends: list[tuple[float, float, str, str]] = []
+    for name in names:
+        label, colour, _, _ = ESTIMATORS[name]
+        for layout in layouts:
+            levels, positions = varying(profile, layout)
+            dimensions = np.array(profile.series[name].dimensions)[levels]
+            errors = np.array(profile.series[name].standard_errors)[levels]
+            draw(axes, name, positions, dimensions, errors)
+            if levels and layout is layouts[-1]:
+                ends.append((positions[-1], dimensions[-1], label, colour))
+    axes.margins(y=0.15)
+    label_ends(axes, ends, height=height - 0.8)
+    axes.set_title(f"Dimension by {NUMBERS[len(names)]} estimators, ± 1 standard error")
+    label_levels(axes, layouts)
+    return figure
+
+
+def _draw_points(
+    axes: Axes, name: str, positions: np.ndarray, dimensions: np.ndarray, errors: np.ndarray
+) -> None:
+    _, colour, _, shift = ESTIMATORS[name]
+    axes.errorbar(
+        positions + shift, dimensions, yerr=errors, color=colour, linestyle="none", marker="o",
+        markersize=3.5,
+    )  # fmt: skip
+
+
+def _draw_band(
+    axes: Axes, name: str, positions: np.ndarray, dimensions: np.ndarray, errors: np.ndarray
+) -> None:
+    _, colour, line, _ = ESTIMATORS[name]
+    low, high = dimensions - errors, dimensions + errors
+    axes.fill_between(positions, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(positions, dimensions, color=colour, linestyle=line, linewidth=1.4)
+
+
+@themed
+def fit_figure(profile: DimensionProfile) -> Figure:
+    """Draw, for every level, what TwoNN fits: −log(1−F) against log μ, and the line of slope d.
+
+    With r1 and r2 the distances to the two nearest neighbours, μ = r2/r1 has F(μ) = 1 − μ^(−d)
+    (Facco et al. 2017, equation 5), so the points lie on a line through the origin.
+    """
+
+    def draw(panel: Axes, level: int) -> None:
+        _draw_fit(panel, profile, level)
+
+    figure = level_panels(profile, draw, height=1.4, sharey=True)
+    figure.supxlabel("log μ, each panel to its own scale", fontsize=9, color=MUTED)
+    figure.supylabel("−log(1 − F)", fontsize=9, color=MUTED)
+    return figure
+
+
+def _draw_fit(axes: Axes, profile: DimensionProfile, level: int) -> None:
+    log_mu = np.array(profile.log_mu_quantiles[level])
+    fractions = (np.arange(log_mu.size) + 0.5) / log_mu.size
+    height = -np.log1p(-fractions)
+    dimension, top = profile.series["twonn_line"].dimensions[level], 1.05 * height[-1]
+    # A long tail, which the fit discards anyway, must not squeeze the part that it uses.
+    width = min(1.05 * log_mu[-1], 1.6 * top / dimension)
+    if profile.discard_fraction > 0:
+        axes.axhspan(-math.log(profile.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0)
+    axes.plot(log_mu, height, color=INK, linestyle="none", marker=".", markersize=3)
+    axes.plot([0, top / dimension], [0, top], color=BLUE, linewidth=1.2)
+    axes.text(0.05, 0.93, f"d = {dimension:.2f}", transform=axes.transAxes, va="top", color=BLUE)
+    axes.set(xlim=(0, width), ylim=(0, top), yticks=(0, 2, 4))
