@@ -10,26 +10,24 @@ from typing import Any
 
 from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli.flags import (
+    AdapterSource,
+    AnswerFlags,
+    ComparisonFlags,
     DataFlags,
     EvaluationFlags,
+    ExportFlags,
     LoraFlags,
     MeasurementFlags,
     ModelFlags,
+    PlanSource,
+    ProfilePair,
+    ProfileSource,
     QuestionAnsweringFlags,
     RankFlags,
     RunFlags,
     TargetFlags,
-    TrainingFlags,
-)
-from gelora.cli.verb_flags import (
-    AdapterSource,
-    AnswerFlags,
-    ComparisonFlags,
-    ExportFlags,
-    PlanSource,
-    ProfilePair,
-    ProfileSource,
     TheoryFlags,
+    TrainingFlags,
 )
 from gelora.tasks import TASKS
 
