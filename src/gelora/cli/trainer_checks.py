@@ -62,7 +62,12 @@ def _check_numbers(arguments: TrainingArguments) -> None:
             f"max_steps {arguments.max_steps} and num_train_epochs {arguments.num_train_epochs:g} "
             "leave no step to train: give one of them above 0."
         )
-    for name in ("learning_rate", "weight_decay", "max_grad_norm"):
+    for name in ("save_steps", "logging_steps"):
+        value = getattr(arguments, name)
+        if value <= 0 and _name(getattr(arguments, name.replace("steps", "strategy"))) == "steps":
+            raise ConfigError(f"{name} must be above 0. Got {value}.")
+    not_negative = ("learning_rate", "weight_decay", "max_grad_norm", "eval_steps")
+    for name in (*not_negative, "save_total_limit", "neftune_noise_alpha"):
         if (value := getattr(arguments, name)) is not None and value < 0:
             raise ConfigError(f"{name} must be 0 or more. Got {value}.")
     if not 0 <= arguments.label_smoothing_factor < 1:
