@@ -1,4 +1,4 @@
-"""The one door to evaluation: every split of a task, each with its own metrics."""
+"""Every split of a task is evaluated, each with its own metrics."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The one door to evaluation: the metrics of a model on a task, whatever its problem."""
+"""Evaluate a model on a task of any problem."""
 
 from collections.abc import Mapping
 from importlib import import_module

@@ -14,8 +14,7 @@ FIRST_SIZE = 500
 the way cost about as much together as the last one, which is quadratic."""
 
 STABLE_GROWTHS = 3
-"""Growths in a row that must leave the ranks as they were; twice the last size is three times the
-first, then."""
+"""Number of consecutive size increases over which the ranks must not change."""
 
 Ranks = Callable[[DimensionProfile], Sequence[int]]
 """A rule: the rank of every step."""

@@ -1,7 +1,4 @@
-"""Texts on their way through the model into the store: in parts, and each distinct text once.
-
-What to measure next is `growth`'s; a single forward pass is `activations`'.
-"""
+"""Read texts through the model into the store: in parts, and each distinct text once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -180,8 +180,8 @@ def _of_bias(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) 
         return ""
     return (
         f"At {listed(profile.biased_levels)} the dimension is so high that its estimate may be "
-        "biased, mostly downwards, and growth with it: trust which blocks grow more than others, "
-        "not by how much (docs/accuracy.md)."
+        "biased, mostly downwards, and growth with it: compare blocks with each other, and do "
+        "not read the numbers as exact (docs/accuracy.md)."
     )
 
 

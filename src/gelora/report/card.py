@@ -2,7 +2,7 @@
 
 PEFT leaves a card with nothing but metadata beside each adapter it saves; this one takes its place,
 keeps what it says, and has the result, the ranks, how to load the adapter and how it was made. No
-path of the machine it was made on goes into it. What the Hub reads is `card_metadata`'s.
+path of the machine it was made on goes into it.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The head of a model card: what the Hub reads to list, filter and compare models.
 
-Values in, values out; the text of the card is `card`'s.
+Values in, values out.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Train a model that is ready, whatever in it trains, by the Trainer of its problem."""
+"""Train the trainable parameters of a model with the Trainer of its problem."""
 
 import contextlib
 import math

@@ -82,7 +82,7 @@ def _figures(
     if uses:
         found["use"] = to_svg(
             theory_figures.use_figure(plan, uses),
-            description="Of every module the rank that it was given, the rank of its update, its "
+            description="For every module: its planned rank, the rank of its update, its "
             f"stable rank and the lower bound. {theory_wording.use_sentence(uses)}",
         )
     # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
