@@ -101,10 +101,13 @@ def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
 
 
 MIXTURES = ["Qwen3MoeForCausalLM", "GptOssForCausalLM", "OlmoeForCausalLM", "Glm4MoeForCausalLM"]
+MIXTURES += ["JambaForCausalLM"]
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [*MIXTURES, "JambaForCausalLM", "mixtral"])
+@pytest.mark.parametrize(
+    "name", ["mixtral", *(pytest.param(name, marks=pytest.mark.slow) for name in MIXTURES)]
+)
 def test_the_experts_that_a_plan_says_it_leaves_out_can_be_named(name):
     model = make(name)
     profile = gelora.measure_dimensions(

@@ -78,6 +78,7 @@ def test_an_adapter_on_experts_is_not_padded(model, plan, tmp_path):
         export_uniform(tmp_path / "adapter", tmp_path / "uniform")
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_and_merges_experts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_tiny(make("Qwen3MoeForCausalLM"), chat_tokenizer(), tmp_path / "moe")
