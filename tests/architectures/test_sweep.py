@@ -28,7 +28,9 @@ USUAL = sorted({*TINY_MODELS, *MORE_MODELS} - {"vit"})
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [*SWEEP, *USUAL])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in SWEEP), *USUAL]
+)
 def test_architecture_verdict(name):
     model, tokenizer = make(name), tiny_tokenizer()
     verdict = SWEEP[name][1] if name in SWEEP else WORKS
