@@ -114,9 +114,14 @@ def test_a_whole_folder_loads_whatever_else_lies_in_it(folder, tmp_path):
     assert load_model(str(tmp_path / "copy"), task=None).num_parameters() > 0
 
 
-def test_load_model_refuses_a_checkpoint_that_leaves_blocks_or_the_embedding_random(folder):
+def test_load_model_refuses_a_checkpoint_that_leaves_the_backbone_random(folder):
     weights = load_file(folder / "model.safetensors")
-    for lacking in ("encoder.layer.1.output.dense.weight", "embeddings.word_embeddings.weight"):
+    for lacking in (
+        "encoder.layer.1.output.dense.weight",
+        "embeddings.word_embeddings.weight",
+        "embeddings.position_embeddings.weight",
+        "embeddings.LayerNorm.bias",
+    ):
         save_file({k: v for k, v in weights.items() if k != lacking}, folder / "model.safetensors")
         for task in (None, "classification"):
             with pytest.raises(ConfigError, match=rf"lacks 1 weights of a Bert.*{lacking}"):

@@ -1,4 +1,4 @@
-"""Experts that a model holds as one parameter of three axes, which PEFT takes by their names."""
+"""Experts stored as one parameter of three axes, which PEFT adapts by the parameter's name."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -34,7 +34,7 @@ def expert_parameters(model: nn.Module, names: Collection[str], blocks: Sequence
 
 
 def full_name(path: str, layer: LoraLayer) -> str:
-    """Return what an adapter is on: its module's path, or the name of the experts' parameter.
+    """Return the name of what a layer adapts: a module's path, or the experts' parameter.
 
     PEFT nests the wrappers of a module's several parameters.
     """

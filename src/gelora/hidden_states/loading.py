@@ -30,7 +30,7 @@ from transformers import (
 
 from gelora.errors import ConfigError, MissingExtraError
 from gelora.hidden_states.files import check_checkpoint, is_tokenizer_folder, model_of
-from gelora.hidden_states.module_tree import outermost_lists
+from gelora.hidden_states.heads import head_modules
 from gelora.hidden_states.overrides import override
 from gelora.hidden_states.quantization import Bits, keep_gradients, quantization_config
 from gelora.tasks import Problem
@@ -136,9 +136,7 @@ def load_model(
         raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}; got {dtype!r}.")
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     head = {} if task is None else _head_settings(task, num_labels, label_names)
-    config = _load(AutoConfig, name_or_path, {**source, **head})
-    if config_overrides is not None:
-        override(config, config_overrides)
+    config = _config(name_or_path, {**source, **head}, config_overrides)
     loader = _loader(task, config)
     options: dict[str, Any] = {**source, "config": config, "dtype": dtype}
     if attn_implementation is not None:
@@ -187,9 +185,7 @@ def load_outline(
     """
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     head = {} if task is None else _head_settings(task, num_labels, None)
-    config = _load(AutoConfig, name_or_path, {**source, **head})
-    if config_overrides is not None:
-        override(config, config_overrides)
+    config = _config(name_or_path, {**source, **head}, config_overrides)
     try:
         return _outline(_loader(task, config), config, trust_remote_code)
     except Exception as error:  # models that read values while they are made
@@ -280,6 +276,15 @@ def _head_settings(
     return settings
 
 
+def _config(
+    name_or_path: str, options: dict[str, Any], config_overrides: str | None
+) -> Any:  # a PreTrainedConfig, whose dtype transformers annotates as a text, too
+    config = _load(AutoConfig, name_or_path, options)
+    if config_overrides is not None:
+        override(config, config_overrides)
+    return config
+
+
 def _head_names(loader: Any, config: PreTrainedConfig, trust_remote_code: bool) -> list[str]:
     """Return the modules beside the backbone, without making any weight."""
     outline = _outline(loader, config, trust_remote_code)
@@ -311,14 +316,12 @@ def _check_mismatches(model: PreTrainedModel, names: list[str], name_or_path: st
 
 
 def _check_missing(model: PreTrainedModel, missing: Iterable[str], name_or_path: str) -> None:
-    """Refuse a checkpoint that leaves weights of the blocks or of the embedding random.
+    """Refuse a checkpoint that leaves weights of the backbone random.
 
     A new head is expected, and so is a new pooler, which many checkpoints come without.
     """
-    embedding = model.get_input_embeddings()
-    kept = [path for path, _ in outermost_lists(model)]
-    kept += [path for path, module in model.named_modules() if module is embedding]
-    random = sorted(name for name in missing if name.startswith(tuple(f"{p}." for p in kept)))
+    head = tuple(f"{path}." for path in head_modules(model))
+    random = sorted(name for name in missing if not name.startswith(head) and "pooler" not in name)
     if random:
         raise ConfigError(
             f"The checkpoint {name_or_path!r} lacks {len(random)} weights of a "
