@@ -131,6 +131,24 @@ def _early_stopping(config: Config) -> dict[str, Any]:
     return {"load_best_model_at_end": True, "restore_callback_states_from_checkpoint": True}
 
 
+def checked_inputs(
+    config: Config, *, labels_required: bool = True
+) -> tuple[TrainingArguments, TaskData]:
+    """Return the Trainer's arguments and the data, checked alone and against each other.
+
+    Raises:
+        ConfigError: A flag is not taken, or not with these data.
+        DataError: The data cannot be used.
+    """
+    check_training(config)
+    arguments = training_arguments(config)
+    data = loading.load_data(config, labels_required=labels_required)
+    check_metric(arguments, data)
+    check_steps(arguments, data)
+    check_replies(arguments, config, data)
+    return arguments, data
+
+
 def for_the_trainer(
     arguments: TrainingArguments, config: Config, data: TaskData
 ) -> TrainingArguments:

@@ -17,15 +17,15 @@ from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.forwarding import (
-    check_metric,
-    check_replies,
-    check_steps,
-    check_training,
-    training_arguments,
+    checked_inputs,
 )
 from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import BlockModule
-from gelora.hidden_states.architectures import find_architecture, require_attention
+from gelora.hidden_states.architectures import (
+    Architecture,
+    find_architecture,
+    require_attention,
+)
 from gelora.hidden_states.batches import token_lengths, token_limit
 from gelora.hidden_states.experts import added_parameters, expert_parameters
 from gelora.hidden_states.heads import new_head
@@ -45,22 +45,18 @@ _TRAINED = 4 * _FLOAT32  # a weight, its gradient and the two moments of Adam
 
 def main(config: Config) -> Output:
     """Show rows, lengths, modules, parameters, steps and memory."""
-    check_training(config)
-    arguments = training_arguments(config)
-    data = loading.load_data(config, labels_required=False)
-    check_metric(arguments, data)
-    check_steps(arguments, data)
-    check_replies(arguments, config, data)
+    arguments, data = checked_inputs(config, labels_required=False)
     source = loading.model_source(config)
     tokenizer = source.load_tokenizer()
     outline = source.outline(task=data.problem, num_labels=max(data.num_labels, 1))
     tokens = _tokens(config, data, tokenizer, outline)
-    model, modules = _model(config, data, outline)
+    architecture = find_architecture(outline)
+    model, modules = _model(config, data, outline, architecture)
     found = {
         "data": _data(data),
         "tokens": tokens,
         "model": model,
-        "adapter": _adapter(config, outline, modules),
+        "adapter": _adapter(config, outline, architecture, modules),
         "training": _training(arguments, data, tokenizer, tokens["limit"]),
     }
     found["memory"] = _memory(config, arguments, outline, found, modules)
@@ -106,10 +102,9 @@ def _tokens(
 
 
 def _model(
-    config: Config, data: TaskData, outline: PreTrainedModel
+    config: Config, data: TaskData, outline: PreTrainedModel, found: Architecture
 ) -> tuple[dict[str, Any], list[BlockModule]]:
     """Return what is known of the model, and the modules that would be adapted."""
-    found = find_architecture(outline)
     if config.target_modules == "attention":
         require_attention(found)
     modules = select_modules(found.modules, config.target_modules, left_out=found.left_out)
@@ -128,10 +123,12 @@ def _model(
 
 
 def _adapter(
-    config: Config, outline: PreTrainedModel, modules: Sequence[BlockModule]
+    config: Config,
+    outline: PreTrainedModel,
+    architecture: Architecture,
+    modules: Sequence[BlockModule],
 ) -> dict[str, Any]:
     """Return the adapter's parameters: at the budget, or at ranks that are usual."""
-    architecture = find_architecture(outline)
     blocks = [f"{architecture.prefix}{block}" for block in architecture.blocks]
     experts = expert_parameters(outline, config.lora.target_parameters or (), blocks)
     per_rank = sum(module.in_features + module.out_features for module in modules)

@@ -5,11 +5,7 @@ from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.forwarding import (
-    check_metric,
-    check_replies,
-    check_steps,
-    check_training,
-    training_arguments,
+    checked_inputs,
 )
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_notes
@@ -26,12 +22,7 @@ def main(config: Config) -> Output:
 
     All flags and all labels are checked before anything is measured.
     """
-    check_training(config)
-    arguments = training_arguments(config)
-    data = loading.load_data(config, labels_required=True)
-    check_metric(arguments, data)
-    check_steps(arguments, data)
-    check_replies(arguments, config, data)
+    arguments, data = checked_inputs(config)
     profile = measure(config, data, verb="run")
     planned = plan(config, profile, verb="run")
     metrics = train(

@@ -28,13 +28,9 @@ from gelora.cli.config import SOURCE, Config
 from gelora.cli.console import Output, warn_if_busy
 from gelora.cli.forwarding import (
     PUSHING,
-    check_metric,
-    check_replies,
-    check_steps,
-    check_training,
+    checked_inputs,
     for_the_trainer,
     lora_arguments,
-    training_arguments,
 )
 from gelora.cli.plan import adopt_plan, adopt_profile
 from gelora.cli.tables import metrics_text
@@ -57,12 +53,7 @@ Metrics = dict[str, Metric]
 
 def main(config: Config) -> Output:
     """Train, and show the metrics beside those of the baselines."""
-    check_training(config)
-    arguments = training_arguments(config)
-    data = loading.load_data(config, labels_required=True)
-    check_metric(arguments, data)
-    check_steps(arguments, data)
-    check_replies(arguments, config, data)
+    arguments, data = checked_inputs(config)
     plan = _plan_of(config)
     metrics = train(config, data, plan, arguments=arguments, verb="train")
     return Output(metrics_text(metrics), metrics)
