@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gelora.dimension import ESTIMATORS, estimate_levels
+from gelora.dimension import ESTIMATORS, estimate_layers
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -57,9 +57,9 @@ def measure(
     runs = []
     for seed in range(seeds):
         drawn = CLOUDS[cloud](samples, seed=seed, dimension=dimension)
-        levels = drawn if isinstance(drawn, list) else [drawn]
-        names = [str(i) for i in range(len(levels))]
-        runs.append(estimate_levels(levels, level_names=names, all_estimators=True).series)
+        layers = drawn if isinstance(drawn, list) else [drawn]
+        names = [str(i) for i in range(len(layers))]
+        runs.append(estimate_layers(layers, layer_names=names, all_estimators=True).series)
     for name in estimators:
         series = [run[name] for run in runs]
         if cloud == "residual steps":

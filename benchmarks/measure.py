@@ -112,8 +112,8 @@ def cost_of_measuring(
 
     def measure() -> Any:
         return measure_dimensions(
-            model, tokenizer, texts, num_samples=flags.num_texts, batch_tokens=flags.batch_tokens,
-            seed=flags.seed, **options,
+            model, tokenizer, texts, num_samples=flags.num_texts,
+            measure_batch_tokens=flags.batch_tokens, seed=flags.seed, **options,
         )  # fmt: skip
 
     def tokenise() -> None:
@@ -148,7 +148,7 @@ def cost_of_measuring(
     ratios = [repeat["measuring"] / repeat["forward"] for repeat in repeats]
     return {
         "samples": profile.num_used,
-        "levels": len(profile.levels),
+        "layers": len(profile.layers),
         "forward_tokens": batches.tokens,
         "batches": batches.passes,
         "seconds": {

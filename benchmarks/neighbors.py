@@ -47,7 +47,7 @@ def line(distances: np.ndarray) -> float:
 
     with np.errstate(all="ignore"):
         return float(
-            make_estimator("twonn_line").fit_distances(np.asarray(distances, float)).dimension
+            make_estimator("twonn_linfit").fit_distances(np.asarray(distances, float)).dimension
         )
 
 

@@ -28,9 +28,10 @@ from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import find_backbone
 from gelora.hidden_states.batches import chunks_by_length, encode_texts, padded_batch
 from gelora.hidden_states.estimation import Estimation
-from gelora.hidden_states.growth import growing_sizes, papers_ranks, reason_to_stop
+from gelora.hidden_states.growth import growing_sizes, reason_to_stop
 from gelora.hidden_states.loading import EMBEDDED_MODEL, load_model, load_tokenizer
 from gelora.hidden_states.store import HiddenStatesRecord
+from gelora.ranks.rules import paper_rule
 
 PRECISIONS = (0.5, 0.25, 0.1)
 NUM_BLOCKS = 6
@@ -40,7 +41,7 @@ Matrices = Sequence[np.ndarray]
 def chain(seed: int, num_samples: int, *, width: int = 64) -> Matrices:
     """Draw a Gaussian manifold that gains up to 3 dimensions, or loses up to 2, in every block.
 
-    Each level is a smooth, invertible map of the first so many of the same latent coordinates.
+    Each layer is a smooth, invertible map of the first so many of the same latent coordinates.
     """
     rng = np.random.default_rng(seed)
     dimensions = np.maximum(np.cumsum([rng.integers(4, 10), *rng.integers(-2, 4, NUM_BLOCKS)]), 2)
@@ -48,7 +49,7 @@ def chain(seed: int, num_samples: int, *, width: int = 64) -> Matrices:
     embedding = rng.normal(size=(dimensions.max(), width)) / np.sqrt(width)
     weights = rng.normal(size=(width, width)) / np.sqrt(width)
     flat = [latent[:, :dimension] @ embedding[:dimension] for dimension in dimensions]
-    return [(level + 0.4 * np.tanh(level @ weights)).astype(np.float32) for level in flat]
+    return [(layer + 0.4 * np.tanh(layer @ weights)).astype(np.float32) for layer in flat]
 
 
 def text_states(path: Path, columns: Sequence[str], *, num_texts: int) -> Matrices:
@@ -70,17 +71,17 @@ def text_states(path: Path, columns: Sequence[str], *, num_texts: int) -> Matric
     distinct = list({tuple(row["input_ids"]): row for row in encoded}.values())
     chunks = chunks_by_length(distinct, 8192)
     batches = (padded_batch([distinct[i] for i in chunk], tokenizer) for chunk in chunks)
-    return [level.numpy() for level in hidden_states(model, batches)]
+    return [layer.numpy() for layer in hidden_states(model, batches)]
 
 
-def profiles_of(levels: Matrices, sizes: Sequence[int]) -> list[DimensionProfile]:
+def profiles_of(layers: Matrices, sizes: Sequence[int]) -> list[DimensionProfile]:
     """Estimate at every size, as measuring in growing parts does."""
-    blocks = tuple(f"block {i}" for i in range(1, len(levels)))
-    estimation = Estimation("twonn_line", all_estimators=False, discard_fraction=0.1)
+    blocks = tuple(f"block {i}" for i in range(1, len(layers)))
+    estimation = Estimation("twonn_linfit", all_estimators=False, discard_fraction=0.1)
     profiles = []
     for size in sizes:
         record = HiddenStatesRecord(
-            levels=("embeddings", *blocks),
+            layers=("embeddings", *blocks),
             blocks=blocks,
             modules=(),
             fingerprint={},
@@ -95,25 +96,25 @@ def profiles_of(levels: Matrices, sizes: Sequence[int]) -> list[DimensionProfile
             num_rows=size,
             forward_tokens=0,
         )
-        found = estimation.estimate([level[:size] for level in levels], record)
+        found = estimation.estimate([layer[:size] for layer in layers], record)
         profiles.append(estimation.profile(record, found))
     return profiles
 
 
-def one_seed(levels: Matrices, num_samples: int) -> dict[str, Any]:
+def one_seed(layers: Matrices, num_samples: int) -> dict[str, Any]:
     """Return the ranks of all samples, of another draw, and of every early stop."""
-    num_samples = min(num_samples, len(levels[0]))
-    profiles = profiles_of(levels, growing_sizes(num_samples))
-    outcome: dict[str, Any] = {"num_samples": num_samples, "full": papers_ranks(profiles[-1])}
-    rest = [level[num_samples : 2 * num_samples] for level in levels]
+    num_samples = min(num_samples, len(layers[0]))
+    profiles = profiles_of(layers, growing_sizes(num_samples))
+    outcome: dict[str, Any] = {"num_samples": num_samples, "full": paper_rule(profiles[-1])}
+    rest = [layer[num_samples : 2 * num_samples] for layer in layers]
     if len(rest[0]) >= 0.95 * num_samples:  # copies leave a few less than twice as many
-        outcome["another draw"] = papers_ranks(profiles_of(rest, [len(rest[0])])[0])
+        outcome["another draw"] = paper_rule(profiles_of(rest, [len(rest[0])])[0])
     for precision in PRECISIONS:
         profile, reason = early_stop(profiles, precision)
         outcome[str(precision)] = {
             "num_texts": profile.num_texts,
             "stopped_by": reason,
-            "ranks": papers_ranks(profile),
+            "ranks": paper_rule(profile),
         }
     return outcome
 
@@ -123,7 +124,7 @@ def early_stop(
 ) -> tuple[DimensionProfile, StopReason]:
     """Return the profile at which measuring stops, and why."""
     for count, profile in enumerate(profiles[:-1], start=1):
-        reason = reason_to_stop(profiles[:count], precision=precision, ranks=papers_ranks)
+        reason = reason_to_stop(profiles[:count], precision=precision, ranks=paper_rule)
         if reason is not None:
             return profile, reason
     return profiles[-1], "num_samples"
@@ -178,11 +179,11 @@ def main() -> None:
         states = text_states(flags.texts, flags.columns, num_texts=2 * flags.num_samples)
     for seed in range(len(seeds), flags.seeds):
         if states is None:
-            levels = chain(seed, 2 * flags.num_samples)
+            layers = chain(seed, 2 * flags.num_samples)
         else:
             order = np.random.default_rng(seed).permutation(len(states[0]))
-            levels = [level[order] for level in states]
-        seeds.append(one_seed(levels, flags.num_samples))
+            layers = [layer[order] for layer in states]
+        seeds.append(one_seed(layers, flags.num_samples))
         write_text(flags.output, json.dumps(results, indent=1) + "\n")
 
     print(table(name, seeds))

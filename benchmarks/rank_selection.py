@@ -58,7 +58,7 @@ def formula(shape: Shape) -> dict[str, float]:
 
     A block of an encoder has 12 width² weights: 4 in attention, 8 in the MLP. Each weight is used
     once for every token, and attention compares every token of a text with every other, twice. The
-    search takes half of all pairs at each level; its parts cost half of that, a quarter and so on.
+    search takes half of all pairs at each layer; its parts cost half of that, a quarter and so on.
     """
     tokens = shape.samples * shape.tokens
     weights = 12 * shape.width**2 * shape.blocks

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gelora.dimension import ESTIMATORS, estimate_levels
-from gelora.dimension.decimation import decimate_levels
+from gelora.dimension import ESTIMATORS, estimate_layers
+from gelora.dimension.decimation import decimate_layers
 from gelora.dimension.drift import find_drift
 from gelora.dimension.profile import Verdict
-from gelora.dimension.verdicts import SCALES_OF_RISE, judge_level
+from gelora.dimension.verdicts import SCALES_OF_RISE, judge_layer
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -76,15 +76,15 @@ def judge(cloud: Cloud, *, samples: int, seeds: int, estimator: str) -> dict:
     verdicts: Counter[Verdict] = Counter()
     by_scale, by_method, num_drifting = [], [], 0
     for seed in range(seeds):
-        levels = [cloud(samples, seed=seed)]
-        found = estimate_levels(levels, level_names=["cloud"], estimator=estimator)
-        scales = decimate_levels(
-            levels, found, estimator=estimator, discard_fraction=0.1, seed=seed
+        layers = [cloud(samples, seed=seed)]
+        found = estimate_layers(layers, layer_names=["cloud"], estimator=estimator)
+        scales = decimate_layers(
+            layers, found, estimator=estimator, discard_fraction=0.1, seed=seed
         )
-        verdict = judge_level(found, scales, 0, estimator=estimator)
+        verdict = judge_layer(found, scales, 0, estimator=estimator)
         verdicts[verdict] += 1
         num_drifting += verdict == "stable" and find_drift(scales, 0) is not None
-        methods = found.series["twonn_line"], found.series["twonn_likelihood"]
+        methods = found.series["twonn_linfit"], found.series["twonn_mle"]
         by_scale.append([(one.dimensions[0], one.standard_errors[0]) for one in scales])
         by_method.append([(one.dimensions[0], one.standard_errors[0]) for one in methods])
     dimensions, errors = np.moveaxis(np.array(by_scale), -1, 0)  # each (seeds, scales)
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument(
         "--dimensions", type=int, nargs="+", default=[2, 5, 10, 20, 40], help="of clean clouds"
     )
-    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=["twonn_line"])
+    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=["twonn_linfit"])
     parser.add_argument("--read", type=Path, nargs="+", help="results of this script, to tabulate")
     parser.add_argument("--table", action="store_true", help="print Markdown in place of JSON")
     parser.add_argument(

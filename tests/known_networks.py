@@ -1,4 +1,4 @@
-"""Small networks of which the dimension of every level and the rank of every Jacobian are known.
+"""Small networks of which the dimension of every layer and the rank of every Jacobian are known.
 
 Points of a manifold of known dimension are the rows of an embedding, and one block follows,
 

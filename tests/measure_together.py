@@ -64,10 +64,10 @@ def profiles(folder: Path, *, failing: bool = False) -> dict[str, str]:
         model.register_forward_pre_hook(fail)
     arguments = (model, tiny_tokenizer(), [*texts, *texts[:20]])
     found = {
-        "at once": measure_dimensions(*arguments, batch_tokens=200),
-        "one batch": measure_dimensions(*arguments, batch_tokens=10**6),
+        "at once": measure_dimensions(*arguments, measure_batch_tokens=200),
+        "one batch": measure_dimensions(*arguments, measure_batch_tokens=10**6),
         "kept, in parts": measure_dimensions(
-            *arguments, precision=1e-9, batch_tokens=200, keep_hidden_states=folder
+            *arguments, precision=1e-9, measure_batch_tokens=200, keep_hidden_states=folder
         ),
         "from kept states": measure_hidden_states(folder, estimator="gride_4"),
     }

@@ -37,7 +37,7 @@ def scales(model):
 @pytest.mark.parametrize("target_modules", ["attention", "all-linear"])
 def test_every_module_gets_its_rank_and_the_same_scale(name, target_modules):
     model = TINY_MODELS[name]()
-    plan = plan_ranks(profile_of(model), target_modules=target_modules, alpha_per_rank=1.5)
+    plan = plan_ranks(profile_of(model), target_modules=target_modules, scaling=1.5)
     assert set(plan.ranks) == {4, 1, 2}
     wrapped = get_peft_model(model, lora_config(plan, model))
     verify_ranks(wrapped, plan)
@@ -67,7 +67,7 @@ def test_halves_of_a_block_get_their_own_ranks(name, tmp_path):
     wrapped = get_peft_model(model, lora_config(plan, model))
     verify_ranks(wrapped, plan)
     assert adapter_parameters(wrapped) == plan.trainable_parameters
-    wanted = dict(zip(profile.steps, plan.ranks, strict=True))
+    wanted = dict(zip(profile.sublayers, plan.ranks, strict=True))
     prefix = find_architecture(model).prefix
     found = {
         module.removeprefix("base_model.model.").removeprefix(prefix): rank

@@ -74,7 +74,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
         ),
         ("[1]", "no JSON object"),
         (json.dumps({"kind": "other", "schema_version": 1}), "of kind 'other', not 'test'"),
-        (json.dumps({"kind": "test", "schema_version": 2}), "version 2, .*up to 1: upgrade gelora"),
+        (json.dumps({"kind": "test", "schema_version": 9}), "version 9, .*up to 2: upgrade gelora"),
         (json.dumps({"kind": "test"}), "schema version None"),
     ],
 )
@@ -127,8 +127,15 @@ def test_an_unreachable_hub_is_an_artifact_error(monkeypatch):
 
 def test_a_file_of_other_fields_is_named_and_to_be_made_again(tmp_path):
     path = tmp_path / DimensionProfile.FILE
-    write_json(path, {"estimator": "twonn_line"}, kind=DimensionProfile.KIND)
-    with pytest.raises(ArtifactError, match=f"{path} cannot be used, make it again.*'dimensions'"):
+    write_json(path, {"series": {}}, kind=DimensionProfile.KIND)
+    with pytest.raises(ArtifactError, match=f"{path} cannot be used, make it again.*`settings`"):
+        DimensionProfile.from_pretrained(tmp_path)
+
+
+def test_a_file_of_an_earlier_gelora_is_named_and_to_be_made_again(tmp_path):
+    path = tmp_path / DimensionProfile.FILE
+    write_text(path, canonical_json({"kind": DimensionProfile.KIND, "schema_version": 1}))
+    with pytest.raises(ArtifactError, match=r"earlier gelora .schema version 1.*migration\.md"):
         DimensionProfile.from_pretrained(tmp_path)
 
 

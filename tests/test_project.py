@@ -19,7 +19,7 @@ LAYERS = {
     "errors": 0,
     "hub": 0,
     "artifacts": 0,
-    "checks": 0,
+    "settings": 0,
     "lazy": 0,
     "locks": 0,
     "progress": 1,

@@ -8,7 +8,7 @@ import gelora
 from example_profiles import make_profile
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.gride import Gride
-from gelora.dimension.knn_likelihood import KNNLikelihood
+from gelora.dimension.levina_bickel import LevinaBickel
 from gelora.dimension.twonn import TwoNN
 from gelora.errors import ConfigError, GeloraError, HiddenStatesError, RankError
 from gelora.hidden_states.batches import token_limit
@@ -28,16 +28,16 @@ def measured(**arguments):
         (lambda **a: gelora.plan_ranks(PROFILE, **a), "budget", [10**30, "r=1.5", -3, "x", True]),
         (lambda **a: gelora.plan_ranks(PROFILE, **a), "min_rank", [1.5, "2", 0, True]),
         (lambda **a: gelora.plan_ranks(PROFILE, **a), "max_rank", [2.5, "9", 0, 10**6]),
-        (lambda **a: gelora.plan_ranks(PROFILE, **a), "alpha_per_rank", ["2", 0, float("nan")]),
+        (lambda **a: gelora.plan_ranks(PROFILE, **a), "scaling", ["2", 0, float("nan")]),
         (lambda **a: gelora.plan_ranks(PROFILE, **a), "rounding", ["sideways", 1]),
-        (lambda **a: gelora.plan_ranks(PROFILE, **a), "rule", ["best", 3]),
+        (lambda **a: gelora.plan_ranks(PROFILE, **a), "rank_rule", ["best", 3]),
         (Gride, "order", [2.5, "2", 0, True]),
-        (KNNLikelihood, "num_neighbors", [1, 2.5, "20"]),
+        (LevinaBickel, "num_neighbors", [1, 2.5, "20"]),
         (TwoNN, "discard_fraction", ["a tenth", -0.1, float("nan"), None]),
         (TwoNN, "method", ["lines", 1]),
         (measured, "num_samples", [0, 1.5, "80"]),
         (measured, "max_length", [0, -1, 2.5]),
-        (measured, "batch_tokens", [0, "many"]),
+        (measured, "measure_batch_tokens", [0, "many"]),
         (measured, "precision", [-1, "fine", float("nan")]),
         (measured, "seed", [-1, 1.5, "seed", 2**40]),
         (measured, "pooling", ["max", 3]),
@@ -51,10 +51,10 @@ def test_an_argument_of_the_wrong_kind_is_a_typed_error_with_its_value(call, arg
 
 
 def test_plan_ranks_spends_no_budget_by_a_rule_that_spends_none():
-    with pytest.raises(ConfigError, match="Rule 'paper' spends no budget, and one of r=8"):
-        gelora.plan_ranks(PROFILE, rule="paper", budget="r=8")
-    assert gelora.plan_ranks(PROFILE, budget="r=8").rule == "budget"
-    assert gelora.plan_ranks(PROFILE).rule == "paper"
+    with pytest.raises(ConfigError, match="'paper' spends no budget, and budget is 'r=8'"):
+        gelora.plan_ranks(PROFILE, rank_rule="paper", budget="r=8")
+    assert gelora.plan_ranks(PROFILE, budget="r=8").settings.rule == "budget"
+    assert gelora.plan_ranks(PROFILE).settings.rule == "paper"
 
 
 @pytest.mark.parametrize("place", [".", "a folder with a file"])
@@ -70,7 +70,7 @@ def test_measure_dimensions_keeps_its_states_in_no_folder_that_is_there(
 
 
 @pytest.mark.parametrize(
-    "name", ["twonn_line", "twonn_likelihood", "gride_2", "gride_8", "knn_likelihood"]
+    "name", ["twonn_linfit", "twonn_mle", "gride_2", "gride_8", "levina_bickel"]
 )
 def test_fit_takes_points_as_scikit_learn_does(name):
     estimator = make_estimator(name)

@@ -145,7 +145,7 @@ def with_rank(plan: RankPlan, block: str, rank: int) -> RankPlan:
         ranks=tuple(ranks),
         rank_probabilities=tuple({one: 1.0} for one in ranks),  # they are given, by no rule
         modules=modules,
-        alphas={name: whole(plan.alpha_per_rank * one) for name, one in modules.items()},
+        alphas={name: whole(plan.scaling * one) for name, one in modules.items()},
         parameters=tuple(parameters),
         trainable_parameters=sum(parameters),
     )

@@ -85,7 +85,7 @@ class Experiment:
             budget=BUDGETS[arm.method],
             target_modules=task.target_modules,
             rounding=task.rounding,
-            alpha_per_rank=task.alpha_per_rank,
+            scaling=task.scaling,
         )
 
     def cell(self, arm: Arm, seed: int, rate: float, *, is_trial: bool = False) -> Cell:

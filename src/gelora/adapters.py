@@ -34,9 +34,9 @@ PATTERN_ARGUMENTS = frozenset(
 def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> LoraConfig:
     """Return the `peft.LoraConfig` that gives every module of the model its planned rank.
 
-    `r` is the largest rank and `lora_alpha` is `r` times the plan's `alpha_per_rank`; modules of
+    `r` is the largest rank and `lora_alpha` is `r` times the plan's `scaling`; modules of
     a smaller rank stand in `rank_pattern` and `alpha_pattern`. The scale that multiplies BA is
-    `alpha_per_rank` in every module, with `use_rslora` too (alpha is then scaled by sqrt(r)).
+    `scaling` in every module, with `use_rslora` too (alpha is then scaled by sqrt(r)).
 
     `task_type` and `modules_to_save` follow from the model's class. A new head is trained and saved
     whole (DeBERTa's pooler, too); a language model's head and BERT's own pooler come with the
@@ -75,7 +75,7 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
 
     def alpha(rank: int) -> int | float:
         rooted = math.sqrt(rank) if lora_arguments.get("use_rslora", False) else rank
-        return whole(plan.alpha_per_rank * rooted)
+        return whole(plan.scaling * rooted)
 
     blocks = [f"{prefix}{block}" for block in plan.blocks]
     wanted = expert_parameters(model, lora_arguments.get("target_parameters") or (), blocks)
@@ -247,10 +247,10 @@ def _compare(
         )
     for name, rank in planned.items():
         actual, scale = found[name]
-        if actual != rank or not math.isclose(scale, plan.alpha_per_rank, rel_tol=1e-6):
+        if actual != rank or not math.isclose(scale, plan.scaling, rel_tol=1e-6):
             raise RankError(
                 f"{name} has rank {actual} and scale {scale:g}, planned were rank {rank} and scale "
-                f"{plan.alpha_per_rank:g}: the adapter was made by another plan, or changed."
+                f"{plan.scaling:g}: the adapter was made by another plan, or changed."
             )
 
 

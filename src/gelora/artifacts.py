@@ -10,16 +10,19 @@ import json
 import stat
 import tempfile
 import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
+
+import msgspec
 
 from gelora import hub
 from gelora.errors import ArtifactError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_OLDEST = {"dimension_profile": 2, "rank_plan": 2, "hidden_states": 2}
+"""Oldest schema version of a kind of file that can still be read, where it is not 1."""
 
 PROFILE_FILE = "dimension_profile.json"
 PLAN_FILE = "rank_plan.json"
@@ -114,6 +117,11 @@ def read_json(path: Path, *, kind: str) -> dict[str, Any]:
     found, version = payload.pop("kind", None), payload.pop("schema_version", None)
     if found != kind:
         raise ArtifactError(f"{path} is of kind {found!r}, not {kind!r}.")
+    if isinstance(version, int) and version < _OLDEST.get(kind, 1):
+        raise ArtifactError(
+            f"{path} was written by an earlier gelora (schema version {version}), whose names have "
+            "changed: make it again (docs/migration.md)."
+        )
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ArtifactError(
             f"{path} has schema version {version!r}, this gelora reads up to {SCHEMA_VERSION}: "
@@ -145,8 +153,24 @@ def locate(source: str | Path, filename: str) -> Path:
     return hub.download(source, filename)
 
 
-class Artifact(ABC):
-    """A frozen result that has a JSON file of its own, in a run's folder or on the Hub.
+def _unknown_key(payload: Any, known: Any) -> str | None:
+    """Return a key of a payload, at any depth, that the object made from it does not have."""
+    found: Iterable[str | None] = ()
+    if isinstance(payload, dict):
+        pairs = cast("dict[str, Any]", payload).items()
+        found = (
+            name if name not in known else _unknown_key(part, known[name]) for name, part in pairs
+        )
+    elif isinstance(payload, list | tuple):
+        parts = cast("Sequence[Any]", payload)
+        found = (_unknown_key(part, other) for part, other in zip(parts, known, strict=True))
+    return next((name for name in found if name is not None), None)
+
+
+class Artifact:
+    """Base of frozen dataclasses that have a JSON file, in a run's folder or on the Hub.
+
+    The annotations of the fields say what the file may hold.
 
     Attributes:
         FILE: The file's fixed name.
@@ -156,17 +180,34 @@ class Artifact(ABC):
     FILE: ClassVar[str]
     KIND: ClassVar[str]
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as it stands in its file."""
+        """Return the fields as they stand in the file."""
+        return msgspec.to_builtins(self, str_keys=True)
 
     @classmethod
-    @abstractmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
         """Rebuild the result from `to_dict`'s form.
 
         Raises:
-            ArtifactError: A field is missing or of the wrong shape.
+            ArtifactError: A field is missing, unknown or of the wrong type, or fields contradict
+                each other.
+        """
+        what = cls.KIND.replace("_", " ")
+        try:
+            result = msgspec.convert(payload, cls, str_keys=True)
+        except msgspec.ValidationError as error:
+            raise ArtifactError(f"The {what} lacks or mistypes a field: {error}.") from error
+        unknown = _unknown_key(payload, result.to_dict())
+        if unknown is not None:
+            raise ArtifactError(f"The {what} has an unknown field {unknown!r}.")
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """Check that fields read from a file agree with each other.
+
+        Raises:
+            ArtifactError: They do not.
         """
 
     def content_hash(self) -> str:
@@ -226,19 +267,3 @@ class Artifact(ABC):
             raise ArtifactError(
                 f"{path} cannot be used, make it again if it is an earlier gelora's. {error}"
             ) from error
-
-
-@contextmanager
-def reading_fields(what: str) -> Generator[None, None, None]:
-    """Turn what goes wrong in rebuilding an artifact into one error that names it.
-
-    Args:
-        what: The artifact, such as "rank plan".
-
-    Raises:
-        ArtifactError: A field is missing, unknown or of the wrong shape.
-    """
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"The {what} lacks or mistypes a field: {error}.") from error

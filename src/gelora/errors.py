@@ -15,7 +15,7 @@
     └── MissingExtraError          an optional dependency that is not installed
 
     GeloraWarning                  filter this to filter all of ours
-    ├── ConstantStatesWarning      a level that is the same vector for every text: dimension 0
+    ├── ConstantStatesWarning      a layer that is the same vector for every text: dimension 0
     ├── DuplicateSamplesWarning    repeated samples were set aside before the estimate
     ├── UnstableDimensionWarning   an estimate that another estimator does not confirm
     ├── ProfileMismatchWarning     profiles compared that rest on unlike numbers of samples
@@ -85,7 +85,7 @@ class GeloraWarning(UserWarning):
 
 
 class ConstantStatesWarning(GeloraWarning):
-    """A level takes one or a few values over all texts, so its dimension is 0."""
+    """A layer takes one or a few values over all texts, so its dimension is 0."""
 
 
 class DuplicateSamplesWarning(GeloraWarning):

@@ -48,7 +48,7 @@ def test_dimensions_are_logged_if_asked_or_if_somewhere_reads_them(
     assert found.texts == list(DATA.train["text"])
     assert found.profile == PROFILE
     assert found.measuring["max_length"] == 50
-    assert found.measuring["num_samples"] == PROFILE.num_texts
+    assert found.measuring["settings"].num_samples == PROFILE.num_texts
 
 
 def test_a_profile_that_is_not_the_plan_s_is_left_out(tmp_path):

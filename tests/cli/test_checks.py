@@ -32,12 +32,18 @@ def trackio_alone(monkeypatch):
     [
         ([*PAIR, "true"], "--overwrite removes the checkpoints that --resume_from_checkpoint true"),
         ([*PAIR, "x/checkpoint-2"], "--resume_from_checkpoint x/checkpoint-2 would go on from"),
-        (["--budget", "r8"], "The budget 'r8' is neither a positive number of parameters nor"),
-        (["--rank_rule", "budget"], "Rule 'budget' needs a budget"),
-        (["--rank_rule", "paper", "--budget", "r=8"], "paper spends no budget, and one of r=8 is"),
-        (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
+        (
+            ["--budget", "r8"],
+            "budget must be a positive number of parameters, or of the form 'r=8'. Got 'r8'",
+        ),
+        (["--rank_rule", "budget"], "--rank_rule 'budget' needs a budget"),
+        (
+            ["--rank_rule", "paper", "--budget", "r=8"],
+            "'paper' spends no budget, and budget is 'r=8'",
+        ),
+        (["--min_rank", "0"], "min_rank must be a whole number, at least 1. Got 0."),
         (["--min_rank", "3", "--max_rank", "2"], "max_rank 2 is below --min_rank 3"),
-        (["--lora_alpha", "-1"], "lora_alpha is -1.0; it must be a positive number."),
+        (["--lora_alpha", "-1"], "lora_alpha must be a positive number. Got -1.0."),
         (["--resume_from_checkpoint", "nowhere"], "nowhere is no checkpoint to resume from"),
         (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),
         (
@@ -85,7 +91,10 @@ def trackio_alone(monkeypatch):
         (["--lora_dropout", "-0.1"], "lora_dropout is a share, 0 or more and below 1. Got -0.1."),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1."),
         (["--per_device_eval_batch_size", "0"], "eval_batch_size must be at least 1. Got 0."),
-        (["--measure_batch_tokens", "0"], "measure_batch_tokens must be at least 1. Got 0."),
+        (
+            ["--measure_batch_tokens", "0"],
+            "measure_batch_tokens must be a whole number, at least 1. Got 0.",
+        ),
         (["--precision", "-1"], "precision must be 0 or more dimensions. Got -1.0."),
         (["--precision", "nan"], "precision must be 0 or more dimensions. Got nan."),
         (["--hidden_states", "x"], "--hidden_states x is for gelora measure: measure, and then"),
@@ -119,7 +128,7 @@ def trackio_alone(monkeypatch):
             "eos_token 'w1' would change the texts after they were measured",
         ),
         (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),
-        (["--seed", "-1"], "seed must lie between 0 and 4294967295. Got -1."),
+        (["--seed", "-1"], "seed must be a whole number between 0 and 4294967295. Got -1."),
         (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),
         (["--report_to", "nonsense"], "report_to nonsense is none of azure_ml,"),
         (

@@ -26,16 +26,16 @@ def profiles(tmp_path):
     return [str(tmp_path / "one"), str(tmp_path / "two" / PROFILE_FILE)]
 
 
-def test_levels_steps_and_ranks_stand_side_by_side(profiles, capsys):
+def test_layers_sublayers_and_ranks_stand_side_by_side(profiles, capsys):
     assert main(["compare-profiles", *profiles]) == 0
-    levels, steps, notes = capsys.readouterr().out.split("\n\n")
-    assert levels.splitlines() == [
-        "level       dimension before  dimension after        change",
+    layers, sublayers, notes = capsys.readouterr().out.split("\n\n")
+    assert layers.splitlines() == [
+        "layer       dimension before  dimension after        change",
         "embeddings       5.00 ± 0.10      5.00 ± 0.10  +0.00 ± 0.14",
         "layer.0          8.00 ± 0.10      8.20 ± 0.10  +0.20 ± 0.14",
         "layer.1          6.00 ± 0.10      8.50 ± 0.10  +2.50 ± 0.14",
     ]
-    headings, *rows = [re.split("  +", line) for line in steps.splitlines()]
+    headings, *rows = [re.split("  +", line) for line in sublayers.splitlines()]
     assert headings[:4] == ["block", "increment before", "increment after", "change"]
     assert headings[4:] == ["rank before", "P(rank)", "rank after", "P(rank)", "parameters saved"]
     assert [row[:4] for row in rows[:2]] == [
@@ -48,7 +48,7 @@ def test_levels_steps_and_ranks_stand_side_by_side(profiles, capsys):
     ]
     assert rows[2] == ["total", "5", "6", "-256"]
     on, moved, asked = notes.splitlines()
-    assert on == "98 samples before and 98 after, raw states, mean pooling, twonn_line."
+    assert on == "98 samples before and 98 after, raw states, mean pooling, twonn_linfit."
     assert moved.startswith("1 of 3 dimensions and 2 of 2 increments change by more than two sta")
     assert asked.endswith(" 5 before and 6 after: 1,280 parameters and 1,536, 256 more.")
 
@@ -58,7 +58,7 @@ def test_levels_steps_and_ranks_stand_side_by_side(profiles, capsys):
     [
         (-1, [], "6 before and 5 after: 1,536 parameters and 1,280, 256 fewer."),
         (1, ["--budget", "r=8"], "16 before and 16 after: 4,096 parameters and 4,096, as many."),
-        (1, ["--by_estimator", "twonn_likelihood"], "5 before and 6 after: 1,280 parameters and"),
+        (1, ["--by_estimator", "twonn_mle"], "5 before and 6 after: 1,280 parameters and"),
         (1, ["--max_rank", "1"], "2 before and 2 after: 512 parameters and 512, as many."),
         (1, ["--target_modules", "query", "up"], "5 before and 6 after: 800 parameters and 960, 1"),
     ],
@@ -68,11 +68,11 @@ def test_rules_are_asked_as_gelora_plan_asks_them(profiles, order, flags, last, 
     assert last in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_halves_are_steps(tmp_path, capsys):
+def test_halves_are_sublayers(tmp_path, capsys):
     make_profile((5.0, 8.0, 8.0), granularity="sublayer").save_pretrained(tmp_path)
     assert main(["compare-profiles", str(tmp_path), str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "\nstep " in out
+    assert "\nsublayer " in out
     assert "\nlayer.0/mlp " in out
 
 
@@ -134,8 +134,8 @@ def test_both_may_be_named_in_a_file_or_as_flags(profiles, tmp_path):
         (1, [], "named first: gelora compare-profiles BEFORE AFTER [FLAGS]."),
         (2, ["three"], "'three' is no flag, and no flag before it takes it."),
         (2, ["--pooling", "last"], "There is no flag --pooling"),
-        (2, ["--by_estimator", "gride_8"], "no dimensions by gride_8, only by twonn_likelihood"),
-        (2, ["--rank_rule", "budget"], "Rule 'budget' needs a budget"),
+        (2, ["--by_estimator", "gride_8"], "no dimensions by gride_8, only by twonn_linfit"),
+        (2, ["--rank_rule", "budget"], "--rank_rule 'budget' needs a budget"),
     ],
 )
 def test_command_lines_that_are_refused(profiles, count, more, message, error_of):

@@ -94,7 +94,7 @@ def test_another_validation_file_drops_its_mismatched_companion(folder, more, ke
 
 
 def test_one_way_to_say_it_drops_the_other(folder):
-    flags = ["--output_dir", str(folder), "--budget", "r=8", "--alpha_per_rank", "1"]
+    flags = ["--output_dir", str(folder), "--budget", "r=8", "--scaling", "1"]
     ranks = parse("plan", flags).ranks
     assert ranks.budget == "r=8"
     assert ranks.lora_alpha is None

@@ -42,7 +42,7 @@ def test_another_estimator_needs_no_model(alone, tmp_path, capsys):
     given = ["--hidden_states", folder, "--output_dir", str(tmp_path / "other")]
     assert main(["measure", *given, "--estimator", "gride_4"]) == 0
     first = capsys.readouterr().out
-    assert DimensionProfile.from_pretrained(tmp_path / "other").estimator == "gride_4"
+    assert DimensionProfile.from_pretrained(tmp_path / "other").settings.estimator == "gride_4"
     config = yaml.safe_load((tmp_path / "other" / CONFIG_FILE).read_text())
     assert config["hidden_states"] == folder
     before = yaml.safe_load((alone / CONFIG_FILE).read_text())
@@ -160,7 +160,7 @@ def test_a_model_in_the_folder_of_kept_states_replaces_them(kept, flags, tmp_pat
     assert main(["measure", *given]) == 0
     more = ["--output_dir", str(tmp_path / "other"), "--overwrite", "--pooling", "last"]
     assert main(["measure", *flags, *more]) == 0
-    assert DimensionProfile.from_pretrained(tmp_path / "other").pooling == "last"
+    assert DimensionProfile.from_pretrained(tmp_path / "other").settings.pooling == "last"
 
 
 def test_overwriting_a_measurement_replaces_its_states(kept, flags):
@@ -219,7 +219,7 @@ def test_processes_launched_together_leave_one_run(flags, kept, tmp_path):
     ]
     ended = launch([[*command, "--keep_hidden_states"]] * 2, environments)
     assert [process.returncode for process in ended] == [0, 0]
-    assert ended[0].stdout.startswith("level ")
+    assert ended[0].stdout.startswith("layer ")
     assert not ended[1].stdout
     assert (out / PROFILE_FILE).read_bytes() == (kept / PROFILE_FILE).read_bytes()
     assert {path.name for path in out.iterdir()} == {path.name for path in kept.iterdir()}

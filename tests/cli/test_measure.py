@@ -12,13 +12,13 @@ from gelora.dimension.profile import DimensionProfile
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 
 
-def test_the_table_has_a_row_for_every_level(flags, out, capsys):
+def test_the_table_has_a_row_for_every_layer(flags, out, capsys):
     assert main(["measure", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     profile = DimensionProfile.from_pretrained(out)
-    assert [line.split()[0] for line in lines[1:-2]] == list(profile.levels)
+    assert [line.split()[0] for line in lines[1:-2]] == list(profile.layers)
     assert f"{profile.dimensions[1]:.2f} ± {profile.standard_errors[1]:.2f}" in lines[2]
-    assert lines[-2].startswith(f"{profile.num_used} samples, mean pooling, twonn_line")
+    assert lines[-2].startswith(f"{profile.num_used} samples, mean pooling, twonn_linfit")
 
 
 def test_json_is_the_profile(flags, out, capsys):
@@ -63,7 +63,7 @@ def test_another_measurement_is_refused_until_overwrite(flags, out, error_of):
     assert "the dimension_profile.json of another run: pooling is None there, last now" in message
     assert (out / PROFILE_FILE).read_bytes() == before
     assert main(["measure", *flags, "--pooling", "last", "--overwrite"]) == 0
-    assert DimensionProfile.from_pretrained(out).pooling == "last"
+    assert DimensionProfile.from_pretrained(out).settings.pooling == "last"
     stages = read_json(out / "environment.json", kind="environment")["stages"]
     assert stages["measure"]["inputs"]["pooling"] == "last"
 
@@ -109,7 +109,7 @@ def test_a_model_without_blocks_is_refused(flags, tmp_path, error_of):
         (["--train_file", "none.jsonl"], "none.jsonl"),
         (["--model_name_or_path", "./nowhere"], "There is no folder ./nowhere: give the folder"),
         (["--num_samples", "20"], "50"),
-        (["--num_samples", "0"], "num_samples must be at least 1. Got 0."),
+        (["--num_samples", "0"], "num_samples must be a whole number, at least 1. Got 0."),
         (["--target_modules", "quary"], "No module of the blocks is named 'quary'"),
         (["--num_sample", "9"], "There is no flag --num_sample; did you mean 'num_samples'?"),
         (["--task_name", "colla"], "There is no task 'colla'"),
@@ -124,26 +124,29 @@ def test_precision_stops_early_and_says_so(flags, out, capsys, monkeypatch):
     monkeypatch.setattr("gelora.hidden_states.growth.FIRST_SIZE", 60)
     assert main(["measure", *flags, "--precision", "100"]) == 0
     profile = DimensionProfile.from_pretrained(out)
-    assert (profile.stopped_by, profile.num_texts, profile.precision) == ("precision", 60, 100.0)
+    assert (profile.stopped_by, profile.num_texts, profile.settings.precision) == (
+        "precision",
+        60,
+        100.0,
+    )
     assert "60 texts were enough" in capsys.readouterr().out
 
 
 def test_all_texts_are_measured_unless_a_precision_is_asked_for(flags, out):
     main(["measure", *flags])
     profile = DimensionProfile.from_pretrained(out)
-    assert (profile.stopped_by, profile.precision) == ("num_samples", None)
+    assert (profile.stopped_by, profile.settings.precision) == ("num_samples", None)
     assert "precision: 0.0\n" in (out / "config.yaml").read_text()
 
 
-def test_the_ranks_that_stop_are_those_of_the_flags(flags, error_of):
-    named = ["--precision", "100", "--target_modules", "query"]
-    assert main(["measure", *flags, *named]) == 0
-    assert main(["measure", *flags, *named]) == 0
-    message = error_of(["measure", *flags, *named[:2], "--target_modules", "attention"])
-    assert "ranks.target_modules is ['query'] there, ['attention'] now" in message
+def test_settings_of_planning_are_no_inputs_of_measuring(flags, out):
+    assert main(["measure", *flags, "--precision", "100", "--target_modules", "query"]) == 0
+    before = (out / PROFILE_FILE).stat().st_mtime_ns
+    assert main(["measure", *flags, "--precision", "100", "--target_modules", "attention"]) == 0
+    assert (out / PROFILE_FILE).stat().st_mtime_ns == before
 
 
 def test_a_run_in_the_folder_of_a_measurement_does_not_measure_again(flags, out):
     main(["measure", *flags])
-    assert parse("run", flags).precision_in("run") == 0
-    assert parse("run", [*flags, "--output_dir", f"{out}-2"]).precision_in("run") == 0.1
+    assert parse("run", flags).measuring("run").precision == 0
+    assert parse("run", [*flags, "--output_dir", f"{out}-2"]).measuring("run").precision == 0.1

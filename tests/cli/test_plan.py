@@ -57,7 +57,7 @@ def test_plan_of_rank_one_everywhere_is_called_plain_lora_and_its_advice_works(
 
 
 def test_what_to_know_of_the_dimensions_is_said_below_the_ranks(tmp_path, capsys):
-    replace(make_profile(GROWING), biased_levels=(2,)).save_pretrained(tmp_path)
+    replace(make_profile(GROWING), biased_layers=(2,)).save_pretrained(tmp_path)
     assert main(["plan", "--output_dir", str(tmp_path)]) == 0
     *_, bias, learning_rate = capsys.readouterr().out.splitlines()
     assert bias.startswith("At layer.1 the dimension is so hi")
@@ -69,7 +69,7 @@ def test_halves_have_rows_of_their_own(tmp_path, capsys):
     profile.save_pretrained(tmp_path)
     assert main(["plan", "--output_dir", str(tmp_path), "--rank_rule", "confident"]) == 0
     assert capsys.readouterr().out.splitlines()[:4] == [
-        "step                 dimension     increment  rank  P(enough)  modules  parameters",
+        "sublayer             dimension     increment  rank  P(enough)  modules  parameters",
         "layer.0/attention  8.40 ± 0.10  +3.40 ± 0.05     5       1.00        4       1,280",
         "layer.0/mlp        8.40 ± 0.10  +0.00 ± 0.05     0                   0           0",
         "total                                                                4       1,280",
@@ -149,10 +149,13 @@ def test_a_replaced_profile_takes_the_record_of_its_measuring_along(
     [
         (["--target_modules", "quary"], "No module of the blocks is named 'quary'. Did you mean"),
         (["--max_rank", "33"], "max_rank 33 is above 32, the smaller side of the largest adapted"),
-        (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
-        (["--rank_rule", "confident", "--budget", "r=8"], "Rule 'confident' spends no budget"),
-        (["--rank_rule", "budget"], "Rule 'budget' needs a budget, such as 'r=8'"),
-        (["--budget", "8r"], "The budget '8r' is neither a positive number"),
+        (["--min_rank", "0"], "min_rank must be a whole number, at least 1. Got 0."),
+        (["--rank_rule", "confident", "--budget", "r=8"], "'confident' spends no budget"),
+        (["--rank_rule", "budget"], "--rank_rule 'budget' needs a budget: 'r=8'"),
+        (
+            ["--budget", "8r"],
+            "budget must be a positive number of parameters, or of the form 'r=8'. Got '8r'",
+        ),
         (["--min_ranks", "2"], "There is no flag --min_ranks; did you mean 'min_rank'?"),
     ],
 )
@@ -165,9 +168,9 @@ def test_what_cannot_be_planned(folder, flags, message, error_of):
     ("change", "message"),
     [
         (lambda text: text[:200], "is not complete JSON"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "version 9"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 9'), "version 9"),
         (lambda text: text.replace("dimension_profile", "rank_plan"), "is of kind 'rank_plan'"),
-        (lambda text: text.replace('"pooling"', '"poling"'), "lacks or mistypes a field"),
+        (lambda text: text.replace('"pooling"', '"poling"'), "unknown field 'poling'"),
     ],
 )
 def test_profiles_that_cannot_be_read(folder, change, message, error_of):
@@ -199,4 +202,4 @@ def test_verbose_adds_the_traceback(tmp_path, capsys):
 def test_the_rule_that_was_used_is_written(folder, flags, rule):
     assert main(["plan", "--output_dir", str(folder), *flags]) == 0
     assert yaml.safe_load((folder / CONFIG_FILE).read_text())["rank_rule"] == rule
-    assert RankPlan.from_pretrained(folder).rule == rule
+    assert RankPlan.from_pretrained(folder).settings.rule == rule

@@ -134,7 +134,10 @@ def test_other_flags_in_the_same_folder_are_refused(finished, capsys):
         (["--learning_rate", "0.1"], "learning_rate is 0.001 there, 0.1 now"),
         (["--max_steps", "5"], "max_steps is 4 there, 5 now"),
         (["--max_train_samples", "70"], "texts_sha256 is "),
-        (["--min_rank", "3"], "ranks.min_rank is 1 there, 3 now"),
+        (
+            ["--min_rank", "3"],
+            "rank_plan.json is of another run: ranks [3, 4, 1] there, [3, 4, 3] now",
+        ),
         (["--precision", "0"], "precision is 0.1 there, 0.0 now"),
     ):
         assert main(["run", "--config", str(out / "config.yaml"), *flag]) == 2

@@ -16,7 +16,7 @@ from gelora.cli.tables import (
 from gelora.ranks import plan_ranks
 
 ACCURACY = {"value": 0.8125, "standard_error": 0.0125, "num_samples": 1043}
-NORMALIZED = "98 samples, normalized states, mean pooling, twonn_line."
+NORMALIZED = "98 samples, normalized states, mean pooling, twonn_linfit."
 PAYLOAD = {
     "problem": "classification",
     "headline_metric": "accuracy",
@@ -35,24 +35,24 @@ def test_columns_are_aligned():
 def test_dimensions_have_errors_and_increments_signs():
     profile = replace(make_profile((5.0, 8.0, 6.5)), verdicts=("stable", "noisy", "stable"))
     assert dimension_table(profile).splitlines() == [
-        "level         dimension     increment  verdict",
+        "layer         dimension     increment  verdict",
         "embeddings  5.00 ± 0.10                stable",
         "layer.0     8.00 ± 0.10  +3.00 ± 0.05  noisy",
         "layer.1     6.50 ± 0.10  -1.50 ± 0.05  stable",
-        "98 samples, mean pooling, twonn_line; 2 duplicates set aside.",
+        "98 samples, mean pooling, twonn_linfit; 2 duplicates set aside.",
     ]
     clean = replace(profile, num_duplicates=0, num_near_duplicates=0)
-    assert dimension_table(clean).endswith("98 samples, mean pooling, twonn_line.")
+    assert dimension_table(clean).endswith("98 samples, mean pooling, twonn_linfit.")
 
 
 def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
     profile = make_profile((5.0, 8.0))
-    farther = replace(profile.series["twonn_line"], dimensions=(4.75, 7.5))
+    farther = replace(profile.series["twonn_linfit"], dimensions=(4.75, 7.5))
     more = replace(profile, series={**profile.series, "gride_2": farther})
     assert dimension_table(more).splitlines()[:3] == [
-        "level         dimension  gride_2  twonn_likelihood     increment  verdict",
-        "embeddings  5.00 ± 0.10     4.75              5.00                stable",
-        "layer.0     8.00 ± 0.10     7.50              8.00  +3.00 ± 0.05  stable",
+        "layer         dimension  gride_2  twonn_mle     increment  verdict",
+        "embeddings  5.00 ± 0.10     4.75       5.00                stable",
+        "layer.0     8.00 ± 0.10     7.50       8.00  +3.00 ± 0.05  stable",
     ]
 
 
@@ -60,26 +60,35 @@ def test_every_estimator_has_a_column_if_more_than_two_were_asked_for():
     ("changes", "said"),
     [
         (
-            {"precision": 0.25},
+            {"settings": {"precision": 0.25}},
             "100 texts were measured, all that were asked for or all there are, and not",
         ),
         (
-            {"precision": 0.25, "stopped_by": "precision"},
+            {"settings": {"precision": 0.25}, "stopped_by": "precision"},
             "100 texts were enough: the error of every increment that counts is below 0.25.",
         ),
         (
-            {"precision": 0.25, "stopped_by": "stable_ranks"},
+            {"settings": {"precision": 0.25}, "stopped_by": "stable_ranks"},
             "100 texts were enough: the ranks no longer changed with more.",
         ),
-        ({"states": "normalized", "num_duplicates": 0, "num_near_duplicates": 0}, NORMALIZED),
-        ({"biased_levels": (1,)}, "At layer.0 the dimension is so high that"),
+        (
+            {
+                "settings": {"states": "normalized"},
+                "num_duplicates": 0,
+                "num_near_duplicates": 0,
+            },
+            NORMALIZED,
+        ),
+        ({"biased_layers": (1,)}, "At layer.0 the dimension is so high that"),
         ({"top_variance_shares": (0.1, 0.97)}, "up to 97 % of the variance at layer.0"),
     ],
 )
 def test_notes_say_what_the_estimates_rest_on(changes, said):
     profile = make_profile((5.0, 8.0))
     assert said not in dimension_table(profile)
-    assert said in dimension_table(replace(profile, **changes)).splitlines()[-1]
+    settings = replace(profile.settings, **changes.pop("settings", {}))
+    changed = replace(profile, settings=settings, **changes)
+    assert said in dimension_table(changed).splitlines()[-1]
 
 
 def test_a_budgets_ranks_have_the_range_of_nine_draws_in_ten():

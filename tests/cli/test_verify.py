@@ -230,7 +230,7 @@ def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(
         (["--jacobian_rank", "0"], "jacobian_rank must be at least 1. Got 0."),
         (["--fisher_samples", "0"], "fisher_samples must be at least 1. Got 0."),
         (["--load_in_4bit"], "verify without --load_in_4bit or --load_in_8bit, in another"),
-        (["--min_rank", "0"], "min_rank is 0; the smallest LoRA rank is 1."),
+        (["--min_rank", "0"], "min_rank must be a whole number, at least 1. Got 0."),
         (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),
     ],
 )

@@ -5,19 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from gelora.dimension import ESTIMATORS, estimate_levels
-from gelora.dimension.decimation import decimate_levels
+from gelora.dimension import ESTIMATORS, estimate_layers
+from gelora.dimension.decimation import decimate_layers
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import Fit
 from gelora.dimension.profile import DecimatedDimensions
 from manifolds import gaussian
 
 
-def decimate(levels: list[np.ndarray], **arguments) -> tuple[DecimatedDimensions, ...]:
-    names = [str(i) for i in range(len(levels))]
-    estimator = arguments.setdefault("estimator", "twonn_line")
-    found = estimate_levels(levels, level_names=names, estimator=estimator)
-    return decimate_levels(levels, found, **{"discard_fraction": 0.1, "seed": 0, **arguments})
+def decimate(layers: list[np.ndarray], **arguments) -> tuple[DecimatedDimensions, ...]:
+    names = [str(i) for i in range(len(layers))]
+    estimator = arguments.setdefault("estimator", "twonn_linfit")
+    found = estimate_layers(layers, layer_names=names, estimator=estimator)
+    return decimate_layers(layers, found, **{"discard_fraction": 0.1, "seed": 0, **arguments})
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -56,7 +56,7 @@ def test_the_error_of_a_mean_over_parts_is_that_of_the_whole(seed: int) -> None:
         assert part.standard_errors[0] == pytest.approx(whole.standard_errors[0], rel=0.3)
 
 
-def test_every_level_is_divided_alike(seed: int) -> None:
+def test_every_layer_is_divided_alike(seed: int) -> None:
     points = gaussian(500, seed=seed, dimension=4)
     scales = decimate([points, 3 * points, np.zeros((500, 2))])
     for scale in scales:
@@ -65,11 +65,11 @@ def test_every_level_is_divided_alike(seed: int) -> None:
 
 
 def test_the_scales_end_before_parts_that_tie(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    estimator = make_estimator("twonn_line", discard_fraction=0.1)
+    estimator = make_estimator("twonn_linfit", discard_fraction=0.1)
     points = gaussian(1600, seed=seed, dimension=4)
-    found = estimate_levels([points], level_names=["0"])
-    asked = {"estimator": "twonn_line", "discard_fraction": 0.1, "seed": seed}
-    expected = decimate_levels([points], found, **asked)
+    found = estimate_layers([points], layer_names=["0"])
+    asked = {"estimator": "twonn_linfit", "discard_fraction": 0.1, "seed": seed}
+    expected = decimate_layers([points], found, **asked)
 
     class Ties:
         num_neighbors = estimator.num_neighbors
@@ -80,4 +80,4 @@ def test_the_scales_end_before_parts_that_tie(monkeypatch: pytest.MonkeyPatch, s
             )
 
     monkeypatch.setattr("gelora.dimension.decimation.make_estimator", lambda *_, **__: Ties())
-    assert decimate_levels([points], found, **asked) == expected[:2]
+    assert decimate_layers([points], found, **asked) == expected[:2]

@@ -10,7 +10,7 @@ from gelora.dimension.profile import DecimatedDimensions
 
 
 def scales(*dimensions, error=0.2):
-    """Return the dimensions of one level on 4,000 samples, 2,000, 1,000, ..."""
+    """Return the dimensions of one layer on 4,000 samples, 2,000, 1,000, ..."""
     return tuple(
         DecimatedDimensions(4000 // 2**i, (dimension,), (error,))
         for i, dimension in enumerate(dimensions)
@@ -43,17 +43,17 @@ def test_find_drift_is_none_within_a_tenth_or_chance(decimation):
     assert find_drift(decimation, 0) is None
 
 
-def test_verdict_words_of_a_stable_level_that_drifts_do_not_say_stable():
+def test_verdict_words_of_a_stable_layer_that_drifts_do_not_say_stable():
     profile = replace(make_profile((10.9, 10.9)), decimation=_twice(QUICK_START))
     assert verdict_word(profile, 0) == "drifting"
-    words = verdict_words(replace(profile, biased_levels=(0,)), 0)
+    words = verdict_words(replace(profile, biased_layers=(0,)), 0)
     assert words == "drifting: falls from 14.0 at 250 texts to 10.9 at 4,000; may be biased"
 
 
 def test_verdict_words_state_stability_and_bias_together():
     profile = make_profile((5.0, 5.0))
     assert verdict_words(profile, 0) == "stable"
-    assert verdict_words(replace(profile, biased_levels=(0,)), 0) == "stable; may be biased"
+    assert verdict_words(replace(profile, biased_layers=(0,)), 0) == "stable; may be biased"
     noisy = replace(profile, verdicts=("noisy", "stable"), decimation=_twice(scales(10, 8, 6)))
     assert verdict_words(noisy, 0) == "noisy: rises from 6.0 at 1,000 texts to 10.0 at 4,000"
 

@@ -26,7 +26,7 @@ def with_copies(points: np.ndarray, *, count: int, noise: float, seed: int) -> n
     return np.vstack([points, copied * (1 + noise * rng.normal(size=copied.shape))])
 
 
-@pytest.mark.parametrize("method", ["line", "likelihood"])
+@pytest.mark.parametrize("method", ["linfit", "mle"])
 def test_exact_copies_change_nothing(method: str, seed: int) -> None:
     points = gaussian(600, seed=seed)
     doubled = with_copies(points, count=30, noise=0, seed=seed)
@@ -36,7 +36,7 @@ def test_exact_copies_change_nothing(method: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("noise", [1e-6, 1e-4, 1e-3])
-@pytest.mark.parametrize("method", ["line", "likelihood"])
+@pytest.mark.parametrize("method", ["linfit", "mle"])
 def test_near_copies_change_little(method: str, noise: float, seed: int) -> None:
     points = gaussian(600, seed=seed)
     doubled = with_copies(points, count=30, noise=noise, seed=seed)
@@ -77,34 +77,34 @@ def test_an_outlier_makes_no_copies_of_the_others(seed: int) -> None:
 def test_the_first_stays() -> None:
     points = torch.from_numpy(gaussian(60, seed=0, dimension=3))
     points[10], points[20], points[30] = points[5], points[5], points[4] + 1e-7
-    samples = distinct_samples([points], level_names=["points"])
+    samples = distinct_samples([points], layer_names=["points"])
     assert set(range(60)) - set(samples.kept) == {10, 20, 30}
     assert (samples.num_duplicates, samples.num_near_duplicates) == (2, 1)
 
 
-def test_a_copy_at_one_level_goes_at_all() -> None:
-    levels = [torch.from_numpy(gaussian(60, seed=seed, dimension=3)) for seed in range(3)]
-    levels[0][7] = levels[0][3]
-    levels[2][50] = levels[2][40] + 1e-8
-    samples = distinct_samples(levels, level_names=["a", "b", "c"])
+def test_a_copy_at_one_layer_goes_at_all() -> None:
+    layers = [torch.from_numpy(gaussian(60, seed=seed, dimension=3)) for seed in range(3)]
+    layers[0][7] = layers[0][3]
+    layers[2][50] = layers[2][40] + 1e-8
+    samples = distinct_samples(layers, layer_names=["a", "b", "c"])
     assert set(range(60)) - set(samples.kept) == {7, 50}
     assert [len(distances) for distances in samples.distances] == [58, 58, 58]
-    nearest = levels[1][samples.kept[samples.neighbors[1][:, 0]]]
-    expected = np.linalg.norm(levels[1][samples.kept] - nearest, axis=1)
+    nearest = layers[1][samples.kept[samples.neighbors[1][:, 0]]]
+    expected = np.linalg.norm(layers[1][samples.kept] - nearest, axis=1)
     np.testing.assert_allclose(samples.distances[1][:, 0], expected, rtol=1e-12)
 
 
-def test_too_few_distinct_samples_are_told_by_cause_and_level(seed: int) -> None:
+def test_too_few_distinct_samples_are_told_by_cause_and_layer(seed: int) -> None:
     clean = torch.from_numpy(gaussian(70, seed=seed, dimension=5))
     copied, nearly = clean.clone(), clean.clone()
     copied[50:65] = copied[:15]
     nearly[40:50] = nearly[20:30] * (1 + 1e-6)
     match = (
         "needs 50 samples, and 45 of 70 are left: 15 are copies and 10 near-copies of others, most"
-        " of them at level 'copied'"
+        " of them at layer 'copied'"
     )
     with pytest.raises(TooFewSamplesError, match=match):
-        distinct_samples([clean, copied, nearly], level_names=["clean", "copied", "nearly"])
+        distinct_samples([clean, copied, nearly], layer_names=["clean", "copied", "nearly"])
 
 
 def test_zero_has_one_sign() -> None:
@@ -141,19 +141,19 @@ def test_float64_tells_what_float32_rounds_away(
 def test_searching_on_is_searching_afresh(
     seed: int, noise: float, sizes: int, num_neighbors: int
 ) -> None:
-    # Clusters of near-copies lose members over several rounds, at two levels by turns.
+    # Clusters of near-copies lose members over several rounds, at two layers by turns.
     rng = np.random.default_rng(seed)
-    levels = []
+    layers = []
     for width in (6, 9):
         points = np.repeat(rng.normal(size=(90, width)), rng.integers(1, sizes + 1, 90), axis=0)
-        levels.append(points[:90] * (1 + noise * rng.normal(size=(90, width))))
-    levels[1][rng.choice(90, 3)] = levels[1][0]
+        layers.append(points[:90] * (1 + noise * rng.normal(size=(90, width))))
+    layers[1][rng.choice(90, 3)] = layers[1][0]
     try:
-        samples = distinct_samples(levels, level_names="ab", num_neighbors=num_neighbors)
+        samples = distinct_samples(layers, layer_names="ab", num_neighbors=num_neighbors)
     except TooFewSamplesError:
         assume(False)
-    for level, *found in zip(levels, samples.distances, samples.neighbors, strict=True):
-        afresh = nearest_neighbors(level, num_neighbors=num_neighbors, rows=samples.kept)
+    for layer, *found in zip(layers, samples.distances, samples.neighbors, strict=True):
+        afresh = nearest_neighbors(layer, num_neighbors=num_neighbors, rows=samples.kept)
         np.testing.assert_equal(found, list(afresh))
 
 
@@ -169,29 +169,29 @@ def test_only_those_that_lost_a_neighbor_are_searched_again(
 
     monkeypatch.setattr(duplicates, "search", count)
     points = with_copies(gaussian(600, seed=seed), count=10, noise=1e-6, seed=seed)
-    samples = distinct_samples([points], level_names=["points"])
+    samples = distinct_samples([points], layer_names=["points"])
     assert len(samples.kept) == 600
     assert searched[0] == 610
     assert 0 < sum(searched[1:]) < 60
 
 
-def test_each_level_tells_what_it_set_aside() -> None:
-    levels = [gaussian(60, seed=seed, dimension=3) for seed in range(3)]
-    levels[0][7] = levels[0][3]
-    levels[2][[50, 51]] = levels[2][[40, 41]] + 1e-8
-    samples = distinct_samples(levels, level_names=["a", "b", "c"])
-    assert samples.set_aside_by_level == (1, 0, 2)
+def test_each_layer_tells_what_it_set_aside() -> None:
+    layers = [gaussian(60, seed=seed, dimension=3) for seed in range(3)]
+    layers[0][7] = layers[0][3]
+    layers[2][[50, 51]] = layers[2][[40, 41]] + 1e-8
+    samples = distinct_samples(layers, layer_names=["a", "b", "c"])
+    assert samples.set_aside_by_layer == (1, 0, 2)
 
 
-def test_levels_are_read_some_rows_at_a_time(
+def test_layers_are_read_some_rows_at_a_time(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    level = with_copies(gaussian(200, seed=seed), count=5, noise=0, seed=seed)
-    np.save(tmp_path / "level.npy", level)
-    mapped = np.load(tmp_path / "level.npy", mmap_mode="r")
-    whole = distinct_samples([level], level_names=["whole"])
+    layer = with_copies(gaussian(200, seed=seed), count=5, noise=0, seed=seed)
+    np.save(tmp_path / "layer.npy", layer)
+    mapped = np.load(tmp_path / "layer.npy", mmap_mode="r")
+    whole = distinct_samples([layer], layer_names=["whole"])
     monkeypatch.setattr(points_module, "_VALUES_AT_ONCE", 50)
-    read = distinct_samples([mapped], level_names=["mapped"])
+    read = distinct_samples([mapped], layer_names=["mapped"])
     np.testing.assert_equal(asdict(read), asdict(whole))
-    assert first_copies(torch.from_numpy(level))[200:].max() < 200
-    assert not is_constant(torch.from_numpy(level))
+    assert first_copies(torch.from_numpy(layer))[200:].max() < 200
+    assert not is_constant(torch.from_numpy(layer))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelora.dimension import ESTIMATORS, Gride, KNNLikelihood, TwoNN
+from gelora.dimension import ESTIMATORS, Gride, LevinaBickel, TwoNN
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import graph_standard_error
 from gelora.dimension.neighbors import nearest_neighbors
@@ -111,7 +111,7 @@ def test_the_error_allows_for_shared_neighbours(seed: int) -> None:
 @pytest.mark.parametrize("entry", GOLDEN, ids=lambda entry: f"seed {entry['cloud']['seed']}")
 def test_agrees_with_dadapy_and_scikit_dimension(entry: dict) -> None:
     points, values = point_cloud(**entry["cloud"]), entry["values"]
-    likelihood = TwoNN("likelihood").estimate(points).dimension
+    likelihood = TwoNN("mle").estimate(points).dimension
     assert likelihood == pytest.approx(values["dadapy_twonn_ml"], rel=1e-9)
     assert likelihood == pytest.approx(values["skdim_twonn_mle"], rel=1e-9)
     for discard in DISCARD_FRACTIONS:
@@ -123,7 +123,7 @@ def test_agrees_with_dadapy_and_scikit_dimension(entry: dict) -> None:
         dimension = Gride(order).estimate(points).dimension
         assert dimension == pytest.approx(values[f"dadapy_gride_{order}"], rel=1e-9)
     for num_neighbors in NEIGHBORS:
-        dimension = KNNLikelihood(num_neighbors).estimate(points).dimension
+        dimension = LevinaBickel(num_neighbors).estimate(points).dimension
         assert dimension == pytest.approx(values[f"skdim_mle_{num_neighbors}"], rel=1e-12)
 
 
@@ -158,7 +158,7 @@ def test_too_few_samples() -> None:
     with pytest.raises(TooFewSamplesError, match="needs 50 samples, and 49 of 49 are left: 0 are"):
         TwoNN().estimate(gaussian(49, seed=0))
     with pytest.raises(TooFewSamplesError, match="0 of 0 are left"):
-        KNNLikelihood().estimate(np.empty((0, 4)))
+        LevinaBickel().estimate(np.empty((0, 4)))
 
 
 def test_values_that_are_not_finite() -> None:
@@ -168,17 +168,17 @@ def test_values_that_are_not_finite() -> None:
 
 def test_a_name_is_an_estimator() -> None:
     assert {name: make_estimator(name, discard_fraction=0.2) for name in ESTIMATORS} == {
-        "twonn_line": TwoNN("line", 0.2),
-        "twonn_likelihood": TwoNN("likelihood"),
+        "twonn_linfit": TwoNN("linfit", 0.2),
+        "twonn_mle": TwoNN("mle"),
         "gride_2": Gride(2),
         "gride_4": Gride(4),
         "gride_8": Gride(8),
-        "knn_likelihood": KNNLikelihood(20),
+        "levina_bickel": LevinaBickel(20),
     }
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(ConfigError, match="one of twonn_line, .*knn_likelihood; got 'mle'"):
+    with pytest.raises(ConfigError, match="one of twonn_linfit, .*levina_bickel; Got 'mle'"):
         make_estimator("mle")
     with pytest.raises(ConfigError, match="discard_fraction must be between 0 and 0.9. Got 1.0"):
-        make_estimator("twonn_line", discard_fraction=1.0)
+        make_estimator("twonn_linfit", discard_fraction=1.0)

@@ -11,7 +11,7 @@ from gelora.dimension.fitting import graph_standard_error
 def test_the_graph_sums_over_pairs_of_neighbours(seed: int) -> None:
     rng = np.random.default_rng(seed)
     influence, neighbors = rng.exponential(size=40), (np.arange(40)[:, None] + [1, 2, 2, 39]) % 40
-    near = [set(row.tolist()) for row in neighbors]  # one is named twice, as by two levels
+    near = [set(row.tolist()) for row in neighbors]  # one is named twice, as by two layers
     variance = sum(
         influence[i] * influence[j]
         for i in range(40)

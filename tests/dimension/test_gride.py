@@ -14,7 +14,7 @@ from strategies import SEEDS, point_clouds
 @given(points=point_clouds())
 @settings(max_examples=20)
 def test_the_first_order_is_twonn_by_likelihood(points: np.ndarray) -> None:
-    gride, twonn = Gride(1).estimate(points), TwoNN("likelihood").estimate(points)
+    gride, twonn = Gride(1).estimate(points), TwoNN("mle").estimate(points)
     assert gride.dimension == pytest.approx(twonn.dimension, rel=1e-10)
     assert gride.standard_error == pytest.approx(twonn.standard_error, rel=0.05)
 

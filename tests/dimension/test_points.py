@@ -18,8 +18,8 @@ def test_not_a_matrix(shape: tuple[int, ...]) -> None:
 
 
 def test_complex_values_are_not_cut_to_their_real_part() -> None:
-    with pytest.raises(HiddenStatesError, match="real values at level 'a'; got torch.complex128"):
-        as_tensor(np.zeros((3, 4), dtype=complex), where=" at level 'a'")
+    with pytest.raises(HiddenStatesError, match="real values at layer 'a'; got torch.complex128"):
+        as_tensor(np.zeros((3, 4), dtype=complex), where=" at layer 'a'")
 
 
 def test_an_array_read_backwards_is_as_good() -> None:
@@ -35,9 +35,9 @@ def test_values_that_are_not_finite_are_counted(
     points = torch.zeros(10, 4, dtype=torch.float16)
     points[2, 1] = torch.nan
     points[3, :3] = -torch.inf
-    match = r"1 NaN and 3 infinite values among 40 at level 'a'\. .* bfloat16 or float32"
+    match = r"1 NaN and 3 infinite values among 40 at layer 'a'\. .* bfloat16 or float32"
     with pytest.raises(NonFiniteStatesError, match=match):
-        as_tensor(points, where=" at level 'a'")
+        as_tensor(points, where=" at layer 'a'")
 
 
 def test_memory_is_shared(tmp_path: Path) -> None:

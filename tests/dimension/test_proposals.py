@@ -252,9 +252,9 @@ def test_a_tie_is_kept_where_rounding_parts_it() -> None:
     # product is rounded up and the other, of a larger slack, down.
     encoder = Encoder(FORMATS["bfloat16"], torch.zeros(5), 1.0)
     fine = torch.arange(1.0, 256)[:, None] * 2.0**-12
-    step = torch.cat([torch.tensor([1, 1, 2.0**-4, 2.0**-4]).expand(255, 4), fine], dim=1)
+    sublayer = torch.cat([torch.tensor([1, 1, 2.0**-4, 2.0**-4]).expand(255, 4), fine], dim=1)
     sample = torch.tensor([[2.0, 0, 0, 0, 0]])
-    tile = encoder.encode(torch.cat([sample, sample + step, sample - step]), 512)
+    tile = encoder.encode(torch.cat([sample, sample + sublayer, sample - sublayer]), 512)
     products = torch.empty(512, 512, dtype=torch.bfloat16)
     encoder.multiply(encoder.left_factor(tile.codes), tile.codes, products)
     upper = products[0].double() + 2 * (tile.slack[0] + tile.slack)

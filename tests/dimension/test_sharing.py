@@ -23,9 +23,9 @@ def search_all(group: dist.ProcessGroup | None) -> list[np.ndarray]:
     for name in NAMES:
         cloud = CLOUDS[name](np.random.default_rng(0))
         found += nearest_neighbors(cloud, tile_size=64, process_group=group)
-    level = torch.from_numpy(CLOUDS["near-copies"](np.random.default_rng(0)))
+    layer = torch.from_numpy(CLOUDS["near-copies"](np.random.default_rng(0)))
     samples = distinct_samples(
-        [level, level[:, :16]], level_names=["a", "b"], num_neighbors=4, process_group=group
+        [layer, layer[:, :16]], layer_names=["a", "b"], num_neighbors=4, process_group=group
     )
     return [*found, samples.kept, *samples.distances, *samples.neighbors]
 

@@ -15,7 +15,7 @@ def distances_of(log_mu: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(log_mu)), np.exp(log_mu)])
 
 
-@pytest.mark.parametrize("method", ["line", "likelihood"])
+@pytest.mark.parametrize("method", ["linfit", "mle"])
 @pytest.mark.parametrize("name", sorted(MANIFOLDS))
 def test_a_known_dimension_within_its_error(name: str, method: str, seed: int) -> None:
     manifold = MANIFOLDS[name]
@@ -29,7 +29,7 @@ def test_a_known_dimension_within_its_error(name: str, method: str, seed: int) -
 @pytest.mark.parametrize("discard_fraction", [0.0, 0.1, 0.4])
 def test_the_influence_knows_what_is_discarded(discard_fraction: float, seed: int) -> None:
     num_samples = 20_000
-    estimator = TwoNN("line", discard_fraction)
+    estimator = TwoNN("linfit", discard_fraction)
     log_mu = np.random.default_rng(seed).exponential(1 / 7.0, num_samples)
     fit = estimator.fit_distances(distances_of(log_mu))
     for low, high in [(0.0, 0.003), (0.1, 0.105), (0.25, 0.27), (0.6, 0.9)]:
@@ -42,7 +42,7 @@ def test_the_influence_knows_what_is_discarded(discard_fraction: float, seed: in
 
 @pytest.mark.parametrize(
     ("estimator", "spread"),
-    [(TwoNN(), 1.076), (TwoNN("likelihood"), 1.0), (TwoNN("line", 0.0), 1.1)],
+    [(TwoNN(), 1.076), (TwoNN("mle"), 1.0), (TwoNN("linfit", 0.0), 1.1)],
 )
 def test_the_error_on_independent_ratios(estimator: TwoNN, spread: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_the_error_on_independent_ratios(estimator: TwoNN, spread: float, seed: 
     assert np.mean(dimensions) == pytest.approx(10, abs=0.15)
 
 
-@pytest.mark.parametrize("method", ["line", "likelihood"])
+@pytest.mark.parametrize("method", ["linfit", "mle"])
 def test_a_lattice_has_no_dimension(method: str) -> None:
     lattice = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), axis=-1).reshape(-1, 2)
     with pytest.raises(HiddenStatesError, match="64 of 64 samples have their neighbours at the"):

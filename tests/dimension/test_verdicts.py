@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from gelora.dimension import ESTIMATORS, estimate_levels
-from gelora.dimension.decimation import decimate_levels
-from gelora.dimension.levels import LevelEstimates
+from gelora.dimension import ESTIMATORS, estimate_layers
+from gelora.dimension.decimation import decimate_layers
+from gelora.dimension.layers import LayerEstimates
 from gelora.dimension.profile import DecimatedDimensions, DimensionSeries, Verdict
-from gelora.dimension.verdicts import BIASED_FROM, DRIFT, judge_level
+from gelora.dimension.verdicts import BIASED_FROM, DRIFT, judge_layer
 from manifolds import MANIFOLDS, flat_torus, gaussian, helix, noisy, twins
 
 
-def judge(points: np.ndarray, estimator: str = "twonn_line") -> Verdict:
-    found = estimate_levels([points], level_names=["points"], estimator=estimator)
-    decimation = decimate_levels([points], found, estimator=estimator, discard_fraction=0.1, seed=0)
-    return judge_level(found, decimation, 0, estimator=estimator)
+def judge(points: np.ndarray, estimator: str = "twonn_linfit") -> Verdict:
+    found = estimate_layers([points], layer_names=["points"], estimator=estimator)
+    decimation = decimate_layers([points], found, estimator=estimator, discard_fraction=0.1, seed=0)
+    return judge_layer(found, decimation, 0, estimator=estimator)
 
 
 # The flat torus of 6 circles looks unsettled with 1 seed in 50.
@@ -48,19 +48,19 @@ def test_a_tight_coil_has_too_few_samples_and_enough_with_more(seed: int) -> Non
 
 def estimates(
     dimension: float = 5.0, *, likelihood: float = 5.0, error: float = 0.1, set_aside: int = 0
-) -> LevelEstimates:
+) -> LayerEstimates:
     one = {
         name: DimensionSeries((value,), (error,), (), ())
-        for name, value in [("twonn_line", dimension), ("twonn_likelihood", likelihood)]
+        for name, value in [("twonn_linfit", dimension), ("twonn_mle", likelihood)]
     }
-    return LevelEstimates(one, np.arange(1000 - set_aside), set_aside, 0, (set_aside,), (), ((),))
+    return LayerEstimates(one, np.arange(1000 - set_aside), set_aside, 0, (set_aside,), (), ((),))
 
 
-def verdict_of(found: LevelEstimates, *parts: float, estimator: str = "twonn_line") -> Verdict:
-    errors = found.series["twonn_line"].standard_errors
-    dimensions = (found.series["twonn_line"].dimensions[0], *parts)
+def verdict_of(found: LayerEstimates, *parts: float, estimator: str = "twonn_linfit") -> Verdict:
+    errors = found.series["twonn_linfit"].standard_errors
+    dimensions = (found.series["twonn_linfit"].dimensions[0], *parts)
     scales = [DecimatedDimensions(1000 >> i, (d,), errors) for i, d in enumerate(dimensions)]
-    return judge_level(found, scales, 0, estimator=estimator)
+    return judge_layer(found, scales, 0, estimator=estimator)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def verdict_of(found: LevelEstimates, *parts: float, estimator: str = "twonn_lin
         (estimates(), (5.0, 5.0, 9.0), "stable"),  # it bends at a scale far above
     ],
 )
-def test_where_each_rule_turns(found: LevelEstimates, parts: tuple, verdict: Verdict) -> None:
+def test_where_each_rule_turns(found: LayerEstimates, parts: tuple, verdict: Verdict) -> None:
     assert verdict_of(found, *parts) == verdict
 
 
 def test_farther_neighbours_may_drift_more() -> None:
-    assert verdict_of(estimates(), 4.4, estimator="twonn_line") == "noisy"
+    assert verdict_of(estimates(), 4.4, estimator="twonn_linfit") == "noisy"
     assert verdict_of(estimates(), 4.4, estimator="gride_8") == "stable"
 
 

@@ -67,11 +67,11 @@ def test_its_python_runs(tmp_path, capsys):
 
 
 def test_how_many_standard_errors_holms_first_step_takes():
-    level = 0.05 / (len(MODULES) + 2 - 1)  # with lora-r1 and lora-r2, without gelora
+    layer = 0.05 / (len(MODULES) + 2 - 1)  # with lora-r1 and lora-r2, without gelora
     assert f"among {len(MODULES) + 1}, a difference counts" in PAGE
-    assert f"its own p is below {level:.4f}" in PAGE
-    assert f"takes {stats.t.isf(level / 2, 4):.1f} standard errors where seeds decide" in PAGE
-    assert f"and {stats.norm.isf(level / 2):.1f} where items do" in PAGE
+    assert f"its own p is below {layer:.4f}" in PAGE
+    assert f"takes {stats.t.isf(layer / 2, 4):.1f} standard errors where seeds decide" in PAGE
+    assert f"and {stats.norm.isf(layer / 2):.1f} where items do" in PAGE
 
 
 def test_the_forward_pass_takes_what_the_formula_says(benchmark):

@@ -11,11 +11,9 @@ from transformers.utils.logging import disable_progress_bar
 from gelora.artifacts import METRICS_FILE, read_json
 from gelora.cli import main
 from gelora.cli.checks import check_flags
-from gelora.cli.config import rule_of
 from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.parsing import parse
 from gelora.hidden_states.overrides import override
-from gelora.ranks.rules import check_rule
 from gelora.tasks import TASKS
 from tiny_models import save_tiny, tiny_bert, tiny_deberta, tiny_texts, tiny_tokenizer
 from tiny_tasks import write_lines
@@ -89,7 +87,6 @@ def test_it_is_taken_as_a_run_takes_it(path, tmp_path):
     assert config.target_modules == "attention"
     assert set(config.extra) <= {"weight_decay", "train_sampling_strategy", "use_cpu"}
     check_flags("run", parsed(path, "--output_dir", str(tmp_path)))
-    check_rule(**rule_of(config))
     check_training(config)
     arguments = training_arguments(config)
     assert arguments.learning_rate == config.training.learning_rate

@@ -8,7 +8,6 @@ from torch import nn
 from gelora.errors import ArchitectureError, ConfigError, DataError
 from gelora.hidden_states.activations import hidden_states, pooled_states
 from gelora.hidden_states.architectures import find_architecture, find_backbone
-from gelora.hidden_states.pooling import POOLINGS
 from tiny_models import (
     NUM_BLOCKS,
     TINY_MODELS,
@@ -57,15 +56,15 @@ def final_norm(backbone, stack):
 
 
 def reference(model, batch, pooling):
-    """Every level from `output_hidden_states=True`; the last of a stack is after its norm."""
+    """Every layer from `output_hidden_states=True`; the last of a stack is after its norm."""
     with torch.no_grad():
         output = model(**batch, output_hidden_states=True)
     mask = batch["attention_mask"]
     if model.config.is_encoder_decoder:
-        levels = (*output.encoder_hidden_states, *output.decoder_hidden_states)
+        layers = (*output.encoder_hidden_states, *output.decoder_hidden_states)
     else:
-        levels = output.hidden_states
-    return [pooled_by_hand(level, mask, pooling) for level in levels]
+        layers = output.hidden_states
+    return [pooled_by_hand(layer, mask, pooling) for layer in layers]
 
 
 def with_decoder_inputs(model, rows, side):
@@ -78,7 +77,7 @@ def with_decoder_inputs(model, rows, side):
     return {**batch, **{f"decoder_{name}": values for name, values in shifted.items()}}
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("name", TEXT_MODELS)
 def test_states_are_those_of_transformers(name, side, pooling):
@@ -89,8 +88,8 @@ def test_states_are_those_of_transformers(name, side, pooling):
     block = 0
     for stack in find_architecture(model).stacks:
         last = block + len(stack.blocks)
-        for level in range(block, last):
-            torch.testing.assert_close(found[level], expected[level], rtol=1e-4, atol=1e-5)
+        for layer in range(block, last):
+            torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-5)
         if pooling != "mean":  # a norm does not commute with a mean over tokens
             normed = final_norm(model, stack.name)(found[last]).detach()
             torch.testing.assert_close(normed, expected[last], rtol=1e-4, atol=1e-5)
@@ -112,21 +111,21 @@ def test_the_last_block_is_taken_before_the_final_norm(name):
     torch.testing.assert_close(states[NUM_BLOCKS], by_hand)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
 @pytest.mark.parametrize("name", TEXT_MODELS)
 def test_batches_and_padding_do_not_matter(name, pooling, seed):
     model, rows = TINY_MODELS[name](), sequences(seed)
     together = hidden_states(model, [padded(rows)], pooling=pooling)
     alone = hidden_states(model, [padded([row]) for row in rows], pooling=pooling)
     wider = [padded([*rows, torch.full((12,), 5)])]
-    beside = [level[:-1] for level in hidden_states(model, wider, pooling=pooling)]
+    beside = [layer[:-1] for layer in hidden_states(model, wider, pooling=pooling)]
     left = hidden_states(model, [padded(rows, "left")], pooling=pooling)
     others = [alone, beside] if name in COUNT_PADDING else [alone, beside, left]
-    for level, expected in enumerate(together):
+    for layer, expected in enumerate(together):
         assert expected.shape == (len(rows), WIDTH)
         assert expected.dtype == torch.float32
         for other in others:
-            torch.testing.assert_close(other[level], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(other[layer], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_images_are_pooled_over_all_patches():
@@ -233,8 +232,8 @@ def test_states_come_batch_by_batch(options):
     together = hidden_states(model, [padded(rows)], **options)
     parts = list(pooled_states(model, (padded([row]) for row in rows), **options))
     assert len(parts) == len(rows)
-    for level, expected in enumerate(together):
-        joined = torch.cat([part[level] for part in parts])
+    for layer, expected in enumerate(together):
+        joined = torch.cat([part[layer] for part in parts])
         torch.testing.assert_close(joined, expected, rtol=1e-3, atol=1e-4)
 
 

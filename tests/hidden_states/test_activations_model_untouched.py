@@ -148,17 +148,17 @@ def test_under_autocast(name):
     plain = hidden_states(model, batches())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states = hidden_states(model, batches())
-    for level, expected in zip(states, plain, strict=True):
-        assert level.dtype == torch.float32
-        assert (level - expected).norm() < 0.05 * expected.norm()
+    for layer, expected in zip(states, plain, strict=True):
+        assert layer.dtype == torch.float32
+        assert (layer - expected).norm() < 0.05 * expected.norm()
 
 
 @pytest.mark.parametrize("name", TEXT_MODELS)
 def test_in_half_precision(name):
     model = TINY_MODELS[name]().to(torch.bfloat16)
-    for level in hidden_states(model, batches()):
-        assert level.dtype == torch.float32
-        assert level.isfinite().all()
+    for layer in hidden_states(model, batches()):
+        assert layer.dtype == torch.float32
+        assert layer.isfinite().all()
 
 
 @pytest.mark.parametrize("name", TEXT_MODELS)
@@ -213,5 +213,5 @@ def test_on_a_gpu():
     model = tiny_llama()
     plain = hidden_states(model, batches())
     states = hidden_states(model.cuda(), batches())
-    assert all(level.device.type == "cpu" for level in states)
+    assert all(layer.device.type == "cpu" for layer in states)
     torch.testing.assert_close(states, plain, rtol=1e-3, atol=1e-3)

@@ -12,18 +12,18 @@ from gelora.hidden_states.growth import (
     FIRST_SIZE,
     STABLE_GROWTHS,
     growing_sizes,
-    papers_ranks,
     reason_to_stop,
 )
 from gelora.ranks import plan_ranks
+from gelora.ranks.rules import paper_rule
 
 DIMENSIONS = (5.0, 8.0, 6.0)
 
 
 def with_errors(errors, *, dimensions=DIMENSIONS, **fields):
     profile = make_profile(dimensions)
-    series = replace(profile.series["twonn_line"], increment_standard_errors=tuple(errors))
-    return replace(profile, series={**profile.series, "twonn_line": series}, **fields)
+    series = replace(profile.series["twonn_linfit"], increment_standard_errors=tuple(errors))
+    return replace(profile, series={**profile.series, "twonn_linfit": series}, **fields)
 
 
 @given(st.integers(1, 10**6))
@@ -41,14 +41,14 @@ def test_sizes_grow_by_half_powers_of_two_up_to_all(num_texts):
 def test_the_error_is_of_the_worst_step_that_counts():
     assert with_errors([0.2, 0.3]).largest_increment_error == 0.3
     assert with_errors([0.3, 0.2]).largest_increment_error == 0.3
-    assert with_errors([0.3, 0.2], constant_levels=(0,)).largest_increment_error == 0.2
-    assert with_errors([0.3, 0.2], constant_levels=(0, 1)).largest_increment_error == 0.0
+    assert with_errors([0.3, 0.2], constant_layers=(0,)).largest_increment_error == 0.2
+    assert with_errors([0.3, 0.2], constant_layers=(0, 1)).largest_increment_error == 0.0
 
 
 @pytest.mark.parametrize(("precision", "reason"), [(0.31, "precision"), (0.3, None), (0.0, None)])
 def test_precision_is_every_error_below(precision, reason):
     profiles = [with_errors([0.1, 0.1]), with_errors([0.2, 0.3])]
-    assert reason_to_stop(profiles, precision=precision, ranks=papers_ranks) == reason
+    assert reason_to_stop(profiles, precision=precision, ranks=paper_rule) == reason
 
 
 def test_ranks_are_stable_after_three_growths():
@@ -63,20 +63,20 @@ def test_ranks_are_stable_after_three_growths():
         ([same, same, other, same, same], None),
         ([*[same] * 3, other], None),
     ):
-        assert reason_to_stop(profiles, precision=0.1, ranks=papers_ranks) == reason
+        assert reason_to_stop(profiles, precision=0.1, ranks=paper_rule) == reason
 
 
 def test_precision_goes_before_stable_ranks():
     profiles = [with_errors([0.01, 0.01])] * 4
-    assert reason_to_stop(profiles, precision=0.1, ranks=papers_ranks) == "precision"
+    assert reason_to_stop(profiles, precision=0.1, ranks=paper_rule) == "precision"
 
 
 def test_the_ranks_are_those_of_the_rule_given():
     profiles = [with_errors([1.0, 1.0], dimensions=(5.0, 8.0 + i, 6.0)) for i in range(4)]
-    assert reason_to_stop(profiles, precision=0.1, ranks=papers_ranks) is None
+    assert reason_to_stop(profiles, precision=0.1, ranks=paper_rule) is None
     assert reason_to_stop(profiles, precision=0.1, ranks=lambda _: [1, 1]) == "stable_ranks"
 
 
 def test_the_papers_ranks_are_those_of_the_plan():
     profile = make_profile((5.2, 8.6, 6.4, 7.0))
-    assert tuple(papers_ranks(profile)) == plan_ranks(profile).ranks
+    assert tuple(paper_rule(profile)) == plan_ranks(profile).ranks

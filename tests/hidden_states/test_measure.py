@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from gelora.artifacts import canonical_json
-from gelora.dimension.levels import estimate_levels
+from gelora.dimension.layers import estimate_layers
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import (
     ConfigError,
@@ -25,7 +25,7 @@ from gelora.hidden_states import measure_dimensions
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import check_fingerprint, find_architecture
 from gelora.hidden_states.batches import encode_texts, padded_batch
-from gelora.hidden_states.reading import level_names
+from gelora.hidden_states.reading import layer_names
 from gelora.ranks import plan_ranks
 from tiny_models import (
     NUM_BLOCKS,
@@ -40,7 +40,7 @@ from tiny_models import (
 
 pytestmark = [
     # Random models on random texts: line and likelihood need not agree, and a last token that is
-    # the same in every text makes a constant level.
+    # the same in every text makes a constant layer.
     pytest.mark.filterwarnings("ignore::gelora.errors.UnstableDimensionWarning"),
     pytest.mark.filterwarnings("ignore::gelora.errors.ConstantStatesWarning"),
     # peft 0.21 calls what transformers 5.23 is about to rename.
@@ -67,15 +67,15 @@ def test_states_are_estimated_on_in_the_order_of_the_draw(monkeypatch):
 
     def estimate_and_keep(states, **arguments):
         seen.extend(map(torch.from_numpy, states))
-        return estimate_levels(states, **arguments)
+        return estimate_layers(states, **arguments)
 
-    monkeypatch.setattr("gelora.hidden_states.estimation.estimate_levels", estimate_and_keep)
-    profile = measure(model, texts, batch_tokens=60, seed=4)
+    monkeypatch.setattr("gelora.hidden_states.estimation.estimate_layers", estimate_and_keep)
+    profile = measure(model, texts, measure_batch_tokens=60, seed=4)
     drawn = encode_texts(tokenizer, model, texts, num_samples=len(texts), max_length=None, seed=4)
     by_hand = hidden_states(model, [padded_batch([row], tokenizer) for row in drawn])
     for found, expected in zip(seen, by_hand, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    estimates = estimate_levels(by_hand, level_names=level_names(find_architecture(model)))
+    estimates = estimate_layers(by_hand, layer_names=layer_names(find_architecture(model)))
     for name, series in estimates.series.items():
         found = profile.series[name]
         np.testing.assert_allclose(found.dimensions, series.dimensions, rtol=1e-3)
@@ -84,13 +84,17 @@ def test_states_are_estimated_on_in_the_order_of_the_draw(monkeypatch):
 
 def test_what_a_profile_says():
     model, texts = tiny_bert(), tiny_texts(120)
-    profile = measure(model, texts, num_samples=100, batch_tokens=1400, seed=5)
+    profile = measure(model, texts, num_samples=100, measure_batch_tokens=1400, seed=5)
     architecture = find_architecture(model)
-    assert profile.levels == ("embeddings", *architecture.blocks)
+    assert profile.layers == ("embeddings", *architecture.blocks)
     assert profile.blocks == architecture.blocks
     assert profile.modules == architecture.modules
     assert (profile.num_texts, profile.num_used, profile.num_duplicates) == (100, 100, 0)
-    assert (profile.pooling, profile.estimator, profile.seed) == ("mean", "twonn_line", 5)
+    assert (profile.settings.pooling, profile.settings.estimator, profile.seed) == (
+        "mean",
+        "twonn_linfit",
+        5,
+    )
     assert profile.forward_tokens == 100 * 14  # one batch, padded to 12 words and 2 more
     assert len(profile.dimensions) == NUM_BLOCKS + 1
     assert len(profile.increments) == NUM_BLOCKS
@@ -106,12 +110,12 @@ def test_profile_survives_a_folder(tmp_path):
 
 def test_two_stacks_have_two_embeddings_and_no_increment_between_them():
     profile = measure(tiny_t5())
-    starts = [i for i, level in enumerate(profile.levels) if level.endswith("embeddings")]
+    starts = [i for i, layer in enumerate(profile.layers) if layer.endswith("embeddings")]
     assert starts == [0, NUM_BLOCKS + 1]
     assert len(profile.increments) == len(profile.blocks) == 2 * NUM_BLOCKS
     for block, increment in enumerate(profile.increments):
-        level = profile.level_of(block)
-        grown = profile.dimensions[level] - profile.dimensions[level - 1]
+        layer = profile.layer_of(block)
+        grown = profile.dimensions[layer] - profile.dimensions[layer - 1]
         assert increment == pytest.approx(grown)
 
 
@@ -120,15 +124,15 @@ def test_two_stacks_have_two_embeddings_and_no_increment_between_them():
 )
 def test_default_pooling(model, pooling):
     profile = measure(model)
-    assert profile.pooling == pooling
+    assert profile.settings.pooling == pooling
     assert profile == measure(model, pooling=pooling)
     assert profile != measure(model, pooling="first" if pooling == "mean" else "mean")
 
 
 def test_the_estimator_is_chosen_and_both_are_kept():
-    line, likelihood = measure(), measure(estimator="twonn_likelihood")
+    line, likelihood = measure(), measure(estimator="twonn_mle")
     assert line.series == likelihood.series
-    assert likelihood.dimensions == likelihood.series["twonn_likelihood"].dimensions
+    assert likelihood.dimensions == likelihood.series["twonn_mle"].dimensions
     assert line.dimensions != likelihood.dimensions
 
 
@@ -178,7 +182,7 @@ def test_a_head_or_an_untrained_adapter_changes_nothing(head):
 
 
 def test_copies_of_one_text_are_said_to_be_that():
-    expected = r"119 of the 120 texts drawn are copies of others. No level varies \(samples: 1\)"
+    expected = r"119 of the 120 texts drawn are copies of others. No layer varies \(samples: 1\)"
     with pytest.raises(TooFewSamplesError, match=expected):
         measure(texts=["w1 w2"] * 120)
 
@@ -193,7 +197,7 @@ def test_tokenizer_leaves_as_it_came():
 
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False)])
 def test_progress_is_a_bar_on_stderr(progress, shown, capfd):
-    measure(batch_tokens=500, progress=progress)
+    measure(measure_batch_tokens=500, progress=progress)
     captured = capfd.readouterr()
     assert captured.out == ""
     assert ("Measuring: 100%" in captured.err) == shown
@@ -204,10 +208,13 @@ def test_progress_is_a_bar_on_stderr(progress, shown, capfd):
     ("arguments", "message"),
     [
         ({"num_samples": 0}, "num_samples must be a whole number, at least 1. Got 0"),
-        ({"batch_tokens": -2}, "batch_tokens must be a whole number, at least 1. Got -2"),
+        (
+            {"measure_batch_tokens": -2},
+            "measure_batch_tokens must be a whole number, at least 1. Got -2",
+        ),
         ({"max_length": 0}, "max_length must be a whole number, at least 1. Got 0"),
         ({"pooling": "max"}, "pooling must be one of mean, last, first. Got 'max'"),
-        ({"estimator": "mle"}, "estimator must be one of twonn_line, .* got 'mle'"),
+        ({"estimator": "mle"}, "estimator must be one of twonn_linfit, .* Got 'mle'"),
         ({"precision": -0.1}, "precision must be 0 or more dimensions. Got -0.1"),
         ({"discard_fraction": 1.5}, "discard_fraction must be .* Got 1.5"),
     ],
@@ -268,7 +275,7 @@ def test_an_unknown_target_stops_before_the_model_runs():
 
 def test_halves_of_blocks_and_normalized_states():
     whole, halves = measure(tiny_llama()), measure(tiny_llama(), granularity="sublayer")
-    assert halves.granularity == "sublayer"
+    assert halves.settings.granularity == "sublayer"
     assert halves.steps == tuple(
         f"{block}/{half}" for block in whole.blocks for half in ("attention", "mlp")
     )

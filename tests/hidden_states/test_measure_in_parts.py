@@ -68,8 +68,8 @@ def assert_same_up_to_rounding(one, other):
 def test_the_cap_gives_what_measuring_at_once_does(make):
     texts = texts_with_copies()
     grown, at_once = to_the_cap(model=make(), texts=texts), measure(make(), texts)
-    assert (grown.stopped_by, grown.precision) == ("num_samples", 1e-9)
-    assert (at_once.stopped_by, at_once.precision) == ("num_samples", None)
+    assert (grown.stopped_by, grown.settings.precision) == ("num_samples", 1e-9)
+    assert (at_once.stopped_by, at_once.settings.precision) == ("num_samples", None)
     assert_same_up_to_rounding(grown, at_once)
     assert grown.verdicts == at_once.verdicts
 
@@ -119,7 +119,7 @@ def test_no_text_passes_the_model_twice():
     model.register_forward_pre_hook(
         lambda _module, _args, inputs: lengths.append(inputs["input_ids"].shape), with_kwargs=True
     )
-    profile = to_the_cap(model=model, texts=texts_with_copies(), batch_tokens=100)
+    profile = to_the_cap(model=model, texts=texts_with_copies(), measure_batch_tokens=100)
     assert lengths.pop(0)[0] == 1  # to see which modules a gradient reaches
     assert sum(rows for rows, _ in lengths) == 280
     assert (profile.num_texts, profile.num_duplicates) == (300, 20)
@@ -145,13 +145,13 @@ def test_kept_states_give_the_profile_again(precision, tmp_path):
 
 def test_kept_states_serve_other_estimators(tmp_path):
     all_at_once = measure(keep_hidden_states=tmp_path / "kept", all_estimators=True)
-    for name in ("gride_4", "knn_likelihood"):
+    for name in ("gride_4", "levina_bickel"):
         profile = measure_hidden_states(tmp_path / "kept", estimator=name, discard_fraction=0.2)
-        assert (profile.estimator, profile.discard_fraction) == (name, 0.2)
+        assert (profile.settings.estimator, profile.settings.discard_fraction) == (name, 0.2)
         assert profile.series[name] == all_at_once.series[name]
     every = measure_hidden_states(tmp_path / "kept", all_estimators=True)
     assert every.series.keys() == all_at_once.series.keys()
-    with pytest.raises(ConfigError, match="got 'mle'"):
+    with pytest.raises(ConfigError, match="Got 'mle'"):
         measure_hidden_states(tmp_path / "kept", estimator="mle")
 
 

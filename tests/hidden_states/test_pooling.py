@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gelora.hidden_states.pooling import EVERYTHING, POOLINGS, pool, token_runs
+from gelora.hidden_states.pooling import EVERYTHING, pool, token_runs
 
 NAN = float("nan")
 MASKS = {
@@ -26,7 +26,7 @@ def by_hand(states, mask, pooling):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
 @pytest.mark.parametrize("name", MASKS)
 def test_every_mask_pools_its_real_tokens_and_padding_may_hold_anything(name, pooling, dtype, seed):
     mask = torch.tensor(MASKS[name]).bool()
@@ -39,7 +39,7 @@ def test_every_mask_pools_its_real_tokens_and_padding_may_hold_anything(name, po
         torch.testing.assert_close(found, by_hand(states, mask, pooling), rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
 def test_without_a_mask_all_tokens_are_real(pooling):
     states = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(4, 5)
@@ -57,7 +57,7 @@ def test_a_sum_beyond_float16_is_no_overflow_and_an_overflow_is_kept():
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, torch.float32) for name in MASKS), ("right", torch.bfloat16)]
 )
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
 def test_no_copy_larger_than_the_pooled_rows_but_for_one_sequence(name, dtype, pooling):
     tokens, width = 40, 64
     mask = torch.tensor(MASKS[name]).repeat_interleave(tokens // 5, dim=1)

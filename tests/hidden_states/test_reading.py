@@ -10,7 +10,7 @@ from torch import nn
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import find_architecture
-from gelora.hidden_states.reading import level_names
+from gelora.hidden_states.reading import layer_names
 from tiny_models import (
     MORE_MODELS,
     TINY_MODELS,
@@ -63,9 +63,9 @@ NORMS = {
 POST_NORM = {"bert", "roberta", "deberta", "distilbert", "bart"}
 
 
-def by_level(model, batch, granularity="sublayer", **options):
+def by_layer(model, batch, granularity="sublayer", **options):
     states = hidden_states(model, [batch], granularity=granularity, **options)
-    return dict(zip(level_names(find_architecture(model), granularity), states, strict=True))
+    return dict(zip(layer_names(find_architecture(model), granularity), states, strict=True))
 
 
 def filled(path, block):
@@ -83,7 +83,7 @@ def test_every_architecture_is_expected():
 @pytest.mark.parametrize("name", ENDS)
 def test_without_its_mlp_half_a_block_returns_what_is_read_between_its_halves(name):
     model, batch = MODELS[name](), tiny_batch(name)
-    found = by_level(model, batch)
+    found = by_layer(model, batch)
     written, norm = ENDS[name]
     for block in find_architecture(model).blocks:
         halved = copy.deepcopy(model)
@@ -91,17 +91,17 @@ def test_without_its_mlp_half_a_block_returns_what_is_read_between_its_halves(na
             nn.init.zeros_(parameter)
         if norm:
             halved.set_submodule(f"{block}.{norm}", nn.Identity())
-        expected = by_level(halved, batch, granularity="block")[block]
+        expected = by_layer(halved, batch, granularity="block")[block]
         torch.testing.assert_close(found[f"{block}/attention"], expected, rtol=1e-5, atol=1e-5)
         assert not torch.allclose(found[f"{block}/mlp"], expected, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_block_levels_are_the_same_at_both_granularities(name):
+def test_block_layers_are_the_same_at_both_granularities(name):
     model, batch = MODELS[name](), tiny_batch(name)
-    found, expected = by_level(model, batch), by_level(model, batch, granularity="block")
-    for level, states in expected.items():
-        twin = f"{level}/mlp" if f"{level}/mlp" in found else level
+    found, expected = by_layer(model, batch), by_layer(model, batch, granularity="block")
+    for layer, states in expected.items():
+        twin = f"{layer}/mlp" if f"{layer}/mlp" in found else layer
         assert torch.equal(found[twin], states)
     assert len(found) == len(expected) + len(find_architecture(model).blocks)
 
@@ -119,8 +119,8 @@ def test_parallel_halves_have_nothing_between_them(name):
 @pytest.mark.parametrize("name", NORMS)
 def test_normalized_states_are_what_the_next_norm_returns(name):
     model, batch = MODELS[name](), tiny_batch(name)
-    raw = by_level(model, batch, pooling="first")
-    found = by_level(model, batch, pooling="first", states="normalized")
+    raw = by_layer(model, batch, pooling="first")
+    found = by_layer(model, batch, pooling="first", states="normalized")
     reads_block, reads_middle, reads_last = NORMS[name]
     readers = []
     for stack in find_architecture(model).stacks:
@@ -129,16 +129,16 @@ def test_normalized_states_are_what_the_next_norm_returns(name):
             last = f"{following}.{reads_block}" if following else reads_last
             readers += [filled(f"{block}.{reads_middle}", block), filled(last, block)]
     assert raw.keys() == found.keys()
-    for level, reader in zip(raw, readers, strict=True):
-        expected = model.get_submodule(reader)(raw[level]).detach()
-        torch.testing.assert_close(found[level], expected, rtol=1e-4, atol=1e-5)
+    for layer, reader in zip(raw, readers, strict=True):
+        expected = model.get_submodule(reader)(raw[layer]).detach()
+        torch.testing.assert_close(found[layer], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(POST_NORM))
 def test_states_that_come_out_of_a_norm_are_normalized_already(name):
     model, batch = MODELS[name](), tiny_batch(name)
-    raw, found = by_level(model, batch), by_level(model, batch, states="normalized")
-    assert all(torch.equal(found[level], raw[level]) for level in raw)
+    raw, found = by_layer(model, batch), by_layer(model, batch, states="normalized")
+    assert all(torch.equal(found[layer], raw[layer]) for layer in raw)
 
 
 @pytest.mark.parametrize("name", ["electra", "olmo2", "opt_post_norm"])
@@ -148,11 +148,11 @@ def test_states_that_no_norm_reads(name):
         hidden_states(MODELS[name](), [tiny_batch(name)], states="normalized")
 
 
-def test_level_names():
+def test_layer_names():
     architecture = find_architecture(tiny_gpt2())
-    assert level_names(architecture) == ("embeddings", "h.0", "h.1", "h.2")
+    assert layer_names(architecture) == ("embeddings", "h.0", "h.1", "h.2")
     expected = ("embeddings", "h.0/attention", "h.0/mlp", "h.1/attention")
-    assert level_names(architecture, "sublayer")[:4] == expected
-    names = level_names(find_architecture(tiny_t5()))
+    assert layer_names(architecture, "sublayer")[:4] == expected
+    names = layer_names(find_architecture(tiny_t5()))
     assert names[:2] == ("encoder.embeddings", "encoder.block.0")
     assert names[4:6] == ("decoder.embeddings", "decoder.block.0")

@@ -149,7 +149,7 @@ class Mixers(nn.Module):
 
 def test_only_what_is_named_attention_ends_the_first_half():
     _, middle, _ = points(Mixers(Mixer("attention")), tiny_batch("mixer"), **SUBLAYER)
-    found = middle.level, middle.module, middle.side
+    found = middle.layer, middle.module, middle.side
     assert found == ("blocks.0/attention", "blocks.0.up", "input")
     with pytest.raises(ArchitectureError, match=r"In block blocks\.0 no state was found between"):
         points(Mixers(Mixer("mix")), tiny_batch("mixer"), **SUBLAYER)

@@ -20,18 +20,16 @@ from gelora.hidden_states.store import (
     open_states,
     remove_states,
 )
+from gelora.settings import MeasurementSettings
 
 WIDTHS = (3, 5)
 RECORD = HiddenStatesRecord(
-    levels=("embeddings", "layer.0"),
+    layers=("embeddings", "layer.0"),
     blocks=("layer.0",),
     modules=(BlockModule("layer.0.query", 0, "query", 3, 5),),
     fingerprint={"model_type": "none"},
-    granularity="block",
-    states="raw",
-    pooling="mean",
+    settings=MeasurementSettings(pooling="mean", precision=0.25),
     seed=3,
-    precision=0.25,
     stopped_by="precision",
     num_texts=9,
     num_copies=2,
@@ -48,7 +46,7 @@ def states(num_rows, *, seed=0):
 def fill(store, written):
     order = torch.randperm(len(written[0]), generator=torch.Generator().manual_seed(1)).tolist()
     for rows in (order[:2], order[2:]):
-        store.write(rows, [level[rows] for level in written])
+        store.write(rows, [layer[rows] for layer in written])
         store.exchange([rows])
 
 
@@ -77,14 +75,14 @@ def test_what_is_kept_is_cut_to_its_rows_and_opens_as_plain_numpy(extra, tmp_pat
     written = keep(folder, num_texts=RECORD.num_rows + extra)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["kept"]
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("hidden_states.json", "level_000.npy", "level_001.npy"),
+        *("hidden_states.json", "layer_000.npy", "layer_001.npy"),
     ]
-    record, levels = open_states(folder)
+    record, layers = open_states(folder)
     assert record == RECORD
     assert content_hash(record.to_dict()) == RECORD.content_hash()
-    for i, (found, expected) in enumerate(zip(levels, written, strict=True)):
+    for i, (found, expected) in enumerate(zip(layers, written, strict=True)):
         np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(np.load(folder / f"level_{i:03}.npy"), expected)
+        np.testing.assert_array_equal(np.load(folder / f"layer_{i:03}.npy"), expected)
 
 
 def test_a_run_folder_will_do(tmp_path):
@@ -203,11 +201,11 @@ def test_only_states_are_removed(tmp_path):
 def test_damaged_stores_are_refused(tmp_path):
     folder = tmp_path / "kept"
     keep(folder)
-    path = folder / "level_001.npy"
+    path = folder / "layer_001.npy"
     whole = path.read_bytes()
     for damage, message in (
-        (lambda: path.write_bytes(whole[:-4]), "level_001.npy cannot be read"),
-        (path.unlink, "level_001.npy cannot be read"),
+        (lambda: path.write_bytes(whole[:-4]), "layer_001.npy cannot be read"),
+        (path.unlink, "layer_001.npy cannot be read"),
         (lambda: np.save(path, np.zeros((6, 5), "f4")), r"shape \(6, 5\), not float32 of 7 rows"),
         (lambda: np.save(path, np.zeros((7, 5))), r"float64 of shape \(7, 5\), not float32"),
         (lambda: np.save(path, np.zeros(7, "f4")), r"shape \(7,\), not float32 of 7 rows"),
@@ -219,7 +217,7 @@ def test_damaged_stores_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"levels": None}, "NoneType"), ({"modules": [{"name": "x"}]}, "missing"), ({"x": 1}, "'x'")],
+    [({"layers": None}, "NoneType"), ({"modules": [{"name": "x"}]}, "missing"), ({"x": 1}, "'x'")],
 )
 def test_a_record_of_another_shape_is_refused(change, message):
     with pytest.raises(ArtifactError, match=f"record of hidden states .*{re.escape(message)}"):

@@ -40,7 +40,7 @@ def bert(**overrides):
 
 def test_training_is_peft_and_the_trainer_by_hand(tmp_path):
     model, tokenizer, data = bert(), tiny_tokenizer(), tiny_task()
-    plan = plan_ranks(profile_of(model), alpha_per_rank=2.0)
+    plan = plan_ranks(profile_of(model), scaling=2.0)
     train(model, tokenizer, data, plan, arguments=quick_arguments(tmp_path / "ours"))
 
     set_seed(7)

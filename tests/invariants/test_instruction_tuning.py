@@ -36,7 +36,7 @@ def test_tuning_is_trl_by_hand(chats, tmp_path):
     from trl.trainer.sft_trainer import SFTTrainer
 
     data, tokenizer = tiny_instructions(chats=chats), chat_tokenizer()
-    plan = plan_ranks(profile_of(causal_llama()), alpha_per_rank=2.0)
+    plan = plan_ranks(profile_of(causal_llama()), scaling=2.0)
     train(causal_llama(), tokenizer, data, plan, arguments=sft_arguments(tmp_path / "ours"))
 
     set_seed(7)

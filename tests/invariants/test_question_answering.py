@@ -43,7 +43,7 @@ def test_without_padding_training_is_peft_and_the_trainer_by_hand(tmp_path):
     data, tokenizer = tiny_questions(), tiny_tokenizer()
     windows = split_contexts(split, tokenizer, data.question_answering, max_length=None)
     model = tiny_bert(BertForQuestionAnswering)
-    plan = plan_ranks(profile_of(model), alpha_per_rank=2.0)
+    plan = plan_ranks(profile_of(model), scaling=2.0)
     ours = replace(data, train=split)
     train(model, tokenizer, ours, plan, arguments=quick_arguments(tmp_path / "ours"))
 

@@ -11,6 +11,7 @@ from gelora.dimension.profile import Verdict
 from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.ranks import plan_ranks
 from gelora.ranks.advice import certainty, likely_range, measurement_advice, plan_advice
+from gelora.settings import MeasurementSettings, RankSettings
 
 GROWING = (1, 4, 7, 10)
 UNSURE = (5.48, 8.5, 8.5)  # rounded 5, 9 and 9, though growth by 4 is the least likely
@@ -79,7 +80,7 @@ def test_a_rank_of_one_by_the_users_own_limit_is_not_laid_to_the_dimension():
         ),
     ],
 )
-def test_what_is_said_of_doubtful_levels(changes, said):
+def test_what_is_said_of_doubtful_layers(changes, said):
     profile = replace(make_profile(GROWING), **changes)
     (sentence,) = plan_advice(plan_ranks(profile), profile)
     assert re.search(said, sentence), sentence
@@ -91,7 +92,7 @@ def test_every_verdict_has_a_meaning_and_all_but_the_best_a_remedy():
     assert set(DOUBTFUL) == set(REMEDIES) - {"stable", "constant"}
 
 
-BIASED = {"biased_levels": (2, 3)}
+BIASED = {"biased_layers": (2, 3)}
 OUTLIERS = {"top_variance_shares": (0.1, 0.6, 0.9, 0.5)}
 
 
@@ -115,7 +116,7 @@ def test_a_verdict_counts_only_where_a_rank_rests_on_it():
     """Not in a block that no growth is counted in, nor beyond the blocks that are adapted."""
     profile = replace(
         make_profile((0, 4, 7, 10)),
-        constant_levels=(0,),
+        constant_layers=(0,),
         verdicts=("constant", "noisy", "stable", "noisy"),
     )
     doubtful, _ = plan_advice(plan_ranks(profile), profile)
@@ -125,18 +126,26 @@ def test_a_verdict_counts_only_where_a_rank_rests_on_it():
     assert "begins from" in sentence
 
 
-@pytest.mark.parametrize(("estimator", "advised"), [("twonn_line", True), ("gride_8", False)])
+@pytest.mark.parametrize(("estimator", "advised"), [("twonn_linfit", True), ("gride_8", False)])
 def test_the_estimator_that_was_used_is_not_advised(estimator, advised):
     profile = replace(make_profile(GROWING), verdicts=("noisy",) * len(GROWING))
-    line = profile.series["twonn_line"]
-    profile = replace(profile, estimator=estimator, series={**profile.series, "gride_8": line})
+    line = profile.series["twonn_linfit"]
+    profile = replace(
+        profile,
+        settings=MeasurementSettings(estimator=estimator, pooling="mean"),
+        series={**profile.series, "gride_8": line},
+    )
     (sentence,) = plan_advice(plan_ranks(profile), profile)
     assert ("--estimator gride_8" in sentence) == advised
 
 
 def test_outlier_coordinates_are_no_news_behind_a_norm():
     shares = (0.9,) * len(GROWING)
-    profile = replace(make_profile(GROWING), top_variance_shares=shares, states="normalized")
+    profile = replace(
+        make_profile(GROWING),
+        top_variance_shares=shares,
+        settings=MeasurementSettings(states="normalized", pooling="mean"),
+    )
     assert measurement_advice(profile) == ()
 
 
@@ -148,9 +157,9 @@ def test_a_rank_that_is_more_likely_wrong_than_right_is_named():
 
 
 def test_shares_of_a_budget_may_be_unsure():
-    series = make_profile(GROWING).series["twonn_line"]
+    series = make_profile(GROWING).series["twonn_linfit"]
     wide = replace(series, standard_errors=(1.0,) * 4, increment_standard_errors=(1.0,) * 3)
-    profile = replace(make_profile(GROWING), series={"twonn_line": wide})
+    profile = replace(make_profile(GROWING), series={"twonn_linfit": wide})
     plan = plan_ranks(profile, budget="r=8")
     assert max(plan.certainties) < 0.5
     assert plan_advice(plan, profile) == ()
@@ -158,7 +167,7 @@ def test_shares_of_a_budget_may_be_unsure():
 
 def test_rule_confident_too_is_told_of_a_budget():
     profile = make_profile((5, 5, 5))
-    (sentence,) = plan_advice(plan_ranks(profile, rule="confident"), profile)
+    (sentence,) = plan_advice(plan_ranks(profile, rank_rule="confident"), profile)
     assert "in 2 of 2 blocks, so rule confident gives them rank 1" in sentence
 
 
@@ -170,8 +179,12 @@ def test_halves_are_called_so_and_growth_without_an_adapter_is_said():
     assert plan_advice(plan_ranks(profile, target_modules="all-linear"), profile) == ()
 
 
-def test_a_constant_level_is_named_by_the_block_after_it():
-    profile = replace(make_profile([0, 9, 12, 15]), constant_levels=(0,), pooling="last")
+def test_a_constant_layer_is_named_by_the_block_after_it():
+    profile = replace(
+        make_profile([0, 9, 12, 15]),
+        constant_layers=(0,),
+        settings=MeasurementSettings(pooling="last"),
+    )
     (sentence,) = plan_advice(plan_ranks(profile), profile)
     assert sentence.startswith("What layer.0 begins from takes few values with last pooling")
 
@@ -181,6 +194,17 @@ def test_a_certainty_is_a_probability_or_with_a_budget_nine_tenths_of_it():
     shares = ({10: 0.04, 11: 0.02, 12: 0.9, 14: 0.04}, {1: 0.06, 4: 0.94})
     plan = replace(plan_ranks(profile, budget="r=8"), rank_probabilities=shares, ranks=(12, 0))
     assert likely_range(plan, 0) == (11, 12)
-    assert [certainty(plan, step) for step in (0, 1)] == ["11–12", ""]
+    assert [certainty(plan, sublayer) for sublayer in (0, 1)] == ["11–12", ""]
     for rule, expected in (("paper", "0.90"), ("confident", "0.96")):
-        assert certainty(replace(plan, rule=rule), 0) == expected
+        assert (
+            certainty(
+                replace(
+                    plan,
+                    settings=RankSettings(
+                        rank_rule=rule, budget="r=8" if rule == "budget" else None
+                    ),
+                ),
+                0,
+            )
+            == expected
+        )

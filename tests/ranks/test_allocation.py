@@ -19,13 +19,13 @@ weights_of = arrays(
 
 
 def spend(weights, budget, *, floors=0, min_rank=0, price=1):
-    num_steps = weights.shape[1]
+    num_sublayers = weights.shape[1]
     return allocate(
         weights=weights,
         floors=np.full(weights.shape, floors),
-        ceilings=np.full(num_steps, LARGEST),
+        ceilings=np.full(num_sublayers, LARGEST),
         min_rank=min_rank,
-        costs=np.outer(np.full(num_steps, price), np.arange(LARGEST + 1)),
+        costs=np.outer(np.full(num_sublayers, price), np.arange(LARGEST + 1)),
         budget=budget,
     )
 

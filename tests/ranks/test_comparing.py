@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gelora
 from example_profiles import make_profile, profile_of
-from gelora.dimension.levels import estimate_levels
+from gelora.dimension.layers import estimate_layers
 from gelora.errors import ConfigError, ModelMismatchError, ProfileMismatchWarning, RankError
 from gelora.ranks import plan_ranks
 from gelora.ranks.comparing import Change, compare_profiles
@@ -21,12 +21,12 @@ dimensions = st.floats(0, 30)
 pairs = st.lists(st.tuples(dimensions, dimensions), min_size=2, max_size=8)
 
 
-@given(pairs, st.sampled_from([{}, {"rule": "confident"}, {"budget": "r=6"}, {"max_rank": 3}]))
-def test_it_is_both_profiles_and_both_plans_with_their_differences(levels, rule):
-    before, after = (make_profile(column) for column in zip(*levels, strict=True))
+@given(pairs, st.sampled_from([{}, {"rank_rule": "confident"}, {"budget": "r=6"}, {"max_rank": 3}]))
+def test_it_is_both_profiles_and_both_plans_with_their_differences(layers, rule):
+    before, after = (make_profile(column) for column in zip(*layers, strict=True))
     found = compare_profiles(before, after, **rule)
     assert found.plans == (plan_ranks(before, **rule), plan_ranks(after, **rule))
-    assert [(change.before, change.after) for change in found.dimensions] == levels
+    assert [(change.before, change.after) for change in found.dimensions] == layers
     assert [change.before for change in found.increments] == list(before.increments)
     assert [change.after for change in found.increments] == list(after.increments)
     assert found.ranks_saved == sum(found.plans[0].ranks) - sum(found.plans[1].ranks)
@@ -34,8 +34,8 @@ def test_it_is_both_profiles_and_both_plans_with_their_differences(levels, rule)
 
 
 @given(pairs)
-def test_the_other_way_round_every_difference_changes_its_sign(levels):
-    before, after = (make_profile(column) for column in zip(*levels, strict=True))
+def test_the_other_way_round_every_difference_changes_its_sign(layers):
+    before, after = (make_profile(column) for column in zip(*layers, strict=True))
     there, back = compare_profiles(before, after), compare_profiles(after, before)
     for one, other in zip(
         (*there.dimensions, *there.increments), (*back.dimensions, *back.increments), strict=True
@@ -48,8 +48,8 @@ def test_the_other_way_round_every_difference_changes_its_sign(levels):
 
 
 @given(st.lists(dimensions, min_size=2, max_size=8))
-def test_a_profile_does_not_differ_from_itself(levels):
-    found = compare_profiles(make_profile(levels), make_profile(levels))
+def test_a_profile_does_not_differ_from_itself(layers):
+    found = compare_profiles(make_profile(layers), make_profile(layers))
     assert not any(change.difference or change.is_clear for change in found.dimensions)
     assert (found.ranks_saved, found.parameters_saved) == (0, 0)
 
@@ -66,7 +66,7 @@ def test_differences_and_savings_by_hand():
     assert found.parameters_saved == 256
 
 
-def test_halves_of_blocks_are_steps_of_their_own():
+def test_halves_of_blocks_are_sublayers_of_their_own():
     before = make_profile([5, 8, 8], granularity="sublayer")
     after = make_profile([5, 8, 9], granularity="sublayer")
     found = compare_profiles(before, after, target_modules="all-linear")
@@ -99,7 +99,7 @@ def test_it_is_json_with_both_sides_of_everything():
     found = gelora.compare_profiles(make_profile([5, 8, 6]), make_profile([5, 8, 8.5]))
     payload = json.loads(json.dumps(found.to_dict()))
     assert payload["dimensions"][2] == {
-        "level": "layer.1",
+        "layer": "layer.1",
         "before": 6.0,
         "before_standard_error": 0.1,
         "after": 8.5,
@@ -107,7 +107,7 @@ def test_it_is_json_with_both_sides_of_everything():
         "difference": 2.5,
         "standard_error": pytest.approx(0.1 * 2**0.5),
     }
-    assert [step["step"] for step in payload["increments"]] == ["layer.0", "layer.1"]
+    assert [sublayer["sublayer"] for sublayer in payload["increments"]] == ["layer.0", "layer.1"]
     assert payload["ranks"] == [[4, 1], [4, 2]]
     assert payload["total_ranks"] == [5, 6]
     assert payload["parameters"] == [[1024, 256], [1024, 512]]
@@ -148,20 +148,22 @@ def test_another_architecture_is_refused(other, message):
 def test_profiles_measured_in_other_ways_are_refused(change, message):
     profile = make_profile([5, 8, 6])
     with pytest.raises(ConfigError, match=message):
-        compare_profiles(profile, replace(profile, **change))
+        compare_profiles(profile, replace(profile, settings=replace(profile.settings, **change)))
 
 
 def test_any_estimator_that_both_have_can_be_compared():
-    other = make_profile([5, 8.5, 9]).series["twonn_line"]
+    other = make_profile([5, 8.5, 9]).series["twonn_linfit"]
     before = make_profile([5, 8, 6])
     after = replace(before, series={**before.series, "gride_8": other})
-    both = compare_profiles(replace(after, estimator="gride_8"), after)  # the first's own
+    both = compare_profiles(
+        replace(after, settings=replace(after.settings, estimator="gride_8")), after
+    )  # the first's own
     assert [plan.ranks for plan in both.plans] == [(5, 1), (5, 1)]
     assert both.to_dict()["estimator"] == "gride_8"
     assert both.profile_hashes[1] == after.content_hash() != both.plans[1].profile_hash
-    named = compare_profiles(after, after, estimator="twonn_likelihood")
-    assert named.after.estimator == "twonn_likelihood"
-    message = "no dimensions by gride_8, only by twonn_likelihood, twonn_line: measure both with"
+    named = compare_profiles(after, after, estimator="twonn_mle")
+    assert named.after.settings.estimator == "twonn_mle"
+    message = "no dimensions by gride_8, only by twonn_mle, twonn_linfit: measure both with"
     with pytest.raises(ConfigError, match=message):
         compare_profiles(after, before, estimator="gride_8")
 
@@ -192,8 +194,8 @@ def test_the_rule_s_own_errors_come_through():
 
 
 def _measured(points):
-    """Return a profile of the points, and of their first four coordinates as the next level."""
-    found = estimate_levels([points, points[:, :4]], level_names=["all", "four"])
+    """Return a profile of the points, and of their first four coordinates as the next layer."""
+    found = estimate_layers([points, points[:, :4]], layer_names=["all", "four"])
     return replace(make_profile([0, 0]), series=dict(found.series))
 
 

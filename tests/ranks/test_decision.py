@@ -25,11 +25,11 @@ FLAT = (14.62, 14.68, 14.52, 14.24, 14.15, 13.91, 10.87)
 def quick_start():
     profile = make_profile(FLAT)
     line = replace(
-        profile.series["twonn_line"],
+        profile.series["twonn_linfit"],
         standard_errors=(0.32, 0.32, 0.31, 0.31, 0.31, 0.30, 0.23),
         increment_standard_errors=(0.21, 0.19, 0.21, 0.19, 0.21, 0.30),
     )
-    return replace(profile, series={"twonn_line": line, "twonn_likelihood": line})
+    return replace(profile, series={"twonn_linfit": line, "twonn_mle": line})
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_rank_decision_calls_growth_by_its_error():
 def test_rank_decision_says_that_unequal_ranks_are_within_the_errors(increment, within):
     """A rounding that turns +0.55 ± 0.30 into a rank more is no reason for that rank."""
     profile = make_profile((5.3, 5.3 + increment, 5.0))
-    line = replace(profile.series["twonn_line"], increment_standard_errors=(0.3, 0.3))
-    profile = replace(profile, series={**profile.series, "twonn_line": line})
+    line = replace(profile.series["twonn_linfit"], increment_standard_errors=(0.3, 0.3))
+    profile = replace(profile, series={**profile.series, "twonn_linfit": line})
     plan = plan_ranks(profile)
     assert plan.ranks == (2, 1)
     assert (
@@ -79,20 +79,20 @@ def test_rank_decision_counts_changes_where_there_are_many():
     assert "Of 4 adapted blocks, the dimension grows in 3 and falls in layer.3 (-2.00" in growth
 
 
-@pytest.mark.parametrize("arguments", [{}, {"rule": "confident"}, {"budget": "r=8"}])
+@pytest.mark.parametrize("arguments", [{}, {"rank_rule": "confident"}, {"budget": "r=8"}])
 def test_rank_decision_says_how_sure_the_ranks_are(arguments):
     profile = replace(
-        quick_start(), biased_levels=(1, 2), verdicts=("noisy", *("stable",) * (len(FLAT) - 1))
+        quick_start(), biased_layers=(1, 2), verdicts=("noisy", *("stable",) * (len(FLAT) - 1))
     )
     plan = plan_ranks(profile, **arguments)
     *_, sure = rank_decision(plan, profile)
     expected = "8 to 11 in layer.0" if plan.budget else f"{min(plan.certainties):.2f}, the least in"
     assert expected in sure
-    assert "doubtful at 1 and bias may matter at 2 of 7 levels" in sure
+    assert "doubtful at 1 and bias may matter at 2 of 7 layers" in sure
     assert rank_decision(plan)[-1] == sure.partition(" That covers")[0]
 
 
-def test_rank_decision_counts_levels_that_drift():
+def test_rank_decision_counts_layers_that_drift():
     profile = quick_start()
     whole = DecimatedDimensions(4000, FLAT, profile.standard_errors)
     part = DecimatedDimensions(250, (*FLAT[:-1], 14.0), profile.standard_errors)
@@ -105,7 +105,7 @@ def test_rank_decision_counts_levels_that_drift():
 
 def test_no_decision_claims_that_rank_one_is_enough():
     profile = quick_start()
-    for arguments in ({}, {"rule": "confident"}, {"max_rank": 1}):
+    for arguments in ({}, {"rank_rule": "confident"}, {"max_rank": 1}):
         text = " ".join(rank_decision(plan_ranks(profile, **arguments), profile))
         assert not re.search("enough|suffices? for the task", text)
 

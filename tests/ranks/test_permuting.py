@@ -22,7 +22,7 @@ dimension_lists = st.lists(st.floats(0, 30), min_size=2, max_size=8)
 def test_a_permuted_plan_has_the_same_ranks_elsewhere_and_costs_the_same(dimensions, data):
     profile = make_profile(dimensions)
     plan = plan_ranks(profile)
-    order = data.draw(st.permutations(range(len(plan.steps))))
+    order = data.draw(st.permutations(range(len(plan.sublayers))))
     moved = permuted(plan, profile, order)
     assert moved.ranks == tuple(plan.ranks[source] for source in order)
     assert moved.trainable_parameters == plan.trainable_parameters == sum(moved.parameters)
@@ -31,7 +31,7 @@ def test_a_permuted_plan_has_the_same_ranks_elsewhere_and_costs_the_same(dimensi
         if module.name in plan.modules:
             assert moved.modules[module.name] == moved.ranks[module.block]
             assert moved.alphas[module.name] == 2 * moved.ranks[module.block]
-    back = [order.index(step) for step in range(len(order))]
+    back = [order.index(sublayer) for sublayer in range(len(order))]
     assert permuted(moved, profile, back) == plan
 
 
@@ -107,14 +107,14 @@ def test_a_rank_above_a_matrix_stays_within_it():
 @pytest.mark.parametrize("order", [(0, 0, 1), (0, 1), (1, 2, 3)])
 def test_what_is_no_order_is_refused(order):
     profile = make_profile([5, 8, 6, 7])
-    message = f"{list(order)} is not an order of 3 steps"
+    message = f"{list(order)} is not an order of 3 sublayers"
     with pytest.raises(RankError, match=re.escape(message)):
         permuted(plan_ranks(profile), profile, order)
 
 
-def test_what_does_not_depend_on_the_step_stays():
+def test_what_does_not_depend_on_the_sublayer_stays():
     profile = make_profile([5, 8, 6, 7])
     plan = plan_ranks(profile, budget=2000)
     moved = permuted(plan, profile, reversed_order(plan, profile))
-    same = {name: getattr(plan, name) for name in ("bounds", "budget", "rule", "profile_hash")}
+    same = {name: getattr(plan, name) for name in ("bounds", "budget", "settings", "profile_hash")}
     assert replace(moved, **same) == moved

@@ -43,31 +43,31 @@ def test_paper_rule_by_hand():
 def test_confident_rule_by_hand(dimensions, paper, confident):
     profile = make_profile(dimensions)  # errors 0.10, of the increment 0.05
     assert plan_ranks(profile).ranks == (paper,)
-    assert plan_ranks(profile, rule="confident").ranks == (confident,)
+    assert plan_ranks(profile, rank_rule="confident").ranks == (confident,)
 
 
 @pytest.mark.parametrize("budget", [None, "r=4"])
-def test_growth_out_of_a_constant_level_is_not_counted(budget):
+def test_growth_out_of_a_constant_layer_is_not_counted(budget):
     flat = make_profile([12.0, 12.0, 12.0, 15.0])
-    constant = replace(make_profile([0.0, 12.0, 12.0, 15.0]), constant_levels=(0,))
+    constant = replace(make_profile([0.0, 12.0, 12.0, 15.0]), constant_layers=(0,))
     assert plan_ranks(constant, budget=budget).ranks == plan_ranks(flat, budget=budget).ranks
 
 
 @given(dimension_lists, st.integers(1, 32))
 def test_uniform_growth_spends_a_uniform_budget_evenly(dimensions, rank):
-    level = make_profile([dimensions[0]] * len(dimensions))
-    plan = plan_ranks(level, budget=f"r={rank}")
+    layer = make_profile([dimensions[0]] * len(dimensions))
+    plan = plan_ranks(layer, budget=f"r={rank}")
     assert plan.ranks == (rank,) * len(plan.blocks)
     assert plan.trainable_parameters == plan.budget
 
 
 @given(dimension_lists, st.integers(1, 30))
-def test_budget_is_spent_to_within_one_step(dimensions, rank):
+def test_budget_is_spent_to_within_one_sublayer(dimensions, rank):
     plan = plan_ranks(make_profile(dimensions), budget=f"r={rank}")
     left = plan.budget - plan.trainable_parameters
-    step = 4 * (32 + 32)
+    sublayer = 4 * (32 + 32)
     assert left >= 0
-    assert left < step or all(r == 32 for r in plan.ranks)
+    assert left < sublayer or all(r == 32 for r in plan.ranks)
 
 
 @given(dimension_lists, st.integers(1, 30))
@@ -98,10 +98,10 @@ def test_limits_hold(dimensions, low, high, budget):
 
 def test_a_limit_makes_no_rank_more_likely_to_suffice():
     profile = make_profile([5, 12, 12])
-    plan = plan_ranks(profile, rule="confident", max_rank=2)
+    plan = plan_ranks(profile, rank_rule="confident", max_rank=2)
     assert plan.ranks == (2, 1)
     assert plan.certainties == (0, 1)
-    free = plan_ranks(profile, rule="confident")
+    free = plan_ranks(profile, rank_rule="confident")
     assert plan.rank_probabilities == free.rank_probabilities
 
 
@@ -115,14 +115,14 @@ def test_no_module_gets_more_than_its_smaller_side():
 
 
 def test_alpha_over_rank_is_constant():
-    plan = plan_ranks(make_profile([5, 8, 6, 7]), alpha_per_rank=1.5)
+    plan = plan_ranks(make_profile([5, 8, 6, 7]), scaling=1.5)
     assert all(alpha / plan.modules[name] == 1.5 for name, alpha in plan.alphas.items())
 
 
 def test_lora_alpha_belongs_to_the_largest_rank():
     plan = plan_ranks(make_profile([5, 8, 6, 7]), lora_alpha=16)
     assert plan.ranks == (4, 1, 2)
-    assert plan.alpha_per_rank == 4
+    assert plan.scaling == 4
     assert plan.alphas["layer.1.query"] == 4
 
 
@@ -151,7 +151,7 @@ def test_every_module_takes_the_rank_of_the_half_it_works_in():
     plan = plan_ranks(profile, target_modules="all-linear")
     halves = ("layer.0/attention", "layer.0/mlp", "layer.1/attention", "layer.1/mlp")
     assert plan.granularity == "sublayer"
-    assert (plan.blocks, plan.steps) == (("layer.0", "layer.1"), halves)
+    assert (plan.blocks, plan.sublayers) == (("layer.0", "layer.1"), halves)
     assert plan.ranks == (4, 1, 1, 3)
     assert plan.modules["layer.0.query"] == plan.modules["layer.0.output"] == 4
     assert plan.modules["layer.0.up"] == plan.modules["layer.1.query"] == 1
@@ -168,15 +168,15 @@ def test_a_half_without_adapted_modules_has_rank_zero_and_spends_nothing():
 
 
 @given(dimension_lists)
-def test_steps_are_blocks_unless_halves_were_measured(dimensions):
+def test_sublayers_are_blocks_unless_halves_were_measured(dimensions):
     plan = plan_ranks(make_profile(dimensions))
     assert plan.granularity == "block"
-    assert plan.steps == plan.blocks
+    assert plan.sublayers == plan.blocks
 
 
 @given(dimension_lists, st.sampled_from(["paper", "confident"]))
 def test_a_certainty_is_that_of_the_rank_or_of_its_being_enough(dimensions, rule):
-    plan = plan_ranks(make_profile(dimensions), rule=rule)
+    plan = plan_ranks(make_profile(dimensions), rank_rule=rule)
     for rank, shares, certainty in zip(
         plan.ranks, plan.rank_probabilities, plan.certainties, strict=True
     ):
@@ -208,11 +208,23 @@ def test_plan_and_profile_survive_their_files(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"alphas": None}, "rank plan lacks or mistypes a field: .*NoneType"),
-        ({"rank_probabilities": [{"one": 1}]}, "rank plan lacks or mistypes a field: .*'one'"),
-        ({"rank_probabilities": [0.5]}, "rank plan lacks or mistypes a field: .*'items'"),
-        ({"alpha_per_rank": "x"}, "rank plan lacks or mistypes a field: .*'x'"),
-        ({"colour": "red"}, "rank plan lacks or mistypes a field: .*colour"),
+        (
+            {"alphas": None},
+            "rank plan lacks or mistypes a field: Expected `object`, got `null`.*alphas",
+        ),
+        (
+            {"rank_probabilities": [{"one": 1}]},
+            "mistypes a field: Expected `int`, got `str` - at `key` in `.*rank_prob",
+        ),
+        (
+            {"rank_probabilities": [0.5]},
+            "rank plan lacks or mistypes a field: Expected `object`, got `float`.*rank_prob",
+        ),
+        (
+            {"scaling": "x"},
+            "rank plan lacks or mistypes a field: Expected `float`, got `str`.*scaling",
+        ),
+        ({"colour": "red"}, "rank plan has an unknown field 'colour'"),
     ],
 )
 def test_a_plan_of_the_wrong_shape_is_refused(change, message):
@@ -220,25 +232,36 @@ def test_a_plan_of_the_wrong_shape_is_refused(change, message):
         RankPlan.from_dict(plan_ranks(make_profile([5, 6])).to_dict() | change)
 
 
+SHORT = {
+    "dimensions": [1.0],
+    "standard_errors": [0.1, 0.1],
+    "increments": [0.0],
+    "increment_standard_errors": [0.1],
+}
 PART = {"num_samples": 9, "dimensions": [1.0], "standard_errors": [0.1]}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"modules": None}, "profile lacks or mistypes a field: .*NoneType"),
-        ({"other_estimates": {"x": 3}}, "profile lacks or mistypes a field"),
-        ({"dimensions": [1.0]}, r"2 levels and 1 steps, and twonn_line has \(1, 2\) and \(1, 1\)"),
-        ({"blocks": ["a"]}, "steps that are not among its levels"),
-        ({"verdicts": ["stable"]}, "2 levels and 1 verdicts"),
-        ({"top_variance_shares": []}, "2 levels and 0 top_variance_shares"),
-        ({"log_mu_quantiles": [[0.1]]}, "2 levels and 1 log_mu_quantiles"),
-        ({"decimation": [PART]}, "2 levels and 1 dimensions of a part"),
-        ({"verdicts": ["stable", "splendid"]}, "verdicts says 'splendid', and knows .*'noisy'"),
-        ({"stopped_by": "whim"}, "stopped_by says 'whim', and knows .*'precision'"),
-        ({"states": "cooked"}, "states says 'cooked', and knows .*'raw'"),
-        ({"biased_levels": [99]}, r"biased_levels says 99, and knows \[0, 1\]"),
-        ({"constant_levels": [2]}, r"constant_levels says 2, and knows \[0, 1\]"),
+        ({"modules": None}, "profile lacks or mistypes a field: .*got `null`.*modules"),
+        ({"series": {"x": 3}}, "profile lacks or mistypes a field"),
+        ({"series": {}}, "no values by twonn_linfit"),
+        (
+            {"series": {"twonn_linfit": SHORT}},
+            r"2 layers and 1 sublayers, and twonn_linfit has \(1, 2\) and \(1, 1\)",
+        ),
+        ({"blocks": ["a"]}, "sublayers that are not among its layers"),
+        ({"verdicts": ["stable"]}, "2 layers and 1 verdicts"),
+        ({"top_variance_shares": []}, "2 layers and 0 top_variance_shares"),
+        ({"log_mu_quantiles": [[0.1]]}, "2 layers and 1 log_mu_quantiles"),
+        ({"decimation": [PART]}, "2 layers and 1 dimensions of a part"),
+        ({"verdicts": ["stable", "splendid"]}, "Invalid enum value 'splendid'.*verdicts"),
+        ({"stopped_by": "whim"}, "Invalid enum value 'whim'.*stopped_by"),
+        ({"settings": {"states": "cooked"}}, "Invalid enum value 'cooked'.*settings.states"),
+        ({"settings": {"num_samples": 0}}, "Expected `int` >= 1.*num_samples"),
+        ({"biased_layers": [99]}, "biased_layers says 99, and it has 2 layers"),
+        ({"constant_layers": [2]}, "constant_layers says 2, and it has 2 layers"),
     ],
 )
 def test_a_profile_of_the_wrong_shape_is_refused(change, message):
@@ -248,11 +271,11 @@ def test_a_profile_of_the_wrong_shape_is_refused(change, message):
 
 def test_a_missing_field_is_named():
     for cls, payload, name in (
-        (DimensionProfile, make_profile([5, 6]).to_dict(), "dimensions"),
+        (DimensionProfile, make_profile([5, 6]).to_dict(), "verdicts"),
         (RankPlan, plan_ranks(make_profile([5, 6])).to_dict(), "alphas"),
     ):
         del payload[name]
-        with pytest.raises(ArtifactError, match=f"lacks or mistypes a field: '{name}'"):
+        with pytest.raises(ArtifactError, match=f"missing required field `{name}`"):
             cls.from_dict(payload)
 
 
@@ -260,25 +283,29 @@ def test_a_missing_field_is_named():
     ("arguments", "error", "message"),
     [
         (
-            {"rule": "best"},
+            {"rank_rule": "best"},
             ConfigError,
-            "no rank rule 'best'; the rules are paper, confident, budget",
+            "rank_rule must be one of paper, confident, budget. Got 'best'",
         ),
-        ({"rule": "budget"}, ConfigError, "needs a budget, such as 'r=8'"),
+        ({"rank_rule": "budget"}, ConfigError, "needs a budget: 'r=8'"),
         (
-            {"rule": "confident", "budget": "r=8"},
+            {"rank_rule": "confident", "budget": "r=8"},
             ConfigError,
-            "'confident' spends no budget, and one of r=8 is given",
+            "'confident' spends no budget, and budget is 'r=8'",
         ),
-        ({"rounding": "off"}, ConfigError, "no rounding 'off'.*nearest, up, down"),
-        ({"budget": "r=0"}, ConfigError, "budget 'r=0' is neither"),
-        ({"budget": "8k"}, ConfigError, "budget '8k' is neither"),
-        ({"budget": float("inf")}, ConfigError, "budget inf is neither"),
-        ({"budget": 2.5}, ConfigError, "budget 2.5 is neither"),
-        ({"alpha_per_rank": 0}, ConfigError, "alpha_per_rank is 0; it must be a positive"),
-        ({"lora_alpha": float("nan")}, ConfigError, "lora_alpha is nan; it must be a positive"),
+        ({"rounding": "off"}, ConfigError, "rounding must be one of nearest, up, down. Got 'off'"),
+        ({"budget": "r=0"}, ConfigError, "budget must be .* Got 'r=0'"),
+        ({"budget": "8k"}, ConfigError, "budget must be .* Got '8k'"),
+        ({"budget": float("inf")}, ConfigError, "budget must be .* Got inf"),
+        ({"budget": 2.5}, ConfigError, "budget must be .* Got 2.5"),
+        ({"scaling": 0}, ConfigError, "scaling must be a positive number. Got 0"),
+        (
+            {"lora_alpha": float("nan")},
+            ConfigError,
+            "lora_alpha must be a positive number. Got nan",
+        ),
         ({"budget": 255}, RankError, "budget of 255 parameters is below the 256 that rank 1"),
-        ({"min_rank": 0}, RankError, "min_rank is 0"),
+        ({"min_rank": 0}, ConfigError, "min_rank must be .* Got 0"),
         ({"min_rank": 4, "max_rank": 3}, RankError, "max_rank 3 is below min_rank 4"),
         ({"min_rank": 33}, RankError, "min_rank 33 is above 32"),
         ({"max_rank": 64}, RankError, "max_rank 64 is above 32"),
@@ -286,7 +313,7 @@ def test_a_missing_field_is_named():
         (
             {"target_modules": []},
             RankError,
-            r"target_modules \[\] selects none of the 5 .*key, output",
+            r"target_modules \(\) selects none of the 5 .*key, output",
         ),
     ],
 )
@@ -299,13 +326,13 @@ def test_what_cannot_be_planned(arguments, error, message):
     ("field", "value", "message"),
     [
         ("ranks", [4, 4], "`ranks` and `modules` must agree"),
-        ("ranks", [1], "2 steps and 1 ranks"),
-        ("ranks", [1.0, 1.5], "no counts"),
-        ("rule", "best", "rule 'best'"),
-        ("rounding", "sideways", "rounding 'sideways'"),
+        ("ranks", [1], "2 sublayers and 1 ranks"),
+        ("ranks", [-1, 1], "Expected `int` >= 0.*ranks"),
+        ("settings", {"rank_rule": "best"}, "Invalid enum value 'best'"),
+        ("settings", {"rounding": "sideways"}, "Invalid enum value 'sideways'"),
         ("parameters", [1, 2], "add up to 3"),
         ("trainable_parameters", 7, "and it says 7"),
-        ("steps", ["layer.0", "layer.9"], "not those of its blocks"),
+        ("sublayers", ["layer.0", "layer.9"], "not those of its blocks"),
         ("alphas", {}, "different modules"),
     ],
 )

@@ -43,6 +43,6 @@ def test_halves_go_up():
     assert lower_bounds(make_profile([2.5, 3.5, 4.49])) == (1, 0)
 
 
-def test_no_growth_is_counted_out_of_a_constant_level():
-    profile = replace(make_profile([0, 12, 15]), constant_levels=(0,))
+def test_no_growth_is_counted_out_of_a_constant_layer():
+    profile = replace(make_profile([0, 12, 15]), constant_layers=(0,))
     assert lower_bounds(profile) == (0, 3)

@@ -1,4 +1,4 @@
-"""Probabilities of ranks: closed forms for one step, then what repeated measurements show."""
+"""Probabilities of ranks: closed forms for one sublayer, then what repeated measurements show."""
 
 from collections import Counter
 from dataclasses import replace
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from example_profiles import make_profile
-from gelora.dimension.levels import estimate_levels
+from gelora.dimension.layers import estimate_layers
 from gelora.dimension.profile import DimensionSeries
 from gelora.ranks import plan_ranks
 from gelora.ranks.uncertainty import (
@@ -30,7 +30,7 @@ drawn_ranks = st.lists(st.integers(1, 9), min_size=1, max_size=50).map(lambda r:
 
 
 def with_errors(dimensions, standard_errors, increment_errors):
-    """A profile of chosen dimensions and errors; one error for all levels if it is a number."""
+    """A profile of chosen dimensions and errors; one error for all layers if it is a number."""
     dimensions = [float(dimension) for dimension in dimensions]
     series = DimensionSeries(
         tuple(dimensions),
@@ -38,18 +38,18 @@ def with_errors(dimensions, standard_errors, increment_errors):
         tuple(b - a for a, b in pairwise(dimensions)),
         tuple(np.broadcast_to(increment_errors, len(dimensions) - 1).tolist()),
     )
-    return replace(make_profile(dimensions), series={"twonn_line": series})
+    return replace(make_profile(dimensions), series={"twonn_linfit": series})
 
 
 @given(st.floats(3, 12), st.floats(-3, 3), errors, errors, st.floats(-0.95, 0.95))
-def test_one_step_has_the_probabilities_of_two_normal_numbers(
+def test_one_sublayer_has_the_probabilities_of_two_normal_numbers(
     dimension, growth, before, after, correlation
 ):
     covariance = correlation * before * after
     increment_error = np.sqrt(before**2 + after**2 - 2 * covariance)
-    levels = [dimension, dimension + growth]
-    profile = with_errors(levels, [before, after], increment_error)
-    law = multivariate_normal(levels, [[before**2, covariance], [covariance, after**2]])
+    layers = [dimension, dimension + growth]
+    profile = with_errors(layers, [before, after], increment_error)
+    law = multivariate_normal(layers, [[before**2, covariance], [covariance, after**2]])
 
     def share(low, high):  # of the cell that rounds to the whole numbers low and high
         corners = [law.cdf([low + i - 0.5, high + j - 0.5]) for i in (0, 1) for j in (0, 1)]
@@ -63,11 +63,11 @@ def test_one_step_has_the_probabilities_of_two_normal_numbers(
 
 
 def test_draws_have_the_errors_that_the_profile_states():
-    dimensions, level_errors, steps = [8, 9, 7, 7.5], [0.3, 0.5, 0.4, 0.2], [0.3, 0.2, 0.45]
-    draws = draw_dimensions(with_errors(dimensions, level_errors, steps))
+    dimensions, layer_errors, sublayers = [8, 9, 7, 7.5], [0.3, 0.5, 0.4, 0.2], [0.3, 0.2, 0.45]
+    draws = draw_dimensions(with_errors(dimensions, layer_errors, sublayers))
     np.testing.assert_allclose(draws.mean(0), dimensions, atol=0.03)
-    np.testing.assert_allclose(draws.std(0), level_errors, rtol=0.05)
-    np.testing.assert_allclose(np.diff(draws).std(0), steps, rtol=0.05)
+    np.testing.assert_allclose(draws.std(0), layer_errors, rtol=0.05)
+    np.testing.assert_allclose(np.diff(draws).std(0), sublayers, rtol=0.05)
 
 
 def test_a_chain_forgets_by_the_product_of_its_correlations():
@@ -91,8 +91,8 @@ def test_errors_that_contradict_each_other_are_taken_to_the_nearest_that_do_not(
     np.testing.assert_allclose(draws.std(0), [1.0, 2.0], rtol=0.05)
 
 
-def test_a_constant_level_has_no_error_and_passes_none_on():
-    profile = replace(with_errors([0, 8, 9], [0, 1.0, 1.0], [1.0, 0.5]), constant_levels=(0,))
+def test_a_constant_layer_has_no_error_and_passes_none_on():
+    profile = replace(with_errors([0, 8, 9], [0, 1.0, 1.0], [1.0, 0.5]), constant_layers=(0,))
     draws = draw_dimensions(profile)
     assert (draws[:, 0] == 0).all()
     np.testing.assert_allclose(draws[:, 1:].std(0), [1.0, 1.0], rtol=0.05)
@@ -101,13 +101,13 @@ def test_a_constant_level_has_no_error_and_passes_none_on():
 def test_the_decoders_chain_does_not_hang_on_the_encoders():
     both = replace(
         with_errors([8, 9, 8, 9], 1.0, 0.1),
-        levels=("encoder.embeddings", "layer.0", "decoder.embeddings", "layer.1"),
+        layers=("encoder.embeddings", "layer.0", "decoder.embeddings", "layer.1"),
         blocks=("layer.0", "layer.1"),
     )
     series = replace(
-        both.series["twonn_line"], increments=(1, 1), increment_standard_errors=(0.1,) * 2
+        both.series["twonn_linfit"], increments=(1, 1), increment_standard_errors=(0.1,) * 2
     )
-    correlations = np.corrcoef(draw_dimensions(replace(both, series={"twonn_line": series})).T)
+    correlations = np.corrcoef(draw_dimensions(replace(both, series={"twonn_linfit": series})).T)
     assert correlations[0, 1] > 0.99 < correlations[2, 3]
     assert abs(correlations[:2, 2:]).max() < 0.1
 
@@ -136,12 +136,12 @@ def test_without_errors_every_rank_is_certain(dimensions, budget):
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=8))
 def test_without_errors_the_confident_ranks_are_the_papers(dimensions):
     profile = with_errors(dimensions, 0.0, 0.0)
-    assert plan_ranks(profile, rule="confident").ranks == plan_ranks(profile).ranks
+    assert plan_ranks(profile, rank_rule="confident").ranks == plan_ranks(profile).ranks
 
 
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=8), errors)
 def test_confident_ranks_suffice_and_no_smaller_ones_do(dimensions, error):
-    plan = plan_ranks(with_errors(dimensions, error, error), rule="confident")
+    plan = plan_ranks(with_errors(dimensions, error, error), rank_rule="confident")
     assert min(plan.certainties) >= CONFIDENCE - 1e-12  # a sum of shares may round
     for rank, probabilities in zip(plan.ranks, plan.rank_probabilities, strict=True):
         assert sum(p for r, p in probabilities.items() if r < rank) < CONFIDENCE
@@ -150,18 +150,18 @@ def test_confident_ranks_suffice_and_no_smaller_ones_do(dimensions, error):
 def test_stated_probabilities_are_kept_by_dimensions_that_were_measured_with_error(seed):
     """Of any true dimensions, so often is the rank right, and the confident one large enough."""
     rng = np.random.default_rng(seed)
-    level_error, step_error, num_steps = 0.4, 0.3, 12
-    correlation = 1 - step_error**2 / level_error**2 / 2
+    layer_error, sublayer_error, num_sublayers = 0.4, 0.3, 12
+    correlation = 1 - sublayer_error**2 / layer_error**2 / 2
     surprise = []
     for _ in range(150):
-        true = rng.uniform(8, 9) + np.cumsum(rng.uniform(-0.7, 1.2, num_steps + 1))
-        noise = rng.normal(size=num_steps + 1)
-        for level in range(1, num_steps + 1):
-            own = np.sqrt(1 - correlation**2) * noise[level]
-            noise[level] = correlation * noise[level - 1] + own
+        true = rng.uniform(8, 9) + np.cumsum(rng.uniform(-0.7, 1.2, num_sublayers + 1))
+        noise = rng.normal(size=num_sublayers + 1)
+        for layer in range(1, num_sublayers + 1):
+            own = np.sqrt(1 - correlation**2) * noise[layer]
+            noise[layer] = correlation * noise[layer - 1] + own
         wanted = np.array(plan_ranks(with_errors(true, 0.0, 0.0)).ranks)
-        profile = with_errors(true + level_error * noise, level_error, step_error)
-        plans = [plan_ranks(profile, rule=rule) for rule in ("paper", "confident")]
+        profile = with_errors(true + layer_error * noise, layer_error, sublayer_error)
+        plans = [plan_ranks(profile, rank_rule=rule) for rule in ("paper", "confident")]
         right = [plans[0].ranks == wanted, plans[1].ranks >= wanted]
         surprise.append([np.mean(r - p.certainties) for r, p in zip(right, plans, strict=True)])
     mean, deviation = np.mean(surprise, axis=0), np.std(surprise, axis=0)
@@ -202,8 +202,8 @@ def test_a_network_measured_200_times_gives_ranks_as_often_as_stated(measured, a
 def measured():
     names = ["embeddings", "layer.0", "layer.1", "layer.2"]
     return [
-        estimate_levels(
-            residual_stream(np.random.default_rng(run)), level_names=names, num_quantiles=1
-        ).series["twonn_line"]
+        estimate_layers(
+            residual_stream(np.random.default_rng(run)), layer_names=names, num_quantiles=1
+        ).series["twonn_linfit"]
         for run in range(200)
     ]

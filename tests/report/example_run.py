@@ -10,14 +10,14 @@ from gelora.dimension.profile import (
     DecimatedDimensions,
     DimensionProfile,
     DimensionSeries,
-    Granularity,
     Verdict,
-    step_names,
+    sublayer_names,
 )
 from gelora.ranks import RankPlan, plan_ranks
+from gelora.settings import Granularity, MeasurementSettings
 
 NUM_QUANTILES = 50
-FARTHER = {"gride_2": 0.97, "gride_4": 0.94, "gride_8": 0.9, "knn_likelihood": 0.86}
+FARTHER = {"gride_2": 0.97, "gride_4": 0.94, "gride_8": 0.9, "levina_bickel": 0.86}
 """What estimators that look farther give, as a share of the line's."""
 
 
@@ -33,65 +33,60 @@ def example_profile(
 ) -> DimensionProfile:
     """Make a profile whose dimension rises by up to `growth` a block and falls near the end.
 
-    At the `noisy` levels it falls with fewer samples, and at the `duplicated` ones the likelihood
+    At the `noisy` layers it falls with fewer samples, and at the `duplicated` ones the likelihood
     is far below the line.
     """
     if stacks is None:
         stacks = (tuple(f"encoder.layer.{i}" for i in range(12)),)
     rng = np.random.default_rng(0)
-    levels: list[str] = []
+    layers: list[str] = []
     path: list[float] = []
     for blocks in stacks:
         prefix = f"{blocks[0].split('.')[0]}." if len(stacks) > 1 else ""
-        own = [f"{prefix}embeddings", *step_names(blocks, granularity)]
+        own = [f"{prefix}embeddings", *sublayer_names(blocks, granularity)]
         rise = np.sin(np.linspace(0, 0.8 * np.pi, len(own))) * growth * len(blocks) / 3
         path += list(8.0 + rise + 0.1 * rng.standard_normal(len(own)))
-        levels += own
+        layers += own
     if constant:
         path[0] = 0.0
     dimensions = np.array(path)
-    is_step = np.array([not level.endswith("embeddings") for level in levels])
+    is_step = np.array([not layer.endswith("embeddings") for layer in layers])
     likelihood = dimensions * 0.95
     likelihood[list(duplicated)] *= 0.6
-    series = {"twonn_line": dimensions, "twonn_likelihood": likelihood}
+    series = {"twonn_linfit": dimensions, "twonn_mle": likelihood}
     if all_estimators:
         series |= {name: dimensions * share for name, share in FARTHER.items()}
-    verdicts: list[Verdict] = ["stable"] * len(levels)
-    for level in range(len(levels)):
-        if level in noisy:
-            verdicts[level] = "noisy"
-        if level in duplicated:
-            verdicts[level] = "duplicated"
-        if constant and level == 0:
-            verdicts[level] = "constant"
+    verdicts: list[Verdict] = ["stable"] * len(layers)
+    for layer in range(len(layers)):
+        if layer in noisy:
+            verdicts[layer] = "noisy"
+        if layer in duplicated:
+            verdicts[layer] = "duplicated"
+        if constant and layer == 0:
+            verdicts[layer] = "constant"
     blocks = tuple(block for blocks in stacks for block in blocks)
     return DimensionProfile(
-        estimator="twonn_line",
+        settings=MeasurementSettings(pooling="mean", granularity=granularity),
         series={name: _series(values, is_step) for name, values in series.items()},
-        levels=tuple(levels),
+        layers=tuple(layers),
         blocks=blocks,
         modules=tuple(
             module for index, name in enumerate(blocks) for module in _modules(name, index)
         ),
         fingerprint={"model_type": "roberta", "architecture": "ab" * 32},
-        granularity=granularity,
-        states="raw",
-        pooling="mean",
-        discard_fraction=0.1,
         seed=42,
         num_texts=4000,
-        precision=None,
         stopped_by="num_samples",
         num_used=3871,
         num_duplicates=120,
         num_near_duplicates=9,
         forward_tokens=112_345,
-        constant_levels=(0,) if constant else (),
+        constant_layers=(0,) if constant else (),
         log_mu_quantiles=tuple(_log_mu(dimension, rng) for dimension in dimensions),
         decimation=tuple(_decimated(dimensions, noisy, parts, rng) for parts in (1, 2, 4, 8)),
         verdicts=tuple(verdicts),
-        biased_levels=tuple(i for i, d in enumerate(path) if d >= 10),
-        top_variance_shares=tuple(0.05 + 0.6 * i / len(levels) for i in range(len(levels))),
+        biased_layers=tuple(i for i, d in enumerate(path) if d >= 10),
+        top_variance_shares=tuple(0.05 + 0.6 * i / len(layers) for i in range(len(layers))),
     )
 
 
@@ -141,13 +136,13 @@ def write_example_run(
     profile: DimensionProfile | None = None,
     trained: bool = True,
     budget: str | None = None,
-    rule: str | None = None,
+    rank_rule: str | None = None,
     target_modules: str = "attention",
     task: str = "cola",
 ) -> RankPlan:
     """Write a run's files into `folder`: measured and planned, and if `trained` all the others."""
     profile = profile or example_profile()
-    plan = plan_ranks(profile, budget=budget, rule=rule, target_modules=target_modules)
+    plan = plan_ranks(profile, budget=budget, rank_rule=rank_rule, target_modules=target_modules)
     profile.save_pretrained(folder)
     plan.save_pretrained(folder)
     if trained:

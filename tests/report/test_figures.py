@@ -30,9 +30,9 @@ def test_dimension_line_band_and_ranks_are_the_profile_and_plan():
     edges = band.get_paths()[0].vertices
     top = np.array(profile.dimensions) + np.array(profile.standard_errors)
     bottom = np.array(profile.dimensions) - np.array(profile.standard_errors)
-    for level in range(13):
-        heights = edges[edges[:, 0] == level, 1]
-        np.testing.assert_allclose([heights.min(), heights.max()], [bottom[level], top[level]])
+    for layer in range(13):
+        heights = edges[edges[:, 0] == layer, 1]
+        np.testing.assert_allclose([heights.min(), heights.max()], [bottom[layer], top[layer]])
     assert [bar.get_height() for bar in lower.patches] == list(plan.ranks)
     assert texts(lower) == [str(rank) for rank in plan.ranks]
     assert upper.get_xlim()[0] < -1  # room for the first value, left of its point
@@ -63,7 +63,7 @@ def test_two_stacks_are_two_lines_with_a_gap():
     assert lower.get_xlabel() == "block (encoder   |   decoder)"
 
 
-def test_constant_level_is_called_so_and_squeezes_no_scale():
+def test_constant_layer_is_called_so_and_squeezes_no_scale():
     profile = example_profile(constant=True)
     upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
     assert texts(upper)[0] == "constant"
@@ -75,8 +75,8 @@ def test_constant_level_is_called_so_and_squeezes_no_scale():
     assert upper.get_ylim()[0] > 0.7 * min(profile.dimensions[1:])
 
 
-def test_nothing_but_constant_levels_is_drawn_too():
-    profile = replace(example_profile(), constant_levels=tuple(range(13)))
+def test_nothing_but_constant_layers_is_drawn_too():
+    profile = replace(example_profile(), constant_layers=tuple(range(13)))
     upper, _ = figures.dimension_figure(profile, plan_ranks(profile)).axes
     assert texts(upper) == ["constant"] * 13
 

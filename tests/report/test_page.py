@@ -5,12 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from example_profiles import with_settings
 from gelora.artifacts import METRICS_FILE, PLAN_FILE
 from gelora.errors import ArtifactError
 from gelora.ranks.advice import certainty
 from gelora.report import write_report
 from gelora.report.run_files import read_run
-from gelora.report.tables import step_rows
+from gelora.report.tables import sublayer_rows
 from report.example_run import example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
@@ -141,11 +142,11 @@ def test_the_page_stays_small(tmp_path, blocks, kilobytes, options):
     assert write_report(tmp_path).stat().st_size < 1000 * kilobytes
 
 
-def test_doubts_are_told_level_by_level_and_explained(tmp_path):
+def test_doubts_are_told_layer_by_layer_and_explained(tmp_path):
     profile = example_profile(noisy=(3, 7), constant=True, all_estimators=True)
     write_example_run(tmp_path, profile=profile)
     page = Page(write_report(tmp_path).read_text())
-    assert "stable at 10 of 13 levels, noisy at 2 and constant at 1" in page.text
+    assert "stable at 10 of 13 layers, noisy at 2 and constant at 1" in page.text
     (row,) = re.findall(r'<tr><th scope="row">block 3</th>.*', page.html)
     part = f"{profile.decimation[-1].dimensions[3]:.2f}"
     dimensions = [f"{series.dimensions[3]:.2f}" for series in profile.series.values()]
@@ -168,7 +169,7 @@ def test_what_any_use_of_the_dimensions_should_know_is_said_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "heading"),
-    [({}, "P(rank)"), ({"rule": "confident"}, "P(enough)"), ({"budget": "r=8"}, "90 % range")],
+    [({}, "P(rank)"), ({"rank_rule": "confident"}, "P(enough)"), ({"budget": "r=8"}, "90 % range")],
 )
 def test_the_page_shows_how_sure_ranks_are_as_the_table_of_the_command_does(
     tmp_path, arguments, heading
@@ -182,7 +183,7 @@ def test_the_page_shows_how_sure_ranks_are_as_the_table_of_the_command_does(
 
 
 def test_what_is_said_of_an_estimator_holds_for_each(tmp_path):
-    profile = replace(example_profile(all_estimators=True), estimator="gride_8")
+    profile = with_settings(example_profile(all_estimators=True), estimator="gride_8")
     write_example_run(tmp_path, profile=profile)
     assert "TwoNN falls short" not in Page(write_report(tmp_path).read_text()).text
 
@@ -198,7 +199,7 @@ def test_too_few_samples_to_part_leave_no_figure_of_parts(tmp_path):
 
 def test_half_blocks_have_a_row_each(tmp_path):
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
-    write_example_run(tmp_path, profile=profile, rule="confident", target_modules="all-linear")
+    write_example_run(tmp_path, profile=profile, rank_rule="confident", target_modules="all-linear")
     page = Page(write_report(tmp_path).read_text())
     rows = re.findall(r'<tr><th scope="row">(\d[^<]*)</th><td><code>(.*?)</code>', page.html)
     assert rows == [
@@ -270,6 +271,6 @@ def test_what_is_not_adapted_has_no_probability(tmp_path):
     profile = example_profile((("layers.0",),), granularity="sublayer")
     write_example_run(tmp_path, profile=profile)
     plan = read_run(tmp_path).plan
-    attention, mlp = step_rows(profile, plan)
+    attention, mlp = sublayer_rows(profile, plan)
     assert attention.certainty == f"{plan.certainties[0]:.2f}"
     assert (mlp.rank, mlp.certainty, mlp.modules, mlp.parameters) == (0, "", 0, "0")

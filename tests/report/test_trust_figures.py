@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from example_profiles import with_settings
 from gelora.dimension import ESTIMATORS
 from gelora.ranks import plan_ranks
 from gelora.report import drawing, trust_figures
@@ -27,11 +28,11 @@ def shown(figure):
 def test_decimation_panels_hold_the_parts_of_the_samples_and_their_errors():
     profile = example_profile(noisy=(3,))
     panels = shown(trust_figures.decimation_figure(profile))
-    assert len(panels) == len(profile.levels)
+    assert len(panels) == len(profile.layers)
     sizes = [part.num_samples for part in profile.decimation]
-    for level, panel in enumerate(panels):
-        dimensions = np.array([part.dimensions[level] for part in profile.decimation])
-        errors = np.array([part.standard_errors[level] for part in profile.decimation])
+    for layer, panel in enumerate(panels):
+        dimensions = np.array([part.dimensions[layer] for part in profile.decimation])
+        errors = np.array([part.standard_errors[layer] for part in profile.decimation])
         whole, line = panel.lines
         assert list(whole.get_ydata()) == [dimensions[0]] * 2
         np.testing.assert_array_equal(line.get_xdata(), sizes)
@@ -45,7 +46,7 @@ def test_decimation_panels_hold_the_parts_of_the_samples_and_their_errors():
         assert texts(panel)[:2] == [f"{dimensions[-1]:.2f}", f"{dimensions[0]:.2f}"]
 
 
-def test_decimation_panels_span_the_same_share_and_doubtful_levels_are_named():
+def test_decimation_panels_span_the_same_share_and_doubtful_layers_are_named():
     profile = example_profile(noisy=(3,), constant=True)
     constant, *panels = shown(trust_figures.decimation_figure(profile))
     assert texts(constant) == ["constant"]
@@ -56,14 +57,14 @@ def test_decimation_panels_span_the_same_share_and_doubtful_levels_are_named():
         (low, high), drawn = panel.get_ylim(), panel.lines[1].get_ydata()
         assert low < min(drawn) <= max(drawn) < high
     colours = [to_hex(panel.lines[1].get_color()) for panel in panels]
-    assert colours == [VERMILION if level == 3 else BLUE for level in range(1, 13)]
+    assert colours == [VERMILION if layer == 3 else BLUE for layer in range(1, 13)]
     assert [texts(panel)[2:] for panel in panels] == [
-        ["noisy"] if level == 3 else [] for level in range(1, 13)
+        ["noisy"] if layer == 3 else [] for layer in range(1, 13)
     ]
 
 
 @pytest.mark.parametrize("factor", [0.02, 9.0])
-def test_a_wild_level_does_not_flatten_the_others(factor):
+def test_a_wild_layer_does_not_flatten_the_others(factor):
     profile = example_profile()
     whole, half, *_ = profile.decimation
     wild = replace(half, dimensions=(factor * half.dimensions[0], *half.dimensions[1:]))
@@ -89,7 +90,7 @@ def bars(axes):
 @pytest.mark.parametrize("rule", ["paper", "confident"])
 def test_a_bar_for_every_chance_as_wide_as_it_is_likely(rule):
     profile = example_profile((ENCODER, DECODER), growth=2.0)
-    plan = plan_ranks(profile, rule=rule)
+    plan = plan_ranks(profile, rank_rule=rule)
     (axes,) = trust_figures.chances_figure(profile, plan).axes
     positions = [1, 2, 3, 4, 7, 8, 9, 10, 11, 12]
     expected = sorted(
@@ -125,7 +126,7 @@ def test_two_estimators_stand_side_by_side_with_their_errors():
     (axes,) = trust_figures.estimators_figure(profile).axes
     assert set(texts(axes)) == {"line fit", "maximum likelihood"}
     drawn = [container[0].get_ydata() for container in axes.containers]
-    series = [profile.series[name] for name in ("twonn_line", "twonn_likelihood")]
+    series = [profile.series[name] for name in ("twonn_linfit", "twonn_mle")]
     np.testing.assert_array_equal(
         np.concatenate(drawn), np.concatenate([one.dimensions for one in series])
     )
@@ -153,8 +154,8 @@ def test_six_estimators_are_bands_that_do_not_cross_from_stack_to_stack():
 
 def test_names_of_curves_that_end_together_are_parted():
     profile = example_profile()
-    line = profile.series["twonn_line"]
-    together = replace(profile, series={"twonn_line": line, "twonn_likelihood": line})
+    line = profile.series["twonn_linfit"]
+    together = replace(profile, series={"twonn_linfit": line, "twonn_mle": line})
     (axes,) = trust_figures.estimators_figure(together).axes
     first, second = (text.xyann for text in axes.texts)
     assert first[0] == second[0]
@@ -163,8 +164,8 @@ def test_names_of_curves_that_end_together_are_parted():
     assert {text.xyann for text in axes.texts} == {(8, 0)}
 
 
-def test_nothing_but_constant_levels_is_drawn_too():
-    profile = replace(example_profile(), constant_levels=tuple(range(13)))
+def test_nothing_but_constant_layers_is_drawn_too():
+    profile = replace(example_profile(), constant_layers=tuple(range(13)))
     (estimators,) = trust_figures.estimators_figure(profile).axes
     assert not estimators.texts
     for figure in (trust_figures.decimation_figure(profile), trust_figures.fit_figure(profile)):
@@ -176,35 +177,35 @@ def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():
     figure = trust_figures.fit_figure(profile)
     panels = shown(figure)
     assert [panel.get_title("left") for panel in panels][:2] == ["embeddings", "block 1"]
-    assert len(panels) == len(profile.levels)
-    for level, panel in enumerate(panels):
+    assert len(panels) == len(profile.layers)
+    for layer, panel in enumerate(panels):
         points, line = panel.lines
         log_mu, height = points.get_xdata(), points.get_ydata()
-        np.testing.assert_array_equal(log_mu, profile.log_mu_quantiles[level])
+        np.testing.assert_array_equal(log_mu, profile.log_mu_quantiles[layer])
         fractions = 1 - np.exp(-height)
         np.testing.assert_allclose(fractions, (np.arange(50) + 0.5) / 50)
         (_, run), (_, rise) = line.get_data()
-        assert rise / run == pytest.approx(profile.dimensions[level])
+        assert rise / run == pytest.approx(profile.dimensions[layer])
         (discarded,) = panel.patches
-        assert discarded.get_y() == pytest.approx(-np.log(profile.discard_fraction))
+        assert discarded.get_y() == pytest.approx(-np.log(profile.settings.discard_fraction))
 
 
 def test_the_line_is_twonns_whatever_estimator_the_ranks_follow():
-    profile = replace(example_profile(all_estimators=True), estimator="knn_likelihood")
+    profile = with_settings(example_profile(all_estimators=True), estimator="levina_bickel")
     _, line = trust_figures.fit_figure(profile).axes[0].lines
     (_, run), (_, rise) = line.get_data()
-    assert rise / run == pytest.approx(profile.series["twonn_line"].dimensions[0])
+    assert rise / run == pytest.approx(profile.series["twonn_linfit"].dimensions[0])
 
 
 def test_nothing_is_shaded_where_nothing_is_discarded():
-    profile = replace(example_profile(), discard_fraction=0.0)
+    profile = with_settings(example_profile(), discard_fraction=0.0)
     assert not trust_figures.fit_figure(profile).axes[0].patches
 
 
 def test_a_huge_model_shows_one_of_every_few_fits():
     profile = example_profile((tuple(f"layers.{i}" for i in range(80)),))
     panels = shown(trust_figures.fit_figure(profile))
-    assert drawing.panel_step(len(profile.levels)) == 2
+    assert drawing.panel_step(len(profile.layers)) == 2
     assert len(panels) == 41
     assert panels[-1].get_title("left") == "block 80"
     assert len(shown(trust_figures.decimation_figure(profile))) == 41

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from example_profiles import with_settings
 from gelora.ranks import plan_ranks
 from gelora.report import trust_wording
 from report.example_run import example_profile
@@ -11,26 +12,26 @@ from report.example_run import example_profile
 def test_verdicts_are_counted_and_those_that_occur_explained():
     profile = example_profile(constant=True, noisy=(3, 4, 5, 9))
     assert trust_wording.verdict_sentence(profile) == (
-        "Verdicts on the dimension: stable at 8 of 13 levels, noisy at 4 and constant at 1; at 10 "
+        "Verdicts on the dimension: stable at 8 of 13 layers, noisy at 4 and constant at 1; at 10 "
         "it is high enough to be biased."
     )
     (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
     assert (stable, noisy, constant) == ("stable", "noisy", "constant")
-    assert "the states' shape. It is so at block 3 to block 5 and block 9: compare levels" in told
+    assert "the states' shape. It is so at block 3 to block 5 and block 9: compare layers" in told
     assert "It is so at embeddings: choose another --pooling" in also
 
 
-def test_verdict_sentence_names_the_level_that_drifts_most():
-    """A level that falls from 14.0 to 10.9 is not called stable."""
+def test_verdict_sentence_names_the_layer_that_drifts_most():
+    """A layer that falls from 14.0 to 10.9 is not called stable."""
     profile = example_profile()
     whole, part, *_ = profile.decimation
     moved = [(12, 14.0, 10.9), (3, 12.0, 10.4)]
-    for level, few, all_texts in moved:
-        whole = replace(whole, dimensions=_with(whole.dimensions, level, all_texts))
-        part = replace(part, dimensions=_with(part.dimensions, level, few))
+    for layer, few, all_texts in moved:
+        whole = replace(whole, dimensions=_with(whole.dimensions, layer, all_texts))
+        part = replace(part, dimensions=_with(part.dimensions, layer, few))
     profile = replace(profile, decimation=(whole, replace(part, num_samples=250)))
     sentence = trust_wording.verdict_sentence(profile)
-    assert "stable at 11 of 13 levels and drifting at 2" in sentence
+    assert "stable at 11 of 13 layers and drifting at 2" in sentence
     assert "block 12, where it falls from 14.0 at 250 texts to 10.9 at 3,871" in sentence
     notes = dict(trust_wording.verdict_notes(profile))
     assert "at block 3 it falls from 12.0" in notes["drifting"]
@@ -41,10 +42,10 @@ def _with(values, index, value):
     return (*values[:index], value, *values[index + 1 :])
 
 
-def test_where_all_is_stable_no_level_is_named():
-    profile = replace(example_profile(), biased_levels=())
+def test_where_all_is_stable_no_layer_is_named():
+    profile = replace(example_profile(), biased_layers=())
     assert trust_wording.verdict_sentence(profile) == (
-        "Verdict on the dimension: stable at all 13 levels."
+        "Verdict on the dimension: stable at all 13 layers."
     )
     ((verdict, meaning),) = trust_wording.verdict_notes(profile)
     assert verdict == "stable"
@@ -73,16 +74,17 @@ SETTLED = "the ranks had stayed the same over three growths of their number."
     ],
 )
 def test_why_measuring_stopped(stopped_by, precision, sentence):
-    profile = replace(example_profile(), stopped_by=stopped_by, precision=precision)
+    profile = replace(with_settings(example_profile(), precision=precision), stopped_by=stopped_by)
     assert trust_wording.stop_sentence(profile) == sentence
 
 
-def test_an_increment_out_of_a_constant_level_does_not_count():
+def test_an_increment_out_of_a_constant_layer_does_not_count():
     profile = example_profile(constant=True)
-    series = profile.series["twonn_line"]
+    series = profile.series["twonn_linfit"]
     errors = (0.9, *series.increment_standard_errors[1:])
     series = replace(series, increment_standard_errors=errors)
-    profile = replace(profile, series={"twonn_line": series}, precision=0.3)
+    profile = replace(profile, series={"twonn_linfit": series})
+    profile = with_settings(profile, precision=0.3)
     for reason in ("precision", "num_samples"):
         sentence = trust_wording.stop_sentence(replace(profile, stopped_by=reason))
         assert "0.07" in sentence
@@ -92,19 +94,21 @@ def test_an_increment_out_of_a_constant_level_does_not_count():
 def test_samples_and_copies_are_counted():
     sentence = trust_wording.samples_sentence(example_profile())
     assert "120 exact copies and 9 copies up to rounding" in sentence
-    assert "(3.2 %); the same 3,871 are used at every level: states as each block" in sentence
+    assert "(3.2 %); the same 3,871 are used at every layer: states as each block" in sentence
     distinct = replace(
-        example_profile(), num_duplicates=0, num_near_duplicates=0, states="normalized"
+        with_settings(example_profile(), states="normalized"),
+        num_duplicates=0,
+        num_near_duplicates=0,
     )
     assert trust_wording.samples_sentence(distinct) == (
-        "No text repeats another, and all 3,871 are used at every level: normalized states, with "
+        "No text repeats another, and all 3,871 are used at every layer: normalized states, with "
         "mean pooling."
     )
 
 
-def test_levels_are_named_in_words():
+def test_layers_are_named_in_words():
     shares = (0.1,) * 10 + (0.51, 0.5, 0.83)
-    profile = replace(example_profile(), biased_levels=(3, 4, 5, 6), top_variance_shares=shares)
+    profile = replace(example_profile(), biased_layers=(3, 4, 5, 6), top_variance_shares=shares)
     bias, coordinates = trust_wording.measurement_sentences(profile)
     assert bias.startswith("At block 3 to block 6 the dimension is so high")
     assert "up to 83 % of the variance at block 10 and block 12, so" in coordinates
@@ -113,7 +117,7 @@ def test_levels_are_named_in_words():
 @pytest.mark.parametrize(("rule", "word"), [("paper", "is the same"), ("confident", "suffices")])
 def test_the_least_sure_rank_is_named(rule, word):
     profile = example_profile((("layers.0", "layers.1"),), growth=2.0)
-    plan = plan_ranks(profile, rule=rule)
+    plan = plan_ranks(profile, rank_rule=rule)
     chances = ({1: 0.25, 2: 0.75}, {1: 0.95, 2: 0.05})
     plan = replace(plan, ranks=(2, 1), rank_probabilities=chances)
     sure, least = (2, "rank 1 of block 2, with 0.95") if rule == "confident" else (
@@ -134,7 +138,7 @@ def test_a_budget_has_ranges_and_the_widest_is_named():
     assert "0." not in sentence
 
 
-def test_steps_without_adapters_are_not_counted_as_sure():
+def test_sublayers_without_adapters_are_not_counted_as_sure():
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
     assert "of 2 half blocks" in trust_wording.chances_sentence(profile, plan_ranks(profile))
 
@@ -142,9 +146,9 @@ def test_steps_without_adapters_are_not_counted_as_sure():
 def test_line_and_likelihood_that_agree_and_that_do_not():
     profile = example_profile()
     assert "agree: they differ most, by 5 %" in trust_wording.agreement_sentence(profile)
-    line = profile.series["twonn_line"]
+    line = profile.series["twonn_linfit"]
     halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
-    apart = replace(profile, series={"twonn_line": line, "twonn_likelihood": halved})
+    apart = replace(profile, series={"twonn_linfit": line, "twonn_mle": halved})
     said = trust_wording.agreement_sentence(apart)
     assert said.startswith(
         "Be careful: line fit and maximum likelihood differ by 100 % (8.01 and 4.01) at embeddings"
@@ -152,14 +156,14 @@ def test_line_and_likelihood_that_agree_and_that_do_not():
 
 
 def test_agreement_where_there_is_nothing_to_compare():
-    constant = replace(example_profile(), constant_levels=tuple(range(13)))
+    constant = replace(example_profile(), constant_layers=tuple(range(13)))
     assert not trust_wording.agreement_sentence(constant)
     assert not trust_wording.farther_sentence(example_profile())
 
 
 def test_the_widest_gap_to_farther_neighbours_is_named():
     profile = example_profile(all_estimators=True)
-    line = profile.series["twonn_line"]
+    line = profile.series["twonn_linfit"]
     raised = replace(line, dimensions=(*line.dimensions[:-1], 2 * line.dimensions[-1]))
     profile = replace(profile, series={**profile.series, "gride_4": raised})
     first, last = line.dimensions[-1], raised.dimensions[-1]

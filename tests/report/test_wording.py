@@ -109,7 +109,7 @@ def test_share_of_parameters_is_of_all_the_blocks_weights():
 
 def test_the_rule_and_what_it_shares_out_are_said():
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
-    plan = plan_ranks(profile, rule="confident", target_modules="all-linear")
+    plan = plan_ranks(profile, rank_rule="confident", target_modules="all-linear")
     assert wording.rank_sentence(plan, profile).startswith(
         "By the confident rule, which gives a rank that suffices with probability 0.9, the 4 "
         "adapted half blocks get rank"
@@ -117,21 +117,21 @@ def test_the_rule_and_what_it_shares_out_are_said():
 
 
 @pytest.mark.parametrize(
-    ("levels", "text"),
+    ("layers", "text"),
     [
         ([5], "block 5"),
         ([1, 0], "embeddings and block 1"),
         ([0, 2, 3, 4, 9], "embeddings, block 2 to block 4 and block 9"),
-        (range(13), "all levels"),
+        (range(13), "all layers"),
     ],
 )
-def test_runs_of_levels_are_named_by_their_ends(levels, text):
-    assert wording.list_levels(example_profile(), levels) == text
+def test_runs_of_layers_are_named_by_their_ends(layers, text):
+    assert wording.list_layers(example_profile(), layers) == text
 
 
-def test_every_level_is_told_with_its_value():
+def test_every_layer_is_told_with_its_value():
     profile = example_profile((("layers.0",),), granularity="sublayer")
-    assert wording.describe_levels(profile, (1.0, 2.004, 3.5)) == (
+    assert wording.describe_layers(profile, (1.0, 2.004, 3.5)) == (
         "embeddings 1.00, block 1 attention 2.00, block 1 MLP 3.50"
     )
 

@@ -1,5 +1,6 @@
 """DimensionCallback logs what it says, measures what it is given, and changes no training step."""
 
+import inspect
 import re
 
 import pytest
@@ -116,10 +117,10 @@ def test_whatever_the_trainer_reports_to_gets_the_names(tmp_path):
 def test_it_is_measured_as_the_profile_was():
     profile = make_profile([5, 8, 8, 8, 10], granularity="sublayer")
     found = module._settings_of(profile)
-    assert found["granularity"] == "sublayer"
-    assert found["num_samples"] == profile.num_texts
+    assert found["settings"].granularity == "sublayer"
+    assert found["settings"].num_samples == profile.num_texts
     assert found["seed"] == profile.seed
-    assert set(found) <= set(measure_dimensions.__kwdefaults__)
+    assert set(found) <= set(inspect.signature(measure_dimensions).parameters)
     names = list(dimensions_by_name(profile))
     assert names[:3] == [
         "gelora/dimension/embeddings",

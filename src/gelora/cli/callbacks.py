@@ -32,7 +32,7 @@ def callbacks_of(
             profile=profile_of(config, plan),
             texts=texts_of(data.train),
             every=steps,
-            batch_tokens=config.measurement.measure_batch_tokens,
+            measure_batch_tokens=config.measurement.measure_batch_tokens,
             max_length=config.data.max_length,
         )
         callbacks.append(logged)

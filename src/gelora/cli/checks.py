@@ -5,25 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
-from gelora.checks import MAX_SEED
-from gelora.cli.config import READING, SOURCE, VERBS, Config, rule_of, values_of
+from gelora.cli.config import READING, SOURCE, Config, values_of
 from gelora.cli.record import check_folder, recorded_data
 from gelora.data.columns import column
 from gelora.data.tables import BINARY, is_saved, read_file
 from gelora.errors import ConfigError, DataError
 from gelora.hidden_states.files import check_checkpoint, model_of
 from gelora.hub import is_hub_id
-from gelora.ranks.rules import check_rule
+from gelora.settings import check_seed
 
 NEED_DATA = frozenset({"inspect", "measure", "train", "evaluate", "verify", "run"})
 NEED_MODEL = NEED_DATA - {"evaluate"}
+LARGEST_RANK = 1024
+"""Largest budget of parameters that is taken for a rank."""
 QUICK_BYTES = 1 << 24
 """Size of a file up to which its columns are looked at before anything is loaded."""
-LARGEST_RANK = 1024
-"""Largest number that is taken for a rank where a budget of parameters is asked for."""
 COUNTS = (
-    *("num_samples", "measure_batch_tokens", "max_length"),
-    *("per_device_train_batch_size", "per_device_eval_batch_size"),
+    *("max_length", "per_device_train_batch_size", "per_device_eval_batch_size"),
     *("early_stopping_patience", "dimension_steps", "processes"),
     *("jacobian_samples", "jacobian_rank", "fisher_samples"),
 )
@@ -42,19 +40,19 @@ def check_flags(verb: str, config: Config) -> None:
         value = values.get(name)
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1. Got {value}.")
-    if not 0 <= config.run.seed <= MAX_SEED:
-        raise ConfigError(f"seed must lie between 0 and {MAX_SEED}. Got {config.run.seed}.")
-    if not (config.measurement.precision or 0) >= 0:
+    check_seed(config.run.seed)
+    budget = config.ranks.budget
+    if isinstance(budget, int) and budget <= LARGEST_RANK:
         raise ConfigError(
-            f"precision must be 0 or more dimensions. Got {config.measurement.precision}."
+            f"--budget {budget} is a number of parameters, and no adapter has so few: did you mean "
+            f"--budget r={budget}?"
         )
-    if config.measurement.hidden_states is not None:
+    if config.states.hidden_states is not None:
         _check_kept_states(verb, config, values)
     if not 0 <= config.lora.lora_dropout < 1:
         raise ConfigError(
             f"lora_dropout is a share, 0 or more and below 1. Got {config.lora.lora_dropout}."
         )
-    _check_ranks(verb, config)
     if not 0 < config.theory.tolerance < 1:
         raise ConfigError(
             "tolerance is a share of the largest singular value, above 0 and below 1. Got "
@@ -99,7 +97,7 @@ def _check_model(verb: str, config: Config) -> None:
     """Check the files of the model, if it is a local one that the verb is going to load."""
     name = config.model.model_name_or_path
     is_scored = config.answers.predictions is not None  # a file of answers, without a model
-    if verb in NEED_DATA and name and not is_scored and config.measurement.hidden_states is None:
+    if verb in NEED_DATA and name and not is_scored and config.states.hidden_states is None:
         check_checkpoint(model_of(name))
 
 
@@ -109,29 +107,12 @@ def _check_there(source: str | Path, filename: str) -> None:
         locate(source, filename)  # raises where there is none
 
 
-def _check_ranks(verb: str, config: Config) -> None:
-    """Check how ranks are to be chosen, as far as that needs no profile."""
-    budget = config.ranks.budget
-    if budget is not None and budget.isdecimal() and 1 <= int(budget) <= LARGEST_RANK:
-        raise ConfigError(
-            f"--budget {budget} is a number of parameters, and no adapter has so few: did you mean "
-            f"--budget r={budget}?"
-        )
-    if config.ranks.rank_rule == "paper" and budget is not None:
-        raise ConfigError(
-            f"rank_rule paper spends no budget, and one of {budget} is given: leave out one of the "
-            "two."
-        )
-    if "ranks" in VERBS[verb].groups and config.measurement.hidden_states is None:
-        check_rule(**rule_of(config))
-
-
 def _check_source(verb: str, config: Config) -> None:
     """Check that the model and the texts are named: the demo stands in for neither.
 
     `gelora run` alone, which names none of the two, is the demo.
     """
-    kept = config.measurement.hidden_states is not None
+    kept = config.states.hidden_states is not None
     has_model, has_data = config.model.model_name_or_path is not None, config.names_data
     if verb not in NEED_DATA or kept or (verb == "run" and not has_model and not has_data):
         return
@@ -180,7 +161,7 @@ def _check_tables(config: Config) -> None:
 def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> None:
     if verb != "measure":
         raise ConfigError(
-            f"--hidden_states {config.measurement.hidden_states} is for gelora measure: measure, "
+            f"--hidden_states {config.states.hidden_states} is for gelora measure: measure, "
             "and then plan and train in the same --output_dir."
         )
     decided = (READING | SOURCE | {"seed"}) & config.named
@@ -188,7 +169,7 @@ def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> 
     if given:
         raise ConfigError(
             f"--{given[0]} {values[given[0]]} was decided when the states in "
-            f"{config.measurement.hidden_states} were kept: leave it out, or --hidden_states."
+            f"{config.states.hidden_states} were kept: leave it out, or --hidden_states."
         )
     if config.run.output_dir is None:
         raise ConfigError(

@@ -9,7 +9,7 @@ from gelora.cli import loading
 from gelora.cli.checks import check_flags
 from gelora.cli.config import FLAGS, Config
 from gelora.cli.console import Output
-from gelora.cli.flags import LoraFlags, RankFlags
+from gelora.cli.flags import LoraFlags
 from gelora.cli.forwarding import OURS, settings_for_trainer, training_arguments
 from gelora.cli.parsing import parse
 from gelora.cli.values import as_arguments
@@ -17,9 +17,10 @@ from gelora.errors import ComparisonError, ConfigError
 from gelora.lab.comparison import TaskSettings, compare
 from gelora.lab.comparison.results import FAILURES_FILE
 from gelora.lab.pages.comparison_page import write_comparison
+from gelora.settings import RankSettings
 
-_VARIABLE = frozenset({"rounding", "alpha_per_rank"}) | {
-    name for name, group in FLAGS.items() if group in ("measurement", "targets")
+_VARIABLE = frozenset({"rounding", "scaling"}) | {
+    name for name, group in FLAGS.items() if group == "measurement" or name == "target_modules"
 }
 
 
@@ -125,27 +126,15 @@ def task_settings(name: str, config: Config) -> TaskSettings:
             f"The task {name} asks for load_best_model_at_end, which would choose a model by the "
             "validation set that is reported: leave it out."
         )
-    measuring = config.measurement
     return TaskSettings(
         name=name,
         data=loading.data_arguments(config),
         model=loading.model_source(config),
         max_length=config.data.max_length,
-        measurement={
-            "num_samples": measuring.num_samples,
-            "precision": measuring.precision,
-            "pooling": measuring.pooling,
-            "states": measuring.states,
-            "granularity": measuring.granularity,
-            "estimator": measuring.estimator,
-            "all_estimators": measuring.all_estimators,
-            "discard_fraction": measuring.discard_fraction,
-            "batch_tokens": measuring.measure_batch_tokens,
-            "seed": config.run.seed,
-        },
+        measurement={**asdict(config.measurement), "seed": config.run.seed},
         target_modules=config.target_modules,
         rounding=config.ranks.rounding,
-        alpha_per_rank=config.ranks.alpha_per_rank,
+        scaling=config.ranks.scaling,
         training=settings_for_trainer(config, arguments),
         batch_size=config.evaluation.per_device_eval_batch_size,
     )
@@ -156,12 +145,12 @@ def _check(name: str, config: Config) -> None:
     check_flags("run", config)
     given: dict[str, tuple[Any, Any]] = {
         **{flag: (getattr(config.training, flag), None) for flag in sorted(OURS)},
-        "keep_hidden_states": (config.measurement.keep_hidden_states, False),
+        "keep_hidden_states": (config.states.keep_hidden_states, False),
     }
-    for flags, defaults in ((config.lora, LoraFlags()), (config.ranks, RankFlags())):
+    for flags, defaults in ((config.lora, LoraFlags()), (config.ranks, RankSettings())):
         usual = asdict(defaults)
         given |= {flag: (value, usual[flag]) for flag, value in asdict(flags).items()}
-    for flag in ("rank_rule", "budget", "rounding", "alpha_per_rank"):
+    for flag in ("target_modules", "rank_rule", "budget", "rounding", "scaling"):
         del given[flag]
     for flag, (value, usual) in given.items():
         if value != usual:

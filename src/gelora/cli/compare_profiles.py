@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PROFILE_FILE, locate, read_json, write_json
-from gelora.cli.config import Config, rule_of
+from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.tables import measured, table
 from gelora.dimension.profile import DimensionProfile
@@ -39,8 +39,7 @@ def main(config: Config) -> Output:
         before,
         after,
         estimator=pair.by_estimator,
-        target_modules=config.target_modules,
-        **rule_of(config),
+        settings=config.ranks,
     )
     if config.run.output_dir is not None:
         _keep(found.to_dict(), Path(config.run.output_dir), overwrite=config.run.overwrite)
@@ -48,30 +47,32 @@ def main(config: Config) -> Output:
 
 
 def comparison_text(found: ProfileComparison) -> str:
-    """Return a table of the levels, one of the steps, and what both come to."""
-    levels = zip(found.before.levels, found.dimensions, strict=True)
+    """Return a table of the layers, one of the sublayers, and what both come to."""
+    layers = zip(found.before.layers, found.dimensions, strict=True)
     first, second = found.plans
-    sure = CERTAINTY_HEADINGS[first.rule]
-    steps = [
+    sure = CERTAINTY_HEADINGS[first.settings.rule]
+    sublayers = [
         [
-            *_row(step, found.increments[i], sign=True),
+            *_row(sublayer, found.increments[i], sign=True),
             *(str(first.ranks[i]), certainty(first, i), str(second.ranks[i]), certainty(second, i)),
             f"{first.parameters[i] - second.parameters[i]:,}",
         ]
-        for i, step in enumerate(found.before.steps)
+        for i, sublayer in enumerate(found.before.sublayers)
     ]
     one, other = found.total_ranks
     total = ["total", "", "", "", str(one), "", str(other), "", f"{found.parameters_saved:,}"]
-    unit = "block" if found.before.granularity == "block" else "step"
+    unit = "block" if found.before.settings.granularity == "block" else "sublayer"
     ranks = ["rank before", sure, "rank after", sure, "parameters saved"]
     return "\n".join(
         [
             table(
-                ["level", "dimension before", "dimension after", "change"],
-                [_row(level, change) for level, change in levels],
+                ["layer", "dimension before", "dimension after", "change"],
+                [_row(layer, change) for layer, change in layers],
             ),
             "",
-            table([unit, "increment before", "increment after", "change", *ranks], [*steps, total]),
+            table(
+                [unit, "increment before", "increment after", "change", *ranks], [*sublayers, total]
+            ),
             "",
             _measured_on(found),
             _moved(found),
@@ -90,20 +91,20 @@ def _row(name: str, change: Change, *, sign: bool = False) -> list[str]:
 
 
 def _measured_on(found: ProfileComparison) -> str:
-    before, after = found.before, found.after
+    before, settings = found.before, found.before.settings
     return (
-        f"{before.num_used:,} samples before and {after.num_used:,} after, {before.states} states, "
-        f"{before.pooling} pooling, {before.estimator}."
+        f"{before.num_used:,} samples before and {found.after.num_used:,} after, "
+        f"{settings.states} states, {settings.pooling} pooling, {settings.estimator}."
     )
 
 
 def _moved(found: ProfileComparison) -> str:
-    levels, steps = (
+    layers, sublayers = (
         f"{sum(change.is_clear for change in changes)} of {len(changes)}"
         for changes in (found.dimensions, found.increments)
     )
     return (
-        f"{levels} dimensions and {steps} increments change by more than two standard errors, "
+        f"{layers} dimensions and {sublayers} increments change by more than two standard errors, "
         "taking the two sets of samples as independent."
     )
 
@@ -113,7 +114,7 @@ def _asked_for(found: ProfileComparison) -> str:
     saved = found.parameters_saved
     difference = f"{abs(saved):,} {'fewer' if saved > 0 else 'more'}" if saved else "as many"
     return (
-        f"Rule {first.rule} asks for a total rank of {one} before and {other} after: "
+        f"Rule {first.settings.rule} asks for a total rank of {one} before and {other} after: "
         f"{first.trainable_parameters:,} parameters and {second.trainable_parameters:,}, "
         f"{difference}."
     )

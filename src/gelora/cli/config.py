@@ -4,7 +4,7 @@ Nothing here reads a command line (`parsing.py`) or knows a model.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,17 @@ from gelora.cli.flags import (
     EvaluationFlags,
     ExportFlags,
     LoraFlags,
-    MeasurementFlags,
     ModelFlags,
     PlanSource,
     ProfilePair,
     ProfileSource,
     QuestionAnsweringFlags,
-    RankFlags,
     RunFlags,
-    TargetFlags,
+    StatesFlags,
     TheoryFlags,
     TrainingFlags,
 )
+from gelora.settings import MeasurementSettings, RankSettings
 from gelora.tasks import TASKS
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -50,10 +49,10 @@ class Config:
     model: ModelFlags = field(default_factory=ModelFlags)
     data: DataFlags = field(default_factory=DataFlags)
     question_answering: QuestionAnsweringFlags = field(default_factory=QuestionAnsweringFlags)
-    measurement: MeasurementFlags = field(default_factory=MeasurementFlags)
+    measurement: MeasurementSettings = field(default_factory=MeasurementSettings)
+    states: StatesFlags = field(default_factory=StatesFlags)
     profile_source: ProfileSource = field(default_factory=ProfileSource)
-    targets: TargetFlags = field(default_factory=TargetFlags)
-    ranks: RankFlags = field(default_factory=RankFlags)
+    ranks: RankSettings = field(default_factory=RankSettings)
     plan_source: PlanSource = field(default_factory=PlanSource)
     lora: LoraFlags = field(default_factory=LoraFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
@@ -76,18 +75,14 @@ class Config:
     @property
     def target_modules(self) -> str | tuple[str, ...]:
         """The modules to adapt: a kind of them, or names."""
-        names = self.targets.target_modules
+        names = self.ranks.target_modules
         return names[0] if len(names) == 1 else names
 
-    @property
-    def rank_rule(self) -> str:
-        """The rule that was named, or the one that goes with a budget or none."""
-        return self.ranks.rank_rule or ("paper" if self.ranks.budget is None else "budget")
-
-    def precision_in(self, verb: str) -> float:
-        """The precision that was named, or the verb's own; 0 measures all texts."""
-        named = self.measurement.precision
-        return DEFAULT_PRECISION.get(verb, 0.0) if named is None else named
+    def measuring(self, verb: str) -> MeasurementSettings:
+        """The settings of measuring, with the verb's own precision unless one was named."""
+        if self.measurement.precision is not None:
+            return self.measurement
+        return replace(self.measurement, precision=DEFAULT_PRECISION.get(verb, 0.0))
 
     @property
     def resume(self) -> bool | str | None:
@@ -164,7 +159,8 @@ class Verb:
     operands: tuple[str, ...] = ()
 
 
-_UNTIL_TRAINING = ("model", "data", "question_answering", "measurement", "targets", "ranks", "lora")
+_READING = ("model", "data", "question_answering", "measurement", "states")
+_UNTIL_TRAINING = (*_READING, "ranks", "lora")
 
 VERBS = {
     "inspect": Verb(
@@ -174,11 +170,11 @@ VERBS = {
     ),
     "measure": Verb(
         "Measure the intrinsic dimension after every block of a model, on your texts.",
-        ("model", "data", "question_answering", "measurement", "targets", "run"),
+        (*_READING, "ranks", "run"),
     ),
     "plan": Verb(
         "Choose a LoRA rank for every block from the measured dimensions.",
-        ("profile_source", "targets", "ranks", "run"),
+        ("profile_source", "ranks", "run"),
     ),
     "train": Verb(
         "Train a LoRA adapter with the planned ranks.",
@@ -217,7 +213,7 @@ VERBS = {
     ),
     "compare-profiles": Verb(
         "Compare two profiles of one architecture: dimensions, increments and ranks.",
-        ("profile_pair", "targets", "ranks", "run"),
+        ("profile_pair", "ranks", "run"),
         operands=("before", "after"),
     ),
     "verify": Verb(
@@ -246,9 +242,9 @@ FLAGS: Mapping[str, str] = {
 SOURCE = frozenset(name for name, group in FLAGS.items() if group in ("model", "data"))
 """The model and the texts."""
 
-READING = frozenset(name for name, group in FLAGS.items() if group == "measurement") - {
-    *("hidden_states", "estimator", "all_estimators", "discard_fraction")
-}
+READING = frozenset(n for n, group in FLAGS.items() if group == "measurement") - {
+    *("estimator", "all_estimators", "discard_fraction")
+} | frozenset({"keep_hidden_states"})
 """How texts become hidden states."""
 
 SOURCE_AND_WINDOWS = SOURCE | {
@@ -276,13 +272,6 @@ def values_of(config: Config, verb: str) -> dict[str, Any]:
     return {name: value for group in groups for name, value in group.items()}
 
 
-def rule_of(config: Config) -> dict[str, Any]:
-    """Return the rule and its settings, as `plan_ranks` and `check_rule` take them."""
-    flags = asdict(config.ranks)
-    del flags["rank_rule"]
-    return {**flags, "rule": config.rank_rule}
-
-
 def resolved(config: Config, verb: str) -> dict[str, Any]:
     """Return what the flags of a verb come to, flat, as its YAML file says it.
 
@@ -293,13 +282,13 @@ def resolved(config: Config, verb: str) -> dict[str, Any]:
     chosen = {
         "model_name_or_path": config.model_name,
         "task_name": config.task_name,
-        "rank_rule": config.rank_rule,
-        "precision": config.precision_in(verb),
+        "rank_rule": config.ranks.rule,
+        "precision": config.measuring(verb).precision,
     }
     values |= {name: value for name, value in chosen.items() if name in values}
     values["output_dir"] = str(config.folder)
     dropped = NOT_SAVED
-    if "hidden_states" in values and config.measurement.hidden_states is not None:
+    if "hidden_states" in values and config.states.hidden_states is not None:
         dropped |= READING
         if config.model.model_name_or_path is None:  # nothing says whose states they are
             dropped |= SOURCE

@@ -7,6 +7,8 @@ of Hugging Face, each used once over all groups. `config.py` says which verb tak
 from dataclasses import dataclass
 from typing import Literal
 
+from gelora.settings import EstimatorName
+
 
 @dataclass(frozen=True)
 class ModelFlags:
@@ -93,65 +95,13 @@ class QuestionAnsweringFlags:
 
 
 @dataclass(frozen=True)
-class MeasurementFlags:
-    """How dimensions are measured."""
+class StatesFlags:
+    """Hidden states that are kept, to compare estimators without a second pass."""
 
-    num_samples: int = 4000
-    """Texts that go through the model at most, chosen by the seed."""
-    precision: float | None = None
-    """Measure in growing batches, and stop once every increment's standard error, in dimensions,
-    is below this, or the ranks no longer change; 0 for all texts. None is 0, or 0.1 with `run`."""
-    pooling: Literal["mean", "last", "first"] | None = None
-    """How a text's token states become one vector; None is last for causal models, else mean."""
-    states: Literal["raw", "normalized"] = "raw"
-    """States as each block returns them, or as the norm that reads them next hands them on."""
-    granularity: Literal["block", "sublayer"] = "block"
-    """One increment for each block, or one for its attention half and one for its MLP half."""
-    estimator: Literal[
-        "twonn_line", "twonn_likelihood", "gride_2", "gride_4", "gride_8", "knn_likelihood"
-    ] = "twonn_line"
-    """Whose dimensions the ranks follow: TwoNN by the line or by likelihood, Gride on the 2nd, 4th
-    or 8th neighbours, or the likelihood of many."""
-    all_estimators: bool = False
-    """Put every estimator's dimensions into the profile."""
-    discard_fraction: float = 0.1
-    """Share of the largest distance ratios that the line leaves out."""
-    measure_batch_tokens: int = 8192
-    """Tokens in one forward pass, padding too."""
     keep_hidden_states: bool = False
-    """Keep the pooled states in the run's folder, to compare estimators without a second pass."""
+    """Keep the pooled states in the run's folder."""
     hidden_states: str | None = None
     """Folder of states kept before: estimate from them, without a model."""
-
-
-@dataclass(frozen=True)
-class TargetFlags:
-    """What gets an adapter."""
-
-    target_modules: tuple[str, ...] = ("attention",)
-    """attention, all-linear, or names of modules as PEFT takes them."""
-
-
-@dataclass(frozen=True)
-class RankFlags:
-    """How ranks follow from dimensions."""
-
-    rank_rule: Literal["paper", "confident", "budget"] | None = None
-    """The paper's: growth of the dimension, rounded, plus one; confident: the smallest rank that
-    suffices with probability 0.9; or spend a --budget by growth. None is budget if one is given,
-    else paper."""
-    budget: str | None = None
-    """Trainable parameters: a number, or r=8 for those of uniform LoRA of rank 8."""
-    rounding: Literal["nearest", "up", "down"] = "nearest"
-    """How dimensions become whole numbers."""
-    min_rank: int = 1
-    """Smallest rank of an adapted block."""
-    max_rank: int | None = None
-    """Largest rank of a block."""
-    alpha_per_rank: float = 2.0
-    """alpha/r, the same in every module."""
-    lora_alpha: float | None = None
-    """Instead of --alpha_per_rank: alpha of the largest rank."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +111,7 @@ class LoraFlags:
     lora_dropout: float = 0.0
     """Dropout before the adapters."""
     use_rslora: bool = False
-    """Save alphas for rank-stabilised LoRA; the scale stays --alpha_per_rank."""
+    """Save alphas for rank-stabilised LoRA; the scale stays --scaling."""
     use_dora: bool = False
     """Weight-decomposed LoRA."""
     init_lora_weights: bool | str = True
@@ -281,7 +231,7 @@ class ProfilePair:
     """File, folder or Hub id of the first."""
     after: str | None = None
     """The same of the second."""
-    by_estimator: str | None = None
+    by_estimator: EstimatorName | None = None
     """Whose dimensions are compared, if both profiles have them; None is the first's own."""
 
 

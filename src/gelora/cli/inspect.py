@@ -31,8 +31,8 @@ from gelora.hidden_states.experts import added_parameters, expert_parameters
 from gelora.hidden_states.heads import new_head
 from gelora.hidden_states.outline import check_wrap, step_bytes
 from gelora.question_answering.windows import split_contexts
-from gelora.ranks.rules import read_budget
 from gelora.ranks.targets import select_modules
+from gelora.settings import read_budget
 
 MOST_TEXTS = 10_000
 """Texts whose tokens are counted; of more, so many are drawn."""
@@ -263,7 +263,7 @@ def _text(found: Mapping[str, Any]) -> str:
         + ("an unknown part" if kept is None else f"about {size(kept)}")
         + " for a step of the longest texts",
         "measuring": f"{size(memory['hidden_states'])} for the states of "
-        "all levels, in memory or, with --keep_hidden_states, on disk",
+        "all layers, in memory or, with --keep_hidden_states, on disk",
     }
     disk = found["disk"]
     lines["disk"] = "; ".join(

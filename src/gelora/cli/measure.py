@@ -3,14 +3,14 @@
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PROFILE_FILE
 from gelora.cli import loading, record
-from gelora.cli.config import Config, rule_of
+from gelora.cli.config import Config
 from gelora.cli.console import Output, warn_if_busy
 from gelora.cli.tables import dimension_table
 from gelora.data import TaskData, texts_of
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 def main(config: Config) -> Output:
     """Measure, and show the dimension after every block."""
-    if config.measurement.hidden_states is not None:
-        profile = _measure_kept_states(config, config.measurement.hidden_states)
+    if config.states.hidden_states is not None:
+        profile = _measure_kept_states(config, config.states.hidden_states)
     else:
         data = loading.load_data(config, labels_required=False)
         profile = measure(config, data, verb="measure")
@@ -58,24 +58,15 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         check_causal(model)  # before the work, not after it
 
     warn_if_busy()
-    flags = config.measurement
-    store = config.folder / STATES_FOLDER if flags.keep_hidden_states else None
+    store = config.folder / STATES_FOLDER if config.states.keep_hidden_states else None
     logger.info("Measuring %s on %s.", config.model_name, data.name)
     began = time.perf_counter()
     profile = measure_dimensions(
         model,
         tokenizer,
         texts,
-        num_samples=flags.num_samples,
-        precision=config.precision_in(verb),
-        ranks=lambda profile: _ranks(config, profile),
-        pooling=flags.pooling,
-        states=flags.states,
-        granularity=flags.granularity,
-        estimator=flags.estimator,
-        all_estimators=flags.all_estimators,
-        discard_fraction=flags.discard_fraction,
-        batch_tokens=flags.measure_batch_tokens,
+        config.measuring(verb),
+        ranks=lambda profile: plan_ranks(profile, config.ranks).ranks,
         max_length=config.data.max_length,
         target_modules=config.target_modules,
         keep_hidden_states=store,
@@ -91,15 +82,15 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
 
 def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     """Return the profile by this estimator of states that were kept; no model is loaded."""
-    flags = config.measurement
-    estimation: dict[str, Any] = {
-        "estimator": flags.estimator,
-        "all_estimators": flags.all_estimators,
-        "discard_fraction": flags.discard_fraction,
-    }
+    asked = config.measurement
     states, _ = open_states(folder)
     config = replace(config, run=replace(config.run, seed=states.seed))
-    inputs = {**estimation, "states_sha256": states.content_hash()}
+    inputs = {
+        "estimator": asked.estimator,
+        "all_estimators": asked.all_estimators,
+        "discard_fraction": asked.discard_fraction,
+        "states_sha256": states.content_hash(),
+    }
     store = store_in(folder)
     finished = _finished_profile(config, inputs, store=store)
     if finished is not None:
@@ -107,7 +98,7 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     device = device_name(loading.device())
     facts = {"device": device, "model_revision": None, "data": {"states": folder}}
     began = time.perf_counter()
-    profile = measure_hidden_states(folder, **estimation)
+    profile = measure_hidden_states(folder, asked)
     with contextlib.suppress(ArtifactError):  # states may lie in no run
         profile = replace(profile, data=DimensionProfile.from_pretrained(store.parent).data)
     _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began, store=store)
@@ -184,24 +175,13 @@ def _is_same(one: Path, other: Path | None) -> bool:
     return other is not None and one.resolve() == other.resolve()
 
 
-def _ranks(config: Config, profile: DimensionProfile) -> Sequence[int]:
-    """Return the ranks that the flags make of a profile, which early stopping looks at."""
-    planned = plan_ranks(profile, target_modules=config.target_modules, **rule_of(config))
-    return planned.ranks
-
-
 def _inputs(config: Config, texts: Texts, verb: str) -> dict[str, Any]:
-    inputs = {
+    return {
         **asdict(config.model),
-        **asdict(config.measurement),
-        "precision": config.precision_in(verb),
+        **asdict(config.measuring(verb)),
+        **asdict(config.states),
         "model_name_or_path": config.model_name,
         "max_length": config.data.max_length,
         "seed": config.run.seed,
         "texts_sha256": record.sha256_of(texts),
     }
-    if config.precision_in(verb):  # then the ranks decide how many texts are measured
-        rule = {**rule_of(config), "target_modules": list(config.targets.target_modules)}
-        del rule["alpha_per_rank"], rule["lora_alpha"]
-        inputs |= {f"ranks.{name}": value for name, value in rule.items()}
-    return inputs

@@ -6,7 +6,10 @@ command line, so that the later one wins and all are read the same way. Loads no
 a YAML key may be one of `transformers.TrainingArguments` or of TRL's are those imported.
 """
 
+import contextlib
 import difflib
+import io
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, field, fields, make_dataclass, replace
 from itertools import pairwise, takewhile
@@ -17,14 +20,15 @@ from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, fla
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags, source_flags
 from gelora.cli.values import as_arguments, as_mapping, read_yaml
-from gelora.errors import ConfigError
+from gelora.errors import ConfigError, GeloraError
+from gelora.settings import RENAMED_VALUES
 
 # Flags of which one named drops those of a file below: they say the same thing in two ways.
 ALTERNATIVES = [
     (names, names)
     for names in (
         frozenset({"rank_rule", "budget"}),
-        frozenset({"alpha_per_rank", "lora_alpha"}),
+        frozenset({"scaling", "lora_alpha"}),
     )
 ] + [
     (frozenset({"hidden_states"}), READING | SOURCE),
@@ -63,6 +67,7 @@ HABITS: Mapping[str, str] = {
             "per_device_eval_batch_size": "eval_batch_size",
             "target_modules": "lora_target lora_target_modules",
             "lora_alpha": "alpha",
+            "scaling": "scaling",
             "overwrite": "overwrite_output_dir overwrite_output",
             "eval_strategy": "evaluation_strategy",
             "budget": "rank_budget",
@@ -102,8 +107,10 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     """
     aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
     arguments = _spelled_out(_named_operands(verb, _underscored(arguments)), aliases)
+    _refuse_renamed(arguments)
     path = _config_path(arguments)
     written = read_yaml(path) if path is not None else {}
+    _refuse_renamed(as_arguments(written))
     keys = {aliases.get(name, name): value for name, value in written.items()}
     chosen = _not_replaced(keys, arguments, ALTERNATIVES)
     tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
@@ -113,15 +120,15 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
         return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
     saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
     saved = _not_replaced(_source_of(config.plan_source.plan), tokens, DATA) | saved
-    saved |= _not_replaced(_source_of(config.measurement.hidden_states), tokens, DATA)
+    saved |= _not_replaced(_source_of(config.states.hidden_states), tokens, DATA)
     if saved and not VERBS[verb].operands:
         # Kept states have no folder unless one is named; checks.py says so.
-        named = config.measurement.hidden_states is not None
+        named = config.states.hidden_states is not None
         folder = [] if named else [f"--output_dir={config.folder}"]
         config = _read(verb, [*as_arguments(_for_verb(verb, saved)), *folder, *tokens])
     if path is not None:
         _check_keys(keys, path, config)
-    measuring = {name for name in chosen if FLAGS.get(name) == "measurement"}
+    measuring = {name for name in chosen if FLAGS.get(name) in ("measurement", "states")}
     return replace(config, named=frozenset(measuring | _named(arguments)))
 
 
@@ -152,6 +159,14 @@ def training_fields(problem: str | None) -> frozenset[str]:
     return frozenset(one.name for one in fields(arguments_type(problem)))
 
 
+def _refuse_renamed(tokens: Sequence[str]) -> None:
+    """Refuse an estimator's earlier name, which tyro would only call unknown."""
+    for before, token in pairwise(["", *tokens]):
+        flag, _, value = token.partition("=") if token.startswith("--") else (before, "", token)
+        if _name(flag) in ("estimator", "by_estimator") and value in RENAMED_VALUES:
+            raise ConfigError(f"--{_name(flag)} {value} is now {RENAMED_VALUES[value]}.")
+
+
 def _config_path(arguments: Sequence[str]) -> Path | None:
     """Return the last --config, before the parser that its content goes into runs."""
     path = None
@@ -165,18 +180,27 @@ def _config_path(arguments: Sequence[str]) -> Path | None:
 def _read(verb: str, tokens: Sequence[str]) -> Config:
     import tyro
 
-    parsed, rest = cast(
-        "tuple[Any, list[str]]",
-        tyro.cli(
-            _flags_type(verb),
-            prog=f"gelora {verb}",
-            description=_description(verb),
-            args=_plain_truths(_plain_switches(tokens)),
-            return_unknown_args=True,
-            use_underscores=True,
-            config=(tyro.conf.OmitArgPrefixes,),
-        ),
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, rest = cast(
+                "tuple[Any, list[str]]",
+                tyro.cli(
+                    _flags_type(verb),
+                    prog=f"gelora {verb}",
+                    description=_description(verb),
+                    args=_plain_truths(_plain_switches(tokens)),
+                    return_unknown_args=True,
+                    use_underscores=True,
+                    config=(tyro.conf.OmitArgPrefixes,),
+                ),
+            )
+    except SystemExit as left:
+        reason = left.__context__ and left.__context__.__context__
+        if isinstance(reason, GeloraError):  # from a group's own check; tyro frames its message
+            raise reason from None
+        sys.stderr.write(said.getvalue())
+        raise
     extra = as_mapping(rest)
     for name in extra.keys() & HABITS.keys():
         raise unknown_flag(name, flags_of(verb))

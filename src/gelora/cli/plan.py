@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, THEORY_FILE, locate
-from gelora.cli.config import Config, rule_of
+from gelora.cli.config import Config
 from gelora.cli.console import Output, is_main_process
 from gelora.cli.record import forget, source_flags, write_config
 from gelora.cli.tables import rank_table
@@ -47,7 +47,7 @@ def plan(
     Raises:
         OutputExistsError: The folder holds another plan.
     """
-    planned = plan_ranks(profile, target_modules=config.target_modules, **rule_of(config))
+    planned = plan_ranks(profile, config.ranks)
     if adopt_plan(config, planned):
         write_config(config, verb, inherited=inherited)
     return planned

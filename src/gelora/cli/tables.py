@@ -11,7 +11,7 @@ from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advic
 from gelora.report.decision import result_decision
 from gelora.report.result_wording import samples_word
 
-TWONN = frozenset({"twonn_line", "twonn_likelihood"})
+TWONN = frozenset({"twonn_linfit", "twonn_mle"})
 
 
 def table(
@@ -51,41 +51,41 @@ def measured(value: float, error: float, *, sign: bool = False) -> str:
 
 
 def dimension_table(profile: DimensionProfile) -> str:
-    """Return a row for every level: dimension and increment with errors, and the verdict on it.
+    """Return a row for every layer: dimension and increment with errors, and the verdict on it.
 
     Where more estimators than the two of TwoNN were asked for, each has a column. Below stands
     what the estimates rest on, and what else to know of them.
     """
     increments = _increments(profile)
     more = profile.series.keys() - TWONN
-    others = sorted(profile.series.keys() - {profile.estimator}) if more else []
+    others = sorted(profile.series.keys() - {profile.settings.estimator}) if more else []
     rows = [
         [
-            level,
+            layer,
             measured(profile.dimensions[i], profile.standard_errors[i]),
             *(f"{profile.series[name].dimensions[i]:.2f}" for name in others),
-            increments.get(level, ""),
+            increments.get(layer, ""),
             verdict_words(profile, i),
         ]
-        for i, level in enumerate(profile.levels)
+        for i, layer in enumerate(profile.layers)
     ]
-    headings = ["level", "dimension", *others, "increment", "verdict"]
+    headings = ["layer", "dimension", *others, "increment", "verdict"]
     notes = [_used(profile), _stopped(profile), *measurement_advice(profile)]
     return "\n".join([table(headings, rows, last_is_text=True), *filter(None, notes)])
 
 
 def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
-    """Return a row for every step: dimension, increment, rank and how sure it is; and a sum."""
+    """Return a row for every sublayer: dimension, increment, rank and how sure it is; and a sum."""
     increments = _increments(profile)
-    modules = Counter(profile.step_of(m) for m in profile.modules if m.name in plan.modules)
+    modules = Counter(profile.sublayer_of(m) for m in profile.modules if m.name in plan.modules)
     rows: list[list[str]] = []
-    for i, step in enumerate(plan.steps):
-        level = profile.level_of(i)
+    for i, sublayer in enumerate(plan.sublayers):
+        layer = profile.layer_of(i)
         rows.append(
             [
-                step,
-                measured(profile.dimensions[level], profile.standard_errors[level]),
-                increments[step],
+                sublayer,
+                measured(profile.dimensions[layer], profile.standard_errors[layer]),
+                increments[sublayer],
                 str(plan.ranks[i]),
                 certainty(plan, i),
                 str(modules[i]),
@@ -93,8 +93,8 @@ def rank_table(plan: RankPlan, profile: DimensionProfile) -> str:
             ]
         )
     total = ["total", "", "", "", "", str(len(plan.modules)), f"{plan.trainable_parameters:,}"]
-    first = "block" if plan.granularity == "block" else "step"
-    sure = CERTAINTY_HEADINGS[plan.rule]
+    first = "block" if plan.granularity == "block" else "sublayer"
+    sure = CERTAINTY_HEADINGS[plan.settings.rule]
     headings = [first, "dimension", "increment", "rank", sure, "modules", "parameters"]
     return table(headings, [*rows, total])
 
@@ -146,12 +146,12 @@ def metrics_text(payload: Mapping[str, Any]) -> str:
 
 def _used(profile: DimensionProfile) -> str:
     """Return what the estimates rest on."""
-    states = "normalized states, " if profile.states == "normalized" else ""
+    states = "normalized states, " if profile.settings.states == "normalized" else ""
     aside = profile.num_duplicates + profile.num_near_duplicates
     copies = f"; {aside:,} duplicates set aside" if aside else ""
     return (
-        f"{profile.num_used:,} samples, {states}{profile.pooling} pooling, "
-        f"{profile.estimator}{copies}."
+        f"{profile.num_used:,} samples, {states}{profile.settings.pooling} pooling, "
+        f"{profile.settings.estimator}{copies}."
     )
 
 
@@ -161,23 +161,26 @@ def _stopped(profile: DimensionProfile) -> str:
     if profile.stopped_by == "precision":
         return (
             f"{texts} were enough: the error of every increment that counts is below "
-            f"{profile.precision}."
+            f"{profile.settings.precision}."
         )
     if profile.stopped_by == "stable_ranks":
-        return f"{texts} were enough: the ranks no longer changed with more."
-    if profile.precision is not None:
+        return (
+            f"{texts} were enough: the ranks no longer changed with more. For ranks by other "
+            "settings, measure with --precision 0."
+        )
+    if profile.settings.precision is not None:
         return (
             f"{texts} were measured, all that were asked for or all there are, and not every error "
-            f"came below {profile.precision}."
+            f"came below {profile.settings.precision}."
         )
     return ""
 
 
 def _increments(profile: DimensionProfile) -> dict[str, str]:
     return {
-        step: measured(increment, error, sign=True)
-        for step, increment, error in zip(
-            profile.steps, profile.increments, profile.increment_standard_errors, strict=True
+        sublayer: measured(increment, error, sign=True)
+        for sublayer, increment, error in zip(
+            profile.sublayers, profile.increments, profile.increment_standard_errors, strict=True
         )
     }
 

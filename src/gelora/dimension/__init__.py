@@ -1,4 +1,4 @@
-"""Intrinsic dimension of point clouds and of the levels of a model: numpy, scipy and torch alone.
+"""Intrinsic dimension of point clouds and of the layers of a model: numpy, scipy and torch alone.
 
 The names below are loaded on first use, so that reading a profile needs no torch.
 """
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from gelora.dimension.estimators import ESTIMATORS
     from gelora.dimension.fitting import DimensionEstimate
     from gelora.dimension.gride import Gride
-    from gelora.dimension.knn_likelihood import KNNLikelihood
-    from gelora.dimension.levels import LevelEstimates, estimate_levels
+    from gelora.dimension.layers import LayerEstimates, estimate_layers
+    from gelora.dimension.levina_bickel import LevinaBickel
     from gelora.dimension.neighbors import two_nearest_neighbors
     from gelora.dimension.profile import BlockModule, DimensionProfile, DimensionSeries
-    from gelora.dimension.stability import LevelTrust, assess_levels
+    from gelora.dimension.stability import LayerDiagnostics, assess_layers
     from gelora.dimension.twonn import TwoNN
 
 __all__ = [
@@ -24,12 +24,12 @@ __all__ = [
     "DimensionProfile",
     "DimensionSeries",
     "Gride",
-    "KNNLikelihood",
-    "LevelEstimates",
-    "LevelTrust",
+    "LayerDiagnostics",
+    "LayerEstimates",
+    "LevinaBickel",
     "TwoNN",
-    "assess_levels",
-    "estimate_levels",
+    "assess_layers",
+    "estimate_layers",
     "two_nearest_neighbors",
 ]
 
@@ -40,12 +40,12 @@ _HOMES = {
     "DimensionSeries": "profile",
     "ESTIMATORS": "estimators",
     "Gride": "gride",
-    "KNNLikelihood": "knn_likelihood",
-    "LevelEstimates": "levels",
-    "LevelTrust": "stability",
+    "LevinaBickel": "levina_bickel",
+    "LayerEstimates": "layers",
+    "LayerDiagnostics": "stability",
     "TwoNN": "twonn",
-    "assess_levels": "stability",
-    "estimate_levels": "levels",
+    "assess_layers": "stability",
+    "estimate_layers": "layers",
     "two_nearest_neighbors": "neighbors",
 }
 

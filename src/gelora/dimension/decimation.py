@@ -16,7 +16,7 @@ from torch.distributed import ProcessGroup
 
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import Estimator, graph_standard_error
-from gelora.dimension.levels import Level, LevelEstimates
+from gelora.dimension.layers import LayerEstimates, LayerStates
 from gelora.dimension.neighbors import search
 from gelora.dimension.points import Points, open_points
 from gelora.dimension.profile import DecimatedDimensions
@@ -27,9 +27,9 @@ MIN_PART = 200
 4,000 texts a fifth may be set aside before a scale is lost."""
 
 
-def decimate_levels(
-    hidden_states: Sequence[Level],
-    found: LevelEstimates,
+def decimate_layers(
+    hidden_states: Sequence[LayerStates],
+    found: LayerEstimates,
     *,
     estimator: str,
     discard_fraction: float,
@@ -37,24 +37,24 @@ def decimate_levels(
     device: torch.device | str | None = None,
     process_group: ProcessGroup | None = None,
 ) -> tuple[DecimatedDimensions, ...]:
-    """Estimate every level on ever smaller parts of the samples that were used.
+    """Estimate every layer on ever smaller parts of the samples that were used.
 
     The samples are divided into two parts at random, into four, and so on while each holds 200;
-    the parts are the same at every level, and all are used, so that the mean over them has about
+    the parts are the same at every layer, and all are used, so that the mean over them has about
     the error of the whole. It takes two to three times as long as the search of the whole: 2.8
     times on 4,000 samples of 384 values, 2.4 to 2.6 times on 8,000 of 768.
 
     Args:
-        hidden_states: As they were given to `estimate_levels`.
+        hidden_states: As they were given to `estimate_layers`.
         found: What it returned.
         estimator: One of `ESTIMATORS`, and among `found.series`.
-        discard_fraction: As it was given to `estimate_levels`.
+        discard_fraction: As it was given to `estimate_layers`.
         seed: Draws the parts.
         device: Where neighbours are searched; by default where the states are.
         process_group: Processes that share the search, each calling with the same states.
 
     Returns:
-        The whole first; 0 where a level is constant. The scales end before one at which the
+        The whole first; 0 where a layer is constant. The scales end before one at which the
         distances within a part tie, as the whole's do not.
     """
     fitted = make_estimator(estimator, discard_fraction=discard_fraction)
@@ -62,17 +62,17 @@ def decimate_levels(
     whole = found.series[estimator]
     scales = [DecimatedDimensions(len(order), whole.dimensions, whole.standard_errors)]
     points = {
-        i: open_points(level, rows=None, device=device)
-        for i, level in enumerate(hidden_states)
-        if i not in found.constant_levels
+        i: open_points(layer, rows=None, device=device)
+        for i, layer in enumerate(hidden_states)
+        if i not in found.constant_layers
     }
     num_parts = 2
     while len(order) // num_parts >= MIN_PART:
         parts = [np.sort(part) for part in np.array_split(order, num_parts)]
         dimensions, errors = np.zeros((2, len(hidden_states)))
         try:
-            for i, level in points.items():
-                dimensions[i], errors[i] = _mean_over(parts, level, fitted, process_group)
+            for i, layer in points.items():
+                dimensions[i], errors[i] = _mean_over(parts, layer, fitted, process_group)
         except HiddenStatesError:
             break
         scales.append(
@@ -86,7 +86,7 @@ def decimate_levels(
 
 def _mean_over(
     parts: Sequence[Int[np.ndarray, " _"]],
-    level: Points,
+    layer: Points,
     estimator: Estimator,
     process_group: ProcessGroup | None,
 ) -> tuple[float, float]:
@@ -94,7 +94,7 @@ def _mean_over(
     dimensions, errors = [], []
     for rows in parts:
         distances, neighbors = search(
-            replace(level, rows=torch.as_tensor(rows, device=level.values.device)),
+            replace(layer, rows=torch.as_tensor(rows, device=layer.values.device)),
             estimator.num_neighbors,
             process_group=process_group,
         )

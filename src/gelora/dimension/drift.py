@@ -1,7 +1,7 @@
-"""How a level's dimension moves with the number of texts; its verdict, drift and bias in words.
+"""How a layer's dimension moves with the number of texts; its verdict, drift and bias in words.
 
 A verdict allows for chance and for the bias of clean clouds, so that a dimension with the verdict
-"stable" may still move by more than a tenth. In words such a level is "drifting".
+"stable" may still move by more than a tenth. In words such a layer is "drifting".
 """
 
 import math
@@ -18,7 +18,7 @@ DRIFT_ERRORS = 3.0
 
 
 class Drift(NamedTuple):
-    """The largest change of a level's dimension from part of the samples to all of them.
+    """The largest change of a layer's dimension from part of the samples to all of them.
 
     Attributes:
         num_part: Samples in the part.
@@ -46,43 +46,43 @@ class Drift(NamedTuple):
         )
 
 
-def find_drift(decimation: Sequence[DecimatedDimensions], level: int) -> Drift | None:
-    """Return how a level's dimension moves with the number of texts, if it clearly does.
+def find_drift(decimation: Sequence[DecimatedDimensions], layer: int) -> Drift | None:
+    """Return how a layer's dimension moves with the number of texts, if it clearly does.
 
     Args:
         decimation: The estimates on all samples, then on ever smaller parts.
-        level: Index of the level.
+        layer: Index of the layer.
 
     Returns:
         The largest change that exceeds a tenth of the dimension and three standard errors, or None.
     """
     whole, *parts = decimation
-    dimension, error = whole.dimensions[level], whole.standard_errors[level]
+    dimension, error = whole.dimensions[layer], whole.standard_errors[layer]
     if dimension == 0:
         return None
     drifts = [
-        Drift(part.num_samples, part.dimensions[level], whole.num_samples, dimension)
+        Drift(part.num_samples, part.dimensions[layer], whole.num_samples, dimension)
         for part in parts
-        if abs(part.dimensions[level] - dimension)
-        > DRIFT_ERRORS * math.hypot(part.standard_errors[level], error)
+        if abs(part.dimensions[layer] - dimension)
+        > DRIFT_ERRORS * math.hypot(part.standard_errors[layer], error)
     ]
     largest = max(drifts, key=lambda drift: abs(drift.share), default=None)
     return largest if largest is not None and abs(largest.share) > MIN_DRIFT else None
 
 
-def verdict_word(profile: DimensionProfile, level: int) -> str:
-    """Return a level's verdict, or "drifting" where a stable dimension clearly moves."""
-    verdict = profile.verdicts[level]
-    is_drifting = verdict == "stable" and find_drift(profile.decimation, level) is not None
+def verdict_word(profile: DimensionProfile, layer: int) -> str:
+    """Return a layer's verdict, or "drifting" where a stable dimension clearly moves."""
+    verdict = profile.verdicts[layer]
+    is_drifting = verdict == "stable" and find_drift(profile.decimation, layer) is not None
     return "drifting" if is_drifting else verdict
 
 
-def verdict_words(profile: DimensionProfile, level: int) -> str:
-    """Return a level's verdict with its drift and its bias, as one phrase."""
-    drift = find_drift(profile.decimation, level)
-    words = verdict_word(profile, level)
+def verdict_words(profile: DimensionProfile, layer: int) -> str:
+    """Return a layer's verdict with its drift and its bias, as one phrase."""
+    drift = find_drift(profile.decimation, layer)
+    words = verdict_word(profile, layer)
     if drift is not None:
         words += f": {drift}"
-    if level in profile.biased_levels:
+    if layer in profile.biased_layers:
         words += "; may be biased"
     return words

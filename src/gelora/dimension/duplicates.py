@@ -1,9 +1,9 @@
-"""Samples that repeat others, exactly or nearly, and levels that hardly vary at all.
+"""Samples that repeat others, exactly or nearly, and layers that hardly vary at all.
 
 TwoNN lives on the two smallest distances, so repeated samples must go before the neighbours are
 searched: masking zero distances afterwards leaves every point whose nearest neighbour is doubled
-with a ratio of 1. A sample set aside at one level is set aside at all, or levels could no longer
-be compared sample by sample. It estimates nothing: see `twonn.py` and `levels.py`.
+with a ratio of 1. A sample set aside at one layer is set aside at all, or layers could no longer
+be compared sample by sample. It estimates nothing: see `twonn.py` and `layers.py`.
 """
 
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ _Before = tuple[Float[np.ndarray, "before neighbors"], Int[np.ndarray, "before n
 
 @dataclass(frozen=True)
 class DistinctSamples:
-    """The samples that repeat no other at any level, with their neighbours among themselves.
+    """The samples that repeat no other at any layer, with their neighbours among themselves.
 
     Attributes:
         kept: Their row numbers, ascending.
-        distances: For every level, to the nearest neighbours of each.
-        neighbors: For every level, the neighbours as positions in `kept`.
+        distances: For every layer, to the nearest neighbours of each.
+        neighbors: For every layer, the neighbours as positions in `kept`.
         num_duplicates: Samples set aside as exact copies.
         num_near_duplicates: Samples set aside as copies up to rounding.
-        set_aside_by_level: Samples that each level by itself set aside.
+        set_aside_by_layer: Samples that each layer by itself set aside.
     """
 
     kept: Int[np.ndarray, " kept"]
@@ -56,53 +56,53 @@ class DistinctSamples:
     neighbors: tuple[Int[np.ndarray, "kept neighbors"], ...]
     num_duplicates: int
     num_near_duplicates: int
-    set_aside_by_level: tuple[int, ...]
+    set_aside_by_layer: tuple[int, ...]
 
 
 def distinct_samples(
-    levels: Sequence[Float[Tensor, "samples _"] | Float[np.ndarray, "samples _"]],
+    layers: Sequence[Float[Tensor, "samples _"] | Float[np.ndarray, "samples _"]],
     *,
-    level_names: Sequence[str],
+    layer_names: Sequence[str],
     num_neighbors: int = 2,
     copies: Sequence[Int[np.ndarray, " samples"]] | None = None,
     device: torch.device | str | None = None,
     process_group: ProcessGroup | None = None,
 ) -> DistinctSamples:
-    """Set aside what repeats another sample at any level, and search the neighbours of the rest.
+    """Set aside what repeats another sample at any layer, and search the neighbours of the rest.
 
     Of exact copies the first stays. Of two near-copies the first stays, and whoever lost a
     neighbour is searched again until none are left, for those of a cluster show one after
-    another. The levels are read some rows at a time, and may be mapped from files.
+    another. The layers are read some rows at a time, and may be mapped from files.
 
     Args:
-        levels: The same samples at every level.
-        level_names: For the error, one per level.
+        layers: The same samples at every layer.
+        layer_names: For the error, one per layer.
         num_neighbors: Neighbours of each, at least 2.
-        copies: What `first_copies` returns for each level, where it is known.
+        copies: What `first_copies` returns for each layer, where it is known.
         device: Where neighbours are searched; by default where the points are.
         process_group: Processes that share the search; see `nearest_neighbors`.
 
     Raises:
         TooFewSamplesError: Fewer than 50 samples are left.
     """
-    points = [open_points(level, rows=None, device=device) for level in levels]
+    points = [open_points(layer, rows=None, device=device) for layer in layers]
     num_samples = len(points[0])
     repeats = [
         first != np.arange(num_samples)
-        for first in copies or [first_copies(level.values) for level in points]
+        for first in copies or [first_copies(layer.values) for layer in points]
     ]
     kept = np.flatnonzero(~np.logical_or.reduce(repeats))
     num_distinct = len(kept)
     lost = np.array([np.count_nonzero(repeat) for repeat in repeats])
-    spreads = [_spread(level.values) for level in points]
+    spreads = [_spread(layer.values) for layer in points]
     found: list[_Neighbors] = []
     stays = np.ones(num_distinct, dtype=bool)
     while len(kept) >= MIN_SAMPLES:
-        among = [replace(level, rows=torch.from_numpy(kept)) for level in points]
+        among = [replace(layer, rows=torch.from_numpy(kept)) for layer in points]
         found = (
             [_search_again(*each, stays, process_group) for each in zip(among, found, strict=True)]
             if found
-            else [search(level, num_neighbors, process_group=process_group) for level in among]
+            else [search(layer, num_neighbors, process_group=process_group) for layer in among]
         )
         near = [_near_copies(*both, spread) for both, spread in zip(found, spreads, strict=True)]
         if not any(map(len, near)):
@@ -112,12 +112,12 @@ def distinct_samples(
                 neighbors=tuple(neighbors for _, neighbors in found),
                 num_duplicates=num_samples - num_distinct,
                 num_near_duplicates=num_distinct - len(kept),
-                set_aside_by_level=tuple(lost.tolist()),
+                set_aside_by_layer=tuple(lost.tolist()),
             )
         lost += np.array(list(map(len, near)))
         stays = ~np.isin(np.arange(len(kept)), np.concatenate(near))
         kept = kept[stays]
-    worst = f", most of them at level {level_names[int(lost.argmax())]!r}" if lost.any() else ""
+    worst = f", most of them at layer {layer_names[int(lost.argmax())]!r}" if lost.any() else ""
     raise TooFewSamplesError(
         f"An estimate needs {MIN_SAMPLES} samples, and {len(kept)} of {num_samples} are left:"
         f" {num_samples - num_distinct} are copies and {num_distinct - len(kept)} near-copies of"
@@ -129,7 +129,7 @@ def first_copies(points: Float[Tensor, "samples width"]) -> Int[np.ndarray, " sa
     """Return for each sample the row number of the first sample equal to it, itself if none is."""
     first: dict[bytes, int] = {}
     rows = (row for part in parts(points) for row in _comparable(part))
-    # Digests rather than the rows themselves, which would be another copy of the level.
+    # Digests rather than the rows themselves, which would be another copy of the layer.
     copies = [first.setdefault(sha256(row).digest(), number) for number, row in enumerate(rows)]
     return np.array(copies, dtype=np.int64)
 

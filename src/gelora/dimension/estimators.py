@@ -5,18 +5,18 @@ from types import MappingProxyType
 
 from gelora.dimension.fitting import Estimator
 from gelora.dimension.gride import Gride
-from gelora.dimension.knn_likelihood import KNNLikelihood
+from gelora.dimension.levina_bickel import LevinaBickel
 from gelora.dimension.twonn import TwoNN
-from gelora.errors import ConfigError
+from gelora.settings import EstimatorName, checked
 
-_MAKERS: Mapping[str, Callable[[float], Estimator]] = MappingProxyType(
+_MAKERS: Mapping[EstimatorName, Callable[[float], Estimator]] = MappingProxyType(
     {
-        "twonn_line": lambda discard_fraction: TwoNN("line", discard_fraction),
-        "twonn_likelihood": lambda _: TwoNN("likelihood"),
+        "twonn_linfit": lambda discard_fraction: TwoNN("linfit", discard_fraction),
+        "twonn_mle": lambda _: TwoNN("mle"),
         "gride_2": lambda _: Gride(2),
         "gride_4": lambda _: Gride(4),
         "gride_8": lambda _: Gride(8),
-        "knn_likelihood": lambda _: KNNLikelihood(),
+        "levina_bickel": lambda _: LevinaBickel(),
     }
 )
 
@@ -35,6 +35,4 @@ def make_estimator(name: str, *, discard_fraction: float = 0.1) -> Estimator:
     Raises:
         ConfigError: There is no such estimator, or no such fraction.
     """
-    if name not in _MAKERS:
-        raise ConfigError(f"estimator must be one of {', '.join(ESTIMATORS)}; got {name!r}.")
-    return _MAKERS[name](discard_fraction)
+    return _MAKERS[checked("estimator", name, EstimatorName)](discard_fraction)

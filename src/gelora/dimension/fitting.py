@@ -3,12 +3,12 @@
 An estimator turns every sample's distances to its nearest neighbours into one dimension, and says
 how each sample moved it. From that influence one formula gives the standard error of a dimension
 and of a difference of two. The laws themselves are in `twonn.py`, `gride.py` and
-`knn_likelihood.py`; `estimators.py` names them all.
+`levina_bickel.py`; `estimators.py` names them all.
 """
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -96,6 +96,22 @@ class PointEstimator:
             object.__setattr__(self, f"{name}_", getattr(estimate, name))
         return self
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name, as scikit-learn asks for them."""
+        del deep
+        return asdict(self)  # type: ignore[call-overload]
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings in place, as scikit-learn does.
+
+        Raises:
+            ConfigError: A setting is unknown, or its value is out of its range.
+        """
+        changed = self.updated(settings)  # type: ignore[attr-defined]
+        for name in settings:
+            object.__setattr__(self, name, getattr(changed, name))
+        return self
+
     def estimate(
         self: Estimator,
         points: PointsLike,
@@ -123,7 +139,7 @@ class PointEstimator:
             )
             return DimensionEstimate(0.0, 0.0, len(values), 0, 0)
         samples = distinct_samples(
-            [values], level_names=["points"], num_neighbors=self.num_neighbors
+            [values], layer_names=["points"], num_neighbors=self.num_neighbors
         )
         fit = self.fit_distances(samples.distances[0])
         return DimensionEstimate(

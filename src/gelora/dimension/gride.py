@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import root_scalar
 
-from gelora.checks import check_count
 from gelora.dimension.fitting import Fit, PointEstimator, tied
+from gelora.settings import Count, Settings
 
 
 @dataclass(frozen=True)
-class Gride(PointEstimator):
+class Gride(Settings, PointEstimator):
     """Intrinsic dimension from the ratio mu = r_2n / r_n of two neighbours (Denti et al. 2022).
 
     Where the density is nearly constant on the scale of r_2n, mu has the density
@@ -39,10 +39,7 @@ class Gride(PointEstimator):
         2.0
     """
 
-    order: int = 2
-
-    def __post_init__(self) -> None:
-        check_count("order", self.order)
+    order: Count = 2
 
     @property
     def num_neighbors(self) -> int:

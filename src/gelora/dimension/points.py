@@ -20,7 +20,7 @@ from gelora.errors import HiddenStatesError, NonFiniteStatesError
 PointsLike = ArrayLike | Tensor
 """A matrix of samples by width: an array, a tensor, or what numpy makes one of."""
 
-_VALUES_AT_ONCE = 2**21  # 8 MB in float32: large enough for full speed, small beside any level
+_VALUES_AT_ONCE = 2**21  # 8 MB in float32: large enough for full speed, small beside any layer
 
 
 def as_tensor(points: PointsLike, *, where: str = "") -> Float[Tensor, "samples width"]:
@@ -28,7 +28,7 @@ def as_tensor(points: PointsLike, *, where: str = "") -> Float[Tensor, "samples 
 
     Args:
         points: A matrix of any float type, possibly mapped from a file.
-        where: Ends the first sentence of an error, such as " at level 'embeddings'".
+        where: Ends the first sentence of an error, such as " at layer 'embeddings'".
 
     Raises:
         NonFiniteStatesError: The points hold NaN or infinity.

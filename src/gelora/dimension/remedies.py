@@ -27,7 +27,7 @@ REMEDIES: Mapping[Verdict, Remedy] = MappingProxyType(
         "stable": Remedy("holds on halves, quarters and so on of the samples", ""),
         "noisy": Remedy(
             "falls from near neighbours to far ones, as by noise finer than the states' shape",
-            "compare levels rather than trust the numbers, or take --estimator gride_8",
+            "compare layers rather than trust the numbers, or take --estimator gride_8",
         ),
         "duplicated": Remedy(
             "rests on texts that nearly repeat others, as those that share a sentence do",
@@ -40,7 +40,7 @@ REMEDIES: Mapping[Verdict, Remedy] = MappingProxyType(
         ),
         "constant": Remedy(
             "is 0, for the states repeat over distinct texts",
-            "choose another --pooling if growth out of such a level is to count",
+            "choose another --pooling if growth out of such a layer is to count",
         ),
     }
 )

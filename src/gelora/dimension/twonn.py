@@ -11,16 +11,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from gelora.checks import check_share
 from gelora.dimension.fitting import Fit, PointEstimator, tied
-from gelora.errors import ConfigError
-
-MAX_DISCARD_FRACTION = 0.9
-"""With more left out a line is fitted to next to nothing."""
+from gelora.settings import DiscardFraction, Settings
 
 
 @dataclass(frozen=True)
-class TwoNN(PointEstimator):
+class TwoNN(Settings, PointEstimator):
     """Intrinsic dimension from the two nearest neighbours (Facco et al. 2017).
 
     With r1 and r2 the distances of a sample to its first and second neighbour, mu = r2 / r1
@@ -28,9 +24,12 @@ class TwoNN(PointEstimator):
     on the scale of r2.
 
     Attributes:
-        method: "line" fits a line through the origin to -log(1 - F(mu)) over log(mu);
-            "likelihood" is (N - 1) / sum(log mu).
-        discard_fraction: Share of the largest ratios that the line leaves out.
+        method: "linfit" fits a line through the origin to -log(1 - F(mu)) over log(mu);
+            "mle" is (N - 1) / sum(log mu).
+        discard_fraction: Share of the largest ratios that "linfit" leaves out, at most 0.9.
+
+    Raises:
+        ConfigError: There is no such method, or no such fraction.
 
     Note:
         How it can mislead. The scale is that of the nearest neighbour: noise finer than the data
@@ -53,13 +52,8 @@ class TwoNN(PointEstimator):
         (2.0, 1000)
     """
 
-    method: Literal["line", "likelihood"] = "line"
-    discard_fraction: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.method not in ("line", "likelihood"):
-            raise ConfigError(f"method must be 'line' or 'likelihood'; got {self.method!r}.")
-        check_share("discard_fraction", self.discard_fraction, most=MAX_DISCARD_FRACTION)
+    method: Literal["linfit", "mle"] = "linfit"
+    discard_fraction: DiscardFraction = 0.1
 
     @property
     def num_neighbors(self) -> int:
@@ -73,7 +67,7 @@ class TwoNN(PointEstimator):
             HiddenStatesError: The distances tie, so that no dimension follows.
         """
         log_mu = log_ratios(distances)
-        if self.method == "likelihood":
+        if self.method == "mle":
             return _fit_likelihood(log_mu)
         return _fit_line(log_mu, self.discard_fraction)
 

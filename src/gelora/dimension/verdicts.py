@@ -1,4 +1,4 @@
-"""The rules by which a level's dimension is trusted or not, each with the reason for its number.
+"""The rules by which a layer's dimension is trusted or not, each with the reason for its number.
 
 The numbers were chosen by simulation: clean clouds of dimension 2 to 40 with 500 to 4,000 samples
 are called stable 99 times in 100. docs/accuracy.md has how often each rule errs, what it misses
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from gelora.dimension.profile import DecimatedDimensions, Verdict
 
 if TYPE_CHECKING:
-    from gelora.dimension.levels import LevelEstimates
+    from gelora.dimension.layers import LayerEstimates
 
 MAX_SHARE_SET_ASIDE = 0.05
-"""Share of repeated samples above which there is a warning, or at one level alone a verdict."""
+"""Share of repeated samples above which there is a warning, or at one layer alone a verdict."""
 
 MAX_RELATIVE_ERROR = 0.1
 """A standard error of a larger share leaves the rank open."""
@@ -40,12 +40,12 @@ bends at some larger scale, and one that does so in its eighths alone is resolve
 
 DRIFT: Mapping[str, float] = MappingProxyType(
     {
-        "twonn_line": 0.04,
-        "twonn_likelihood": 0.04,
+        "twonn_linfit": 0.04,
+        "twonn_mle": 0.04,
         "gride_2": 0.05,
         "gride_4": 0.07,
         "gride_8": 0.09,
-        "knn_likelihood": 0.08,
+        "levina_bickel": 0.08,
     }
 )
 """Share by which bias moves the dimension with each halving: edges pull the estimates of fewer
@@ -54,67 +54,67 @@ this, but for chance."""
 
 BIASED_FROM: Mapping[str, float] = MappingProxyType(
     {
-        "twonn_line": 6.0,
-        "twonn_likelihood": 6.0,
+        "twonn_linfit": 6.0,
+        "twonn_mle": 6.0,
         "gride_2": 4.8,
         "gride_4": 4.2,
         "gride_8": 3.6,
-        "knn_likelihood": 3.6,
+        "levina_bickel": 3.6,
     }
 )
 """The estimate from which it is off by a tenth or more on a cube of 1,000 samples."""
 
 
-def judge_level(
-    found: "LevelEstimates",
+def judge_layer(
+    found: "LayerEstimates",
     decimation: Sequence[DecimatedDimensions],
-    level: int,
+    layer: int,
     *,
     estimator: str,
 ) -> Verdict:
-    """Judge one level: the first verdict that applies.
+    """Judge one layer: the first verdict that applies.
 
     Args:
         found: The estimates on all samples.
         decimation: Those on parts of the samples, the whole first.
-        level: Index of the level.
+        layer: Index of the layer.
         estimator: The one that `decimation` is by.
     """
-    if level in found.constant_levels:
+    if layer in found.constant_layers:
         return "constant"
     whole, *parts = decimation
-    if not parts or whole.standard_errors[level] > MAX_RELATIVE_ERROR * whole.dimensions[level]:
+    if not parts or whole.standard_errors[layer] > MAX_RELATIVE_ERROR * whole.dimensions[layer]:
         return "too few samples"
-    if _repeats(found, level):
+    if _repeats(found, layer):
         return "duplicated"
-    return _across_scales(whole, parts, level, drift=DRIFT[estimator])
+    return _across_scales(whole, parts, layer, drift=DRIFT[estimator])
 
 
-def _repeats(found: "LevelEstimates", level: int) -> bool:
+def _repeats(found: "LayerEstimates", layer: int) -> bool:
     """Tell whether many samples were set aside, or the distances of the rest follow no one law.
 
     A few near-copies make some ratios r2 / r1 huge, which lowers the likelihood's dimension below
     the line's, for the line leaves the largest out; many make it the other way round.
     """
     num_samples = found.num_used + found.num_duplicates + found.num_near_duplicates
-    line, likelihood = found.series["twonn_line"], found.series["twonn_likelihood"]
-    both = line.dimensions[level], likelihood.dimensions[level]
-    error = math.hypot(line.standard_errors[level], likelihood.standard_errors[level])
+    line, likelihood = found.series["twonn_linfit"], found.series["twonn_mle"]
+    both = line.dimensions[layer], likelihood.dimensions[layer]
+    error = math.hypot(line.standard_errors[layer], likelihood.standard_errors[layer])
     allowed = max(MAX_DISAGREEMENT * min(both), DISAGREEMENT_ERRORS * error)
     return (
-        found.set_aside_by_level[level] > MAX_SHARE_SET_ASIDE * num_samples
+        found.set_aside_by_layer[layer] > MAX_SHARE_SET_ASIDE * num_samples
         or abs(both[0] - both[1]) > allowed
     )
 
 
 def _across_scales(
-    whole: DecimatedDimensions, parts: Sequence[DecimatedDimensions], level: int, *, drift: float
+    whole: DecimatedDimensions, parts: Sequence[DecimatedDimensions], layer: int, *, drift: float
 ) -> Verdict:
     """Compare the whole with its halves, its quarters, ..."""
-    dimension, error = whole.dimensions[level], whole.standard_errors[level]
+    dimension, error = whole.dimensions[layer], whole.standard_errors[layer]
     for halvings, part in enumerate(parts, start=1):
-        rise = part.dimensions[level] - dimension
-        chance = SCALE_ERRORS * math.hypot(part.standard_errors[level], error)
+        rise = part.dimensions[layer] - dimension
+        chance = SCALE_ERRORS * math.hypot(part.standard_errors[layer], error)
         allowed = chance + ((1 + drift) ** halvings - 1) * dimension
         if rise < -allowed:
             return "noisy"

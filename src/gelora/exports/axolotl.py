@@ -29,7 +29,7 @@ def axolotl_settings(config: LoraConfig) -> dict[str, Any]:
         if not isinstance(alpha, int):
             raise RankError(
                 f"axolotl takes whole alphas, and that of {name} is {alpha:g}: leave out "
-                "--use_rslora, or plan with another --alpha_per_rank."
+                "--use_rslora, or plan with another --scaling."
             )
     settings = {
         "base_model": config.base_model_name_or_path,

@@ -1,25 +1,25 @@
-"""Pooled hidden states of every level, in one pass and in bounded memory.
+"""Pooled hidden states of every layer, in one pass and in bounded memory.
 
 Hooks pool each state over its tokens as it passes, so the token states of one block die when the
 next has run, as they do without hooks. The head does not run. Nothing is tokenised or estimated
-here; where a level is read is known to `reading`.
+here; where a layer is read is known to `reading`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gelora.dimension.profile import Granularity, States
-from gelora.errors import ArchitectureError, ConfigError, DataError
+from gelora.errors import ArchitectureError, DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
-from gelora.hidden_states.pooling import EVERYTHING, POOLINGS, Pooling, Runs, pool, token_runs
+from gelora.hidden_states.pooling import EVERYTHING, Runs, pool, token_runs
 from gelora.hidden_states.reading import ReadingPoint, did_not_run, ran_twice, reading_points
 from gelora.hidden_states.tracing import given_state, returned_state
+from gelora.settings import Granularity, Pooling, States, checked
 
 
 def hidden_states(
@@ -30,27 +30,27 @@ def hidden_states(
     granularity: Granularity = "block",
     states: States = "raw",
 ) -> list[Float[Tensor, "samples _"]]:
-    """Run the backbone over batches and return the pooled state at every level.
+    """Run the backbone over batches and return the pooled state at every layer.
 
-    As `pooled_states`, whose batches it joins: samples x width x levels x 4 bytes.
+    As `pooled_states`, whose batches it joins: samples x width x layers x 4 bytes.
 
     Returns:
-        One tensor per level, float32 on the CPU, rows in the order of the batches.
+        One tensor per layer, float32 on the CPU, rows in the order of the batches.
 
     Raises:
         DataError: There are no batches.
     """
-    levels: list[list[Tensor]] = []
+    layers: list[list[Tensor]] = []
     for pooled in pooled_states(
         model, batches, pooling=pooling, granularity=granularity, states=states
     ):
-        levels = levels or [[] for _ in pooled]
-        for rows, row in zip(levels, pooled, strict=True):
+        layers = layers or [[] for _ in pooled]
+        for rows, row in zip(layers, pooled, strict=True):
             rows.append(row)
-    if not levels:
+    if not layers:
         raise DataError("There are no batches to measure: the texts are empty.")
     joined: list[Tensor] = []
-    for rows in levels:  # one level is held twice, never all
+    for rows in layers:  # one layer is held twice, never all
         joined.append(torch.cat(rows))
         rows.clear()
     return joined
@@ -64,9 +64,9 @@ def pooled_states(
     granularity: Granularity = "block",
     states: States = "raw",
 ) -> Iterator[list[Float[Tensor, "rows _"]]]:
-    """Run the backbone over batches and yield the pooled state at every level, batch by batch.
+    """Run the backbone over batches and yield the pooled state at every layer, batch by batch.
 
-    A level is the input of a stack's first block, or what a block returns: before any final norm
+    A layer is the input of a stack's first block, or what a block returns: before any final norm
     of the model. Peak memory is that of the model's own forward pass on one batch, plus the
     pooled rows.
 
@@ -85,7 +85,7 @@ def pooled_states(
         states: "raw", or "normalized" to read each as the norm that takes it on returns it.
 
     Yields:
-        One tensor per level, in the order of `level_names`, float32 on the CPU. Overflow in half
+        One tensor per layer, in the order of `layer_names`, float32 on the CPU. Overflow in half
         precision arrives as infinity; it is reported where dimensions are estimated.
 
     Raises:
@@ -94,9 +94,9 @@ def pooled_states(
         ConfigError: The pooling, granularity or states are unknown.
         DataError: A sequence has no real token.
     """
-    _check_choice("pooling", pooling, POOLINGS)
-    _check_choice("granularity", granularity, get_args(Granularity))
-    _check_choice("states", states, get_args(States))
+    checked("pooling", pooling, Pooling)
+    checked("granularity", granularity, Granularity)
+    checked("states", states, States)
     return _pooled_states(model, batches, pooling, granularity, states)
 
 
@@ -129,7 +129,7 @@ def _pooled_states(
 
 
 class _Recorder:
-    """Pools the state of every level as one batch passes."""
+    """Pools the state of every layer as one batch passes."""
 
     def __init__(
         self,
@@ -168,17 +168,17 @@ class _Recorder:
                 handle.remove()
 
     def finish(self) -> list[Tensor]:
-        """Return the batch's pooled states in the order of the levels.
+        """Return the batch's pooled states in the order of the layers.
 
         Raises:
             ArchitectureError: A block did not run.
         """
-        levels = [point.level for point in self.points]
-        missing = [level for level in levels if level not in self._states]
+        layers = [point.layer for point in self.points]
+        missing = [layer for layer in layers if layer not in self._states]
         if missing:
-            raise did_not_run(missing, len(levels))
+            raise did_not_run(missing, len(layers))
         # Only now, when all blocks have been started: a transfer waits for the GPU.
-        return [self._states[level].cpu() for level in levels]
+        return [self._states[layer].cpu() for layer in layers]
 
     def _before(self, point: ReadingPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -193,8 +193,8 @@ class _Recorder:
         return hook
 
     def _record(self, point: ReadingPoint, states: Tensor) -> None:
-        if point.level in self._states:
-            raise ran_twice(point.level)
+        if point.layer in self._states:
+            raise ran_twice(point.layer)
         if point.is_flat:
             states = states.unflatten(0, self._shapes[point.stack])
         if self._is_time_major:
@@ -205,17 +205,12 @@ class _Recorder:
             states = states[:, : mask.shape[1]]  # the model filled its last window by itself
         if mask is not None and mask.shape != states.shape[:2]:
             raise ArchitectureError(
-                f"{point.level} has states of shape {tuple(states.shape)} for a mask of shape "
+                f"{point.layer} has states of shape {tuple(states.shape)} for a mask of shape "
                 f"{tuple(mask.shape)}: the model does not keep a state for each token. Load it "
                 "with attn_implementation='eager' if it was loaded with another, or measure "
                 "another model."
             )
-        self._states[point.level] = pool(states, self._runs[point.stack], self.pooling)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}. Got {value!r}.")
+        self._states[point.layer] = pool(states, self._runs[point.stack], self.pooling)
 
 
 def _runs(mask: Tensor | None) -> Runs:

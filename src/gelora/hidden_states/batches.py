@@ -14,11 +14,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.checks import check_count
 from gelora.errors import DataError
 from gelora.hidden_states.architectures import find_backbone, input_embedding
 from gelora.hidden_states.conversations import Example, example_tokens
 from gelora.hidden_states.tokens import left_as_it_came, text_tokens, warn_of_cut
+from gelora.settings import Count, checked
 
 Conversation = Sequence[Mapping[str, Any]]
 Texts = Sequence[str] | Sequence[tuple[str, str]] | Sequence[Conversation] | Sequence[Example]
@@ -107,7 +107,7 @@ def token_limit(
         ConfigError: `max_length` is no whole number of 1 or more.
     """
     if max_length is not None:
-        check_count("max_length", max_length)
+        max_length = checked("max_length", max_length, Count)
     limit = min(max_length or math.inf, tokenizer.model_max_length, _position_limit(model))
     return int(limit) if limit < NO_LIMIT else None
 

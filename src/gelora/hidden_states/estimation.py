@@ -9,89 +9,78 @@ from dataclasses import dataclass
 import torch
 from torch.distributed import ProcessGroup
 
-from gelora.dimension.estimators import make_estimator
-from gelora.dimension.levels import Level, LevelEstimates, estimate_levels
-from gelora.dimension.profile import DimensionProfile, step_names
-from gelora.dimension.stability import LevelTrust, assess_levels
+from gelora.dimension.layers import LayerEstimates, LayerStates, estimate_layers
+from gelora.dimension.profile import DimensionProfile, sublayer_names
+from gelora.dimension.stability import LayerDiagnostics, assess_layers
 from gelora.hidden_states.store import HiddenStatesRecord
+from gelora.settings import MeasurementSettings
 
-_UNASSESSED = LevelTrust(decimation=(), verdicts=(), biased_levels=(), top_variance_shares=())
+_UNASSESSED = LayerDiagnostics(decimation=(), verdicts=(), biased_layers=(), top_variance_shares=())
 
 
 @dataclass(frozen=True)
 class Estimation:
-    """How dimensions are estimated: the arguments of `estimate_levels`, given once.
+    """How dimensions are estimated, and with which processes and device."""
 
-    Raises:
-        ConfigError: There is no such estimator, or no such fraction.
-    """
-
-    estimator: str
-    all_estimators: bool
-    discard_fraction: float
+    settings: MeasurementSettings
     device: torch.device | None = None
     group: ProcessGroup | None = None
 
-    def __post_init__(self) -> None:
-        make_estimator(self.estimator, discard_fraction=self.discard_fraction)
-
-    def estimate(self, levels: Sequence[Level], record: HiddenStatesRecord) -> LevelEstimates:
+    def estimate(self, layers: Sequence[LayerStates], record: HiddenStatesRecord) -> LayerEstimates:
         """Estimate the dimensions of the record's states."""
-        steps = step_names(record.blocks, record.granularity)
-        return estimate_levels(
-            levels,
-            level_names=record.levels,
-            first_levels=[i for i, level in enumerate(record.levels) if level not in steps],
-            estimator=self.estimator,
-            all_estimators=self.all_estimators,
-            discard_fraction=self.discard_fraction,
+        sublayers = sublayer_names(record.blocks, record.settings.granularity)
+        return estimate_layers(
+            layers,
+            layer_names=record.layers,
+            first_layers=[i for i, layer in enumerate(record.layers) if layer not in sublayers],
+            estimator=self.settings.estimator,
+            all_estimators=self.settings.all_estimators,
+            discard_fraction=self.settings.discard_fraction,
             device=self.device,
             process_group=self.group,
         )
 
     def assess(
-        self, levels: Sequence[Level], found: LevelEstimates, record: HiddenStatesRecord
-    ) -> LevelTrust:
+        self, layers: Sequence[LayerStates], found: LayerEstimates, record: HiddenStatesRecord
+    ) -> LayerDiagnostics:
         """Judge the estimates, and warn of those that cannot be trusted."""
-        return assess_levels(
-            levels,
+        return assess_layers(
+            layers,
             found,
-            level_names=record.levels,
-            estimator=self.estimator,
-            discard_fraction=self.discard_fraction,
+            layer_names=record.layers,
+            estimator=self.settings.estimator,
+            discard_fraction=self.settings.discard_fraction,
             seed=record.seed,
             device=self.device,
             process_group=self.group,
         )
 
     def profile(
-        self, record: HiddenStatesRecord, found: LevelEstimates, trust: LevelTrust = _UNASSESSED
+        self,
+        record: HiddenStatesRecord,
+        found: LayerEstimates,
+        trust: LayerDiagnostics = _UNASSESSED,
     ) -> DimensionProfile:
         """Put together what was measured, what was found, and how far to trust it."""
         return DimensionProfile(
-            estimator=self.estimator,
+            settings=self.settings,
             series=found.series,
-            levels=record.levels,
+            layers=record.layers,
             blocks=record.blocks,
             modules=record.modules,
             left_out=record.left_out,
             fingerprint=record.fingerprint,
-            granularity=record.granularity,
-            states=record.states,
-            pooling=record.pooling,
-            discard_fraction=self.discard_fraction,
             seed=record.seed,
             num_texts=record.num_texts,
-            precision=record.precision,
             stopped_by=record.stopped_by,
             num_used=found.num_used,
             num_duplicates=record.num_copies + found.num_duplicates,
             num_near_duplicates=found.num_near_duplicates,
             forward_tokens=record.forward_tokens,
-            constant_levels=found.constant_levels,
+            constant_layers=found.constant_layers,
             log_mu_quantiles=found.log_mu_quantiles,
             decimation=trust.decimation,
             verdicts=trust.verdicts,
-            biased_levels=trust.biased_levels,
+            biased_layers=trust.biased_layers,
             top_variance_shares=trust.top_variance_shares,
         )

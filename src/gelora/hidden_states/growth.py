@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from itertools import count, takewhile
 
 from gelora.dimension.profile import DimensionProfile, StopReason
-from gelora.ranks.rules import lower_bounds
 
 FIRST_SIZE = 500
 """Texts of the first part. Each next size is the square root of 2 larger, so that all estimates on
@@ -17,12 +16,7 @@ STABLE_GROWTHS = 3
 """Number of consecutive size increases over which the ranks must not change."""
 
 Ranks = Callable[[DimensionProfile], Sequence[int]]
-"""A rule: the rank of every step."""
-
-
-def papers_ranks(profile: DimensionProfile) -> list[int]:
-    """Return what the paper's rule gives every step, without limits."""
-    return [bound + 1 for bound in lower_bounds(profile)]
+"""A rule: the rank of every sublayer."""
 
 
 def growing_sizes(num_texts: int) -> list[int]:
@@ -38,18 +32,22 @@ def growing_sizes(num_texts: int) -> list[int]:
 
 
 def reason_to_stop(
-    profiles: Sequence[DimensionProfile], *, precision: float, ranks: Ranks
+    profiles: Sequence[DimensionProfile], *, precision: float, ranks: Ranks | None
 ) -> StopReason | None:
     """Say why the texts measured are enough, or None if they are not.
 
     Args:
         profiles: One for every size so far.
         precision: Standard error, in dimensions, that every increment is to be below.
-        ranks: The rule whose ranks are to stay the same.
+        ranks: The rule whose ranks are to stay the same, or None to look at the precision alone.
     """
     if profiles[-1].largest_increment_error < precision:
         return "precision"
-    last = profiles[-1 - STABLE_GROWTHS :]
-    if len(last) > STABLE_GROWTHS and len({tuple(ranks(profile)) for profile in last}) == 1:
+    last = profiles[-1 - STABLE_GROWTHS :] if ranks else []
+    if (
+        ranks
+        and len(last) > STABLE_GROWTHS
+        and len({tuple(ranks(profile)) for profile in last}) == 1
+    ):
         return "stable_ranks"
     return None

@@ -7,19 +7,19 @@ what it gives, and `dimension`, which knows only matrices.
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from gelora.checks import MAX_SEED, check_count, is_number
-from gelora.dimension.levels import MAX_SHARE_SET_ASIDE, LevelEstimates
-from gelora.dimension.profile import DimensionProfile, Granularity, LeftOut, States, StopReason
-from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
+from gelora.dimension.layers import MAX_SHARE_SET_ASIDE, LayerEstimates
+from gelora.dimension.profile import DimensionProfile, LeftOut, StopReason
+from gelora.errors import DuplicateSamplesWarning, TooFewSamplesError
 from gelora.hidden_states.architectures import (
     find_architecture,
     find_backbone,
@@ -29,17 +29,17 @@ from gelora.hidden_states.architectures import (
 )
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
 from gelora.hidden_states.estimation import Estimation
-from gelora.hidden_states.growth import Ranks, growing_sizes, papers_ranks, reason_to_stop
+from gelora.hidden_states.growth import Ranks, growing_sizes, reason_to_stop
 from gelora.hidden_states.module_tree import without_wrapper
 from gelora.hidden_states.outline import check_wrap, outline_of
-from gelora.hidden_states.pooling import POOLINGS, Pooling
 from gelora.hidden_states.processes import all_processes, rank_in
 from gelora.hidden_states.reach import unreached_modules
 from gelora.hidden_states.reader import Reader
-from gelora.hidden_states.reading import level_names
+from gelora.hidden_states.reading import layer_names
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore, open_states
 from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
+from gelora.settings import Count, MeasurementSettings, check_seed, checked
 
 logger = logging.getLogger(__name__)
 
@@ -48,32 +48,25 @@ def measure_dimensions(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     texts: Texts,
+    settings: MeasurementSettings | None = None,
     *,
-    num_samples: int = 4000,
-    precision: float | None = None,
-    ranks: Ranks = papers_ranks,
-    pooling: Pooling | None = None,
-    states: States = "raw",
-    granularity: Granularity = "block",
-    estimator: str = "twonn_line",
-    all_estimators: bool = False,
-    discard_fraction: float = 0.1,
-    batch_tokens: int = 8192,
+    ranks: Ranks | None = None,
     max_length: int | None = None,
     target_modules: str | Sequence[str] = "attention",
     keep_hidden_states: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
     progress: bool | None = None,
+    **changes: Any,
 ) -> DimensionProfile:
     """Measure the intrinsic dimension of the texts after every block of a model.
 
     Each text drawn passes the model once, without its head. The model and the tokenizer leave as
     they came. The same call gives the same profile, to the last bit on one machine.
 
-    The pooled states of all texts drawn are held: samples x width x levels x 4 bytes, in main
+    The pooled states of all texts drawn are held: samples x width x layers x 4 bytes, in main
     memory or, with `keep_hidden_states`, on disk. The model's forward pass on one batch and, later,
-    the search for neighbours in one level come on top.
+    the search for neighbours in one layer come on top.
 
     Under torch.distributed every process calls with the same arguments: batches and the search
     are shared out, and each returns the profile that one process alone would, to the last bit.
@@ -84,24 +77,12 @@ def measure_dimensions(
         tokenizer: The model's own.
         texts: Single texts or pairs; or rows as TRL's SFTTrainer takes them, with `messages`, or a
             `prompt` and a `completion`, or the lists of messages alone.
-        num_samples: Texts drawn at most, without replacement. The estimate is compressed at any
-            number and a little less so at more: compare profiles of the same number only.
-        precision: Measure in growing parts, and stop early when every increment's standard error
-            is below this, in dimensions, or when `ranks` have not changed over three growths; see
-            docs/method.md for how often that changes a rank. None or 0 measures all.
-        ranks: The rule that is to be stable, by default the paper's. It is called with profiles
-            that nothing was judged of yet: without verdicts, decimation, biased levels and
+        settings: How to measure; by default `MeasurementSettings()`. An estimate is compressed a
+            little less at more samples: compare profiles of the same number only.
+        ranks: With `precision`, a function from a profile to ranks: measuring also stops when they
+            have not changed over three growths; docs/method.md has how often that changes a rank.
+            The profiles that it is called with are without verdicts, decimation, biased layers and
             variance shares.
-        pooling: How a sequence becomes one vector: "mean", "last" or "first". By default "last"
-            for causal models, whose last token alone has seen all, and "mean" for others.
-        states: "raw", as each block returns them, or "normalized", as the norm that takes them on
-            does.
-        granularity: "block", or "sublayer" to read between the halves of each block, too.
-        estimator: One of `dimension.ESTIMATORS`, whose dimensions the ranks will come from. The
-            profile keeps both TwoNN beside it.
-        all_estimators: Whether it keeps all of them.
-        discard_fraction: Share of the largest ratios that the line fit leaves out.
-        batch_tokens: Tokens per batch at most, padding too; texts of like length go together.
         max_length: Tokens kept of each text; by default what the tokenizer and the model take.
         target_modules: What will be adapted, as in `plan_ranks`: checked here, before the cost.
         keep_hidden_states: A new folder for the states, to estimate from again without the model
@@ -110,6 +91,7 @@ def measure_dimensions(
         seed: Chooses the texts.
         progress: Whether to show a bar; None for a bar at a terminal or in a notebook, and a line
             of the log every ten seconds elsewhere.
+        **changes: Fields of `MeasurementSettings` to change, such as `num_samples=1000`.
 
     Raises:
         ArchitectureError: No blocks, or no query, key, value and output where these are targets.
@@ -122,33 +104,33 @@ def measure_dimensions(
             not adapt.
 
     Warns:
-        ConstantStatesWarning: Some levels do not vary.
+        ConstantStatesWarning: Some layers do not vary.
         DuplicateSamplesWarning: More than 5 % of the texts, or of their states, are copies.
         SkippedRowsWarning: Some texts drawn are longer than the limit, and are cut.
         UnstableDimensionWarning: Some dimensions cannot be trusted.
     """
-    counts = {"num_samples": num_samples, "batch_tokens": batch_tokens, "max_length": max_length}
-    _check_arguments(counts, precision, pooling)
-    check_count("seed", seed, least=0, most=MAX_SEED)
+    settings = (settings or MeasurementSettings()).updated(changes)
+    max_length = checked("max_length", max_length, Count | None)
+    seed = check_seed(seed)
     architecture, backbone = find_architecture(model), find_backbone(model)
     if target_modules == "attention":
         require_attention(architecture)
     select_modules(architecture.modules, target_modules, left_out=architecture.left_out)
     device = input_embedding(backbone).device
-    estimation = Estimation(
-        estimator, all_estimators, discard_fraction, device if device.type == "cuda" else None
+    settings = replace(
+        settings,
+        pooling=settings.pooling or ("last" if architecture.is_causal else "mean"),
+        precision=settings.precision or None,
     )
+    estimation = Estimation(settings, device if device.type == "cuda" else None)
     record = HiddenStatesRecord(
-        levels=level_names(architecture, granularity),
+        layers=layer_names(architecture, settings.granularity),
         blocks=architecture.blocks,
         modules=architecture.modules,
         left_out=architecture.left_out,
         fingerprint=model_fingerprint(model),
-        granularity=granularity,
-        states=states,
-        pooling=pooling or ("last" if architecture.is_causal else "mean"),
+        settings=settings,
         seed=seed,
-        precision=precision or None,
         stopped_by="num_samples",
         num_texts=0,
         num_copies=0,
@@ -156,9 +138,12 @@ def measure_dimensions(
         forward_tokens=0,
     )
     drawn = encode_texts(
-        tokenizer, backbone, texts, num_samples=num_samples, max_length=max_length, seed=seed
+        *(tokenizer, backbone, texts),
+        num_samples=settings.num_samples,
+        max_length=max_length,
+        seed=seed,
     )
-    sizes = growing_sizes(len(drawn)) if precision else [len(drawn)]
+    sizes = growing_sizes(len(drawn)) if settings.precision else [len(drawn)]
     with (
         all_processes() as group,
         HiddenStatesStore(
@@ -178,9 +163,11 @@ def measure_dimensions(
         outline = outline_of(without_wrapper(model))
         if outline is not None:
             check_wrap(outline, [f"{architecture.prefix}{module.name}" for module in chosen])
-        reader = Reader(model, tokenizer, drawn, batch_tokens, store, group, bar)
+        reader = Reader(
+            *(model, tokenizer, drawn), settings.measure_batch_tokens, store, group, bar
+        )
         estimation = replace(estimation, group=group)
-        stop = partial(reason_to_stop, precision=precision or 0.0, ranks=ranks)
+        stop = partial(reason_to_stop, precision=settings.precision or 0.0, ranks=ranks)
         record, found = _measure_enough(sizes, reader, record, estimation, stop)
         trust = estimation.assess(store.first(record.num_rows), found, record)
         store.keep(record)
@@ -189,22 +176,18 @@ def measure_dimensions(
 
 
 def measure_hidden_states(
-    folder: str | Path,
-    *,
-    estimator: str = "twonn_line",
-    all_estimators: bool = False,
-    discard_fraction: float = 0.1,
+    folder: str | Path, settings: MeasurementSettings | None = None, **changes: Any
 ) -> DimensionProfile:
     """Measure from states that `measure_dimensions` kept, without the model.
 
     With the same estimator this gives the profile that was measured then, to the last bit on one
-    machine. The levels stay on disk and are read as the search for neighbours goes through them.
+    machine. The layers stay on disk and are read as the search for neighbours goes through them.
 
     Args:
         folder: The store, or the folder of the run that holds it.
-        estimator: As for `measure_dimensions`.
-        all_estimators: As for `measure_dimensions`.
-        discard_fraction: As for `measure_dimensions`.
+        settings: As for `measure_dimensions`; only `estimator`, `all_estimators` and
+            `discard_fraction` count, the other settings are those of the states.
+        **changes: Fields of `MeasurementSettings` to change, such as `estimator="gride_2"`.
 
     Raises:
         ArtifactError: There is no complete store.
@@ -213,12 +196,19 @@ def measure_hidden_states(
     Warns:
         As `measure_dimensions`.
     """
-    record, levels = open_states(folder)
+    settings = (settings or MeasurementSettings()).updated(changes)
+    record, layers = open_states(folder)
+    settings = replace(
+        record.settings,
+        estimator=settings.estimator,
+        all_estimators=settings.all_estimators,
+        discard_fraction=settings.discard_fraction,
+    )
     device = torch.device("cuda") if torch.cuda.is_available() else None
     with all_processes() as group:
-        estimation = Estimation(estimator, all_estimators, discard_fraction, device, group)
-        found = estimation.estimate(levels, record)
-        trust = estimation.assess(levels, found, record)
+        estimation = Estimation(settings, device, group)
+        found = estimation.estimate(layers, record)
+        trust = estimation.assess(layers, found, record)
     _warn_of_copies(record)
     return estimation.profile(record, found, trust)
 
@@ -229,7 +219,7 @@ def _measure_enough(
     record: HiddenStatesRecord,
     estimation: Estimation,
     stop: Callable[[Sequence[DimensionProfile]], StopReason | None],
-) -> tuple[HiddenStatesRecord, LevelEstimates]:
+) -> tuple[HiddenStatesRecord, LayerEstimates]:
     """Measure ever more texts until there is a reason to stop: all of them, at the latest."""
     profiles: list[DimensionProfile] = []
     ahead = deque(sizes)
@@ -271,18 +261,6 @@ def _without(
         modules=tuple(module for module in record.modules if module.name not in dead),
         left_out=(*record.left_out, *more),
     )
-
-
-def _check_arguments(
-    counts: Mapping[str, int | None], precision: float | None, pooling: str | None
-) -> None:
-    for name, count in counts.items():
-        if count is not None:
-            check_count(name, count)
-    if precision is not None and not (is_number(precision) and precision >= 0):
-        raise ConfigError(f"precision must be 0 or more dimensions. Got {precision}.")
-    if pooling is not None and pooling not in POOLINGS:
-        raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")
 
 
 def _warn_of_copies(record: HiddenStatesRecord) -> None:

@@ -5,14 +5,12 @@ decided here.
 """
 
 from itertools import groupby
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Pooling = Literal["mean", "last", "first"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "last", "first")
+from gelora.settings import Pooling
 
 Runs = list[tuple[slice, slice | list[int]]]
 """Rows of a batch whose real tokens stand in the same places, and those places."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torch.distributed import ProcessGroup
@@ -14,6 +14,7 @@ from gelora.hidden_states.activations import pooled_states
 from gelora.hidden_states.batches import Row, chunks_by_length, padded_batch
 from gelora.hidden_states.processes import rank_in, shares
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore
+from gelora.settings import Pooling
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class Reader:
         pooled = pooled_states(
             self.model,
             (padded_batch([rows[i] for i in chunk], self.tokenizer) for chunk in mine),
-            pooling=before.pooling,
-            granularity=before.granularity,
-            states=before.states,
+            pooling=cast("Pooling", before.settings.pooling),  # chosen by now
+            granularity=before.settings.granularity,
+            states=before.settings.states,
         )
-        for chunk, levels in zip(mine, pooled, strict=True):
-            self.store.write([before.num_rows + i for i in chunk], levels)
+        for chunk, layers in zip(mine, pooled, strict=True):
+            self.store.write([before.num_rows + i for i in chunk], layers)
             self.bar.update(len(chunk))
         self.store.exchange([[before.num_rows + i for c in share for i in c] for share in dealt])
         self.bar.update(len(places) - self.bar.n)  # what others read

@@ -1,4 +1,4 @@
-"""Where the state of every level is read: which module's input or output it is.
+"""Where the state of every layer is read: which module's input or output it is.
 
 After a block it is what the block returns. Inside a block no list of model classes tells: one
 short pass shows what every module is given and returns, and the place is where the numbers add up.
@@ -11,38 +11,39 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from gelora.dimension.profile import Granularity, States, step_names
+from gelora.dimension.profile import sublayer_names
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.architectures import Architecture
 from gelora.hidden_states.module_tree import projections
 from gelora.hidden_states.tracing import Side, Sighting, is_same, is_sum, trace
+from gelora.settings import Granularity, States
 
 
 @dataclass(frozen=True)
 class ReadingPoint:
-    """The place of one level.
+    """The place of one layer.
 
     Attributes:
-        level: Its name.
+        layer: Its name.
         stack: Name of the stack it belongs to, whose mask tells its real tokens.
         module: Path of a module from the backbone's root.
         side: Whether the state is what the module is given or what it returns.
         is_flat: Whether the module has all tokens of a batch along one axis.
     """
 
-    level: str
+    layer: str
     stack: str
     module: str
     side: Side
     is_flat: bool = False
 
 
-def level_names(architecture: Architecture, granularity: Granularity = "block") -> tuple[str, ...]:
-    """Return the name of every level: each stack's embeddings, then its steps."""
+def layer_names(architecture: Architecture, granularity: Granularity = "block") -> tuple[str, ...]:
+    """Return the name of every layer: each stack's embeddings, then its sublayers."""
     return tuple(
-        level
+        layer
         for stack in architecture.stacks
-        for level in (_embeddings_name(stack.name), *step_names(stack.blocks, granularity))
+        for layer in (_embeddings_name(stack.name), *sublayer_names(stack.blocks, granularity))
     )
 
 
@@ -54,7 +55,7 @@ def reading_points(
     granularity: Granularity,
     states: States,
 ) -> tuple[ReadingPoint, ...]:
-    """Find where each level is read, in the order of `level_names`.
+    """Find where each layer is read, in the order of `layer_names`.
 
     Between the halves of a block the state is m, seen after attention, such that the rest of the
     block is added to it: the block returns m + y (pre-norm), or a norm of m + y (post-norm), with
@@ -83,18 +84,18 @@ def reading_points(
     return points
 
 
-def did_not_run(missing: Sequence[str], num_levels: int) -> ArchitectureError:
-    """Return the error of levels that no state was seen for."""
+def did_not_run(missing: Sequence[str], num_layers: int) -> ArchitectureError:
+    """Return the error of layers that no state was seen for."""
     return ArchitectureError(
-        f"{len(missing)} of {num_levels} blocks did not run in a forward pass, the first "
+        f"{len(missing)} of {num_layers} blocks did not run in a forward pass, the first "
         f"{missing[0]}: they may read images or sound, and cannot be measured on texts alone."
     )
 
 
-def ran_twice(level: str) -> ArchitectureError:
-    """Return the error of a level that more than one state was seen for."""
+def ran_twice(layer: str) -> ArchitectureError:
+    """Return the error of a layer that more than one state was seen for."""
     return ArchitectureError(
-        f"Block {level} ran more than once in a forward pass: its weights are shared between "
+        f"Block {layer} ran more than once in a forward pass: its weights are shared between "
         "layers, so it has no single rank."
     )
 
@@ -114,13 +115,13 @@ def _block_points(architecture: Architecture) -> tuple[ReadingPoint, ...]:
 
 def _check_ran_once(points: Sequence[ReadingPoint], sightings: Sequence[Sighting]) -> None:
     seen = Counter((sighting.module, sighting.side) for sighting in sightings)
-    times = {point.level: seen[point.module, point.side] for point in points}
-    missing = [level for level, count in times.items() if count == 0]
+    times = {point.layer: seen[point.module, point.side] for point in points}
+    missing = [layer for layer, count in times.items() if count == 0]
     if missing:
         raise did_not_run(missing, len(points))
-    for level, count in times.items():
+    for layer, count in times.items():
         if count > 1:
-            raise ran_twice(level)
+            raise ran_twice(layer)
 
 
 def _with_middles(
@@ -132,16 +133,16 @@ def _with_middles(
         if point.side == "input":
             found.append(point)
             continue
-        block = point.level
+        block = point.layer
         attention = {
             f"{block}.{projection.path}"
             for projection in projections(backbone.get_submodule(block))
             if projection.inside_attention
         }
         middle = _middle(block, attention, sightings)
-        first, second = step_names([block], "sublayer")
+        first, second = sublayer_names([block], "sublayer")
         place = replace(point, module=middle.module, side=middle.side, is_flat=middle.is_flat)
-        found += [replace(place, level=first), replace(point, level=second)]
+        found += [replace(place, layer=first), replace(point, layer=second)]
     return tuple(found)
 
 
@@ -171,7 +172,7 @@ def _middle(block: str, attention: Set[str], sightings: Sequence[Sighting]) -> S
 
 
 def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingPoint:
-    """Return where the norm that reads a level hands it on."""
+    """Return where the norm that reads a layer hands it on."""
     position = _position(sightings, point.module, point.side)
     here = sightings[position]
     for seen in sightings[position:]:
@@ -181,7 +182,7 @@ def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingP
         if seen.is_norms and seen.side == "output" and is_same(seen, here):
             return point
     raise ArchitectureError(
-        f"No norm reads the state of {point.level}, so it has no normalized form: measure it as "
+        f"No norm reads the state of {point.layer}, so it has no normalized form: measure it as "
         "it is, with states='raw' or --states raw."
     )
 

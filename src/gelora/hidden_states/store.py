@@ -1,6 +1,6 @@
-"""Pooled states of all levels, row by row: in main memory, or in files that stay.
+"""Pooled states of all layers, row by row: in main memory, or in files that stay.
 
-A kept store is a folder with one matrix (samples, width) in float32 for every level, as .npy, and
+A kept store is a folder with one matrix (samples, width) in float32 for every layer, as .npy, and
 hidden_states.json, which says what was measured and how: all that a profile needs beside the
 estimates. Until the last row is written it bears another name. Nothing is estimated here.
 """
@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -20,10 +20,9 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from gelora.artifacts import Artifact, read_json, reading_fields
-from gelora.dimension.profile import BlockModule, Granularity, LeftOut, States, StopReason
+from gelora.artifacts import Artifact, read_json
+from gelora.dimension.profile import BlockModule, LeftOut, StopReason
 from gelora.errors import ArtifactError, ConfigError, OutputExistsError
-from gelora.hidden_states.pooling import Pooling
 from gelora.hidden_states.processes import (
     exchange_rows,
     from_main,
@@ -31,6 +30,7 @@ from gelora.hidden_states.processes import (
     rank_in,
     wait_for_all,
 )
+from gelora.settings import MeasurementSettings
 
 STATES_FOLDER = "hidden_states"
 """The store's name in the folder of a run."""
@@ -43,6 +43,7 @@ class HiddenStatesRecord(Artifact):
     """What was measured, and how: what a profile says beside the estimates.
 
     Attributes:
+        settings: How the states were read, with the pooling that was used.
         num_rows: Texts that passed the model: the rows of every matrix.
         num_copies: Texts that did not, being copies of others. The other fields are those of
             `DimensionProfile`.
@@ -51,15 +52,12 @@ class HiddenStatesRecord(Artifact):
     FILE: ClassVar[str] = "hidden_states.json"
     KIND: ClassVar[str] = "hidden_states"
 
-    levels: tuple[str, ...]
+    layers: tuple[str, ...]
     blocks: tuple[str, ...]
     modules: tuple[BlockModule, ...]
     fingerprint: Mapping[str, Any]
-    granularity: Granularity
-    states: States
-    pooling: Pooling
+    settings: MeasurementSettings
     seed: int
-    precision: float | None
     stopped_by: StopReason
     num_texts: int
     num_copies: int
@@ -67,30 +65,11 @@ class HiddenStatesRecord(Artifact):
     forward_tokens: int
     left_out: tuple[LeftOut, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as it stands in its file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, payload: Mapping[str, Any]) -> Self:
-        """Rebuild a record from `to_dict`'s form.
-
-        Raises:
-            ArtifactError: A field is missing or of the wrong shape.
-        """
-        values = dict(payload)
-        with reading_fields("record of hidden states"):
-            for name in ("levels", "blocks"):
-                values[name] = tuple(values[name])
-            values["modules"] = tuple(BlockModule(**module) for module in values["modules"])
-            values["left_out"] = tuple(LeftOut(**part) for part in values.get("left_out", ()))
-            return cls(**values)
-
 
 class HiddenStatesStore:
-    """Room for the states of every text at every level, filled as texts pass the model.
+    """Room for the states of every text at every layer, filled as texts pass the model.
 
-    In main memory it takes texts x width x levels x 4 bytes, and more only as it is filled; in
+    In main memory it takes texts x width x layers x 4 bytes, and more only as it is filled; in
     files the same on disk, at once. Several processes fill one store: in memory each ends with all
     rows; on disk they share the files, as only processes of one machine can.
 
@@ -149,11 +128,11 @@ class HiddenStatesStore:
             shutil.rmtree(_unfinished(self._folder), ignore_errors=True)
 
     def write(self, rows: Sequence[int], states: Sequence[Float[Tensor, "rows _"]]) -> None:
-        """Put the states of some texts, one tensor per level, into their rows."""
+        """Put the states of some texts, one tensor per layer, into their rows."""
         if not self._matrices:
-            self._allocate([level.shape[1] for level in states])
-        for matrix, level in zip(self._matrices, states, strict=True):
-            matrix[rows] = level.numpy()
+            self._allocate([layer.shape[1] for layer in states])
+        for matrix, layer in zip(self._matrices, states, strict=True):
+            matrix[rows] = layer.numpy()
 
     def exchange(self, rows_of: Sequence[Sequence[int]]) -> None:
         """Give every process what the others wrote: for each of them, the rows it wrote."""
@@ -164,33 +143,33 @@ class HiddenStatesStore:
         wait_for_all(self._group)
 
     def first(self, num_rows: int) -> list[Matrix]:
-        """Return the first rows of every level, not copied."""
+        """Return the first rows of every layer, not copied."""
         return [matrix[:num_rows] for matrix in self._matrices]
 
     def keep(self, record: HiddenStatesRecord) -> None:
         """Cut files to the rows that the record counts, and give the folder its name."""
         if self._folder is None:
             return
-        num_levels = len(self._matrices)
+        num_layers = len(self._matrices)
         self._matrices = []  # closes the files
         wait_for_all(self._group)
         if rank_in(self._group) == 0:
             unfinished = _unfinished(self._folder)
-            for level in range(num_levels):
-                _cut(_matrix_path(unfinished, level), record.num_rows)
+            for layer in range(num_layers):
+                _cut(_matrix_path(unfinished, layer), record.num_rows)
             record.save_pretrained(unfinished)
             remove_states(self._folder)
             unfinished.rename(self._folder)
         wait_for_all(self._group)
 
     def _allocate(self, widths: Sequence[int]) -> None:
-        """Make room for every level, as wide as the main process says: it has seen states."""
+        """Make room for every layer, as wide as the main process says: it has seen states."""
         shapes = [(self._num_texts, width) for width in from_main(widths, self._group)]
         if self._folder is None:
             self._matrices = [np.empty(shape, dtype=np.float32) for shape in shapes]
             return
         unfinished = _unfinished(self._folder)
-        paths = [_matrix_path(unfinished, level) for level in range(len(shapes))]
+        paths = [_matrix_path(unfinished, layer) for layer in range(len(shapes))]
         if rank_in(self._group) == 0:
             shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
             unfinished.mkdir(parents=True)
@@ -213,13 +192,13 @@ class HiddenStatesStore:
                 raise OSError(
                     error.errno,
                     f"{self._folder} has no room for {size:,} bytes more, the states of"
-                    f" {self._num_texts} texts at one level ({error.strerror}): make room, or"
+                    f" {self._num_texts} texts at one layer ({error.strerror}): make room, or"
                     " measure fewer texts",
                 ) from error
 
 
 def open_states(folder: str | Path) -> tuple[HiddenStatesRecord, list[Matrix]]:
-    """Open states that were kept: their record, and one matrix in a file for every level.
+    """Open states that were kept: their record, and one matrix in a file for every layer.
 
     Args:
         folder: The store, or the folder of the run that holds it.
@@ -230,7 +209,7 @@ def open_states(folder: str | Path) -> tuple[HiddenStatesRecord, list[Matrix]]:
     folder = store_in(folder)
     payload = read_json(folder / HiddenStatesRecord.FILE, kind=HiddenStatesRecord.KIND)
     record = HiddenStatesRecord.from_dict(payload)
-    return record, [_open(folder, i, record.num_rows) for i in range(len(record.levels))]
+    return record, [_open(folder, i, record.num_rows) for i in range(len(record.layers))]
 
 
 def store_in(folder: str | Path) -> Path:
@@ -258,8 +237,8 @@ def _is_store(folder: Path) -> bool:
     return (folder / HiddenStatesRecord.FILE).is_file()
 
 
-def _open(folder: Path, level: int, num_rows: int) -> Matrix:
-    path = _matrix_path(folder, level)
+def _open(folder: Path, layer: int, num_rows: int) -> Matrix:
+    path = _matrix_path(folder, layer)
     try:
         # Nothing is written to the file; "r" gives arrays that torch warns of.
         matrix = open_memmap(path, mode="c")
@@ -284,8 +263,8 @@ def _cut(path: Path, num_rows: int) -> None:
         file.truncate(file.tell() + num_rows * shape[1] * dtype.itemsize)
 
 
-def _matrix_path(folder: Path, level: int) -> Path:
-    return folder / f"level_{level:03}.npy"
+def _matrix_path(folder: Path, layer: int) -> Path:
+    return folder / f"layer_{layer:03}.npy"
 
 
 def _unfinished(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""From a `DimensionProfile` to a LoRA rank for every step: no model and no data is needed."""
+"""From a `DimensionProfile` to a LoRA rank for every sublayer: no model and no data is needed."""
 
 from gelora.ranks.comparing import ProfileComparison, compare_profiles
 from gelora.ranks.plan import RankPlan, plan_ranks

@@ -40,7 +40,7 @@ def plan_advice(plan: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:
         _of_idle_growth(plan),
         _of_money_left(plan, profile),
         _of_left_out(plan, profile),
-        _of_constant_levels(profile),
+        _of_constant_layers(profile),
     )
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -52,60 +52,61 @@ def measurement_advice(
 
     Args:
         profile: The dimensions.
-        listed: Names levels, given their indices; by default as the profile does.
+        listed: Names layers, given their indices; by default as the profile does.
     """
-    listed = listed or (lambda levels: list_some([profile.levels[level] for level in levels]))
+    listed = listed or (lambda layers: list_some([profile.layers[layer] for layer in layers]))
     sentences = (_of_bias(profile, listed), _of_outliers(profile, listed))
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def certainty(plan: RankPlan, step: int) -> str:
-    """Return how sure a step's rank is, given the errors of the dimensions; "" without a rank.
+def certainty(plan: RankPlan, sublayer: int) -> str:
+    """Return how sure a sublayer's rank is, given the errors of the dimensions; "" without a rank.
 
     It is the rank's probability, with rule "confident" that of being enough, and with a budget,
     where a rank more or less means little, the range that holds nine tenths of the probability.
     """
-    if plan.ranks[step] == 0:
+    if plan.ranks[sublayer] == 0:
         return ""
-    if plan.rule != "budget":
-        return f"{plan.certainties[step]:.2f}"
-    low, high = likely_range(plan, step)
+    if plan.settings.rule != "budget":
+        return f"{plan.certainties[sublayer]:.2f}"
+    low, high = likely_range(plan, sublayer)
     return f"{low}–{high}"
 
 
-def likely_range(plan: RankPlan, step: int) -> tuple[int, int]:
-    """Return the ranks of a step between which nine tenths of the probability lie."""
-    probabilities = plan.rank_probabilities[step]
+def likely_range(plan: RankPlan, sublayer: int) -> tuple[int, int]:
+    """Return the ranks of a sublayer between which nine tenths of the probability lie."""
+    probabilities = plan.rank_probabilities[sublayer]
     below = dict(zip(probabilities, accumulate(probabilities.values()), strict=True))
     low = next(rank for rank, share in below.items() if share >= TAIL)
     high = next(rank for rank, share in below.items() if share >= 1 - TAIL)
     return low, high
 
 
-def adapted_steps(plan: RankPlan) -> list[int]:
-    """Return the indices of the steps that have adapters."""
-    return [step for step, rank in enumerate(plan.ranks) if rank > 0]
+def adapted_sublayers(plan: RankPlan) -> list[int]:
+    """Return the indices of the sublayers that have adapters."""
+    return [sublayer for sublayer, rank in enumerate(plan.ranks) if rank > 0]
 
 
 def clear_changes(
-    profile: DimensionProfile, steps: Sequence[int]
+    profile: DimensionProfile, sublayers: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return those of the steps in which the dimension clearly rises, and clearly falls.
+    """Return those of the sublayers in which the dimension clearly rises, and clearly falls.
 
-    A change is clear if it exceeds two standard errors. Steps out of a constant level do not count.
+    A change is clear if it exceeds two standard errors. Steps out of a constant layer do not count.
     """
     changes = {
-        step: profile.increments[step]
-        for step in steps
-        if not profile.has_constant_input(step)
-        and abs(profile.increments[step]) > CLEAR_ERRORS * profile.increment_standard_errors[step]
+        sublayer: profile.increments[sublayer]
+        for sublayer in sublayers
+        if not profile.has_constant_input(sublayer)
+        and abs(profile.increments[sublayer])
+        > CLEAR_ERRORS * profile.increment_standard_errors[sublayer]
     }
-    rising = tuple(step for step, change in changes.items() if change > 0)
-    return rising, tuple(step for step in changes if step not in rising)
+    rising = tuple(sublayer for sublayer, change in changes.items() if change > 0)
+    return rising, tuple(sublayer for sublayer in changes if sublayer not in rising)
 
 
 def unit(plan: RankPlan) -> str:
-    """Return what the steps of a plan are, in the plural."""
+    """Return what the sublayers of a plan are, in the plural."""
     return "blocks" if plan.granularity == "block" else "half blocks"
 
 
@@ -121,18 +122,18 @@ def list_some(names: Sequence[str]) -> str:
 
 def asks_for_rank_one(plan: RankPlan) -> bool:
     """Whether a plan without a budget has rank 1 nearly everywhere, so that one is worth giving."""
-    return plan.budget is None and len(_flat(plan)) >= MANY * len(adapted_steps(plan))
+    return plan.budget is None and len(_flat(plan)) >= MANY * len(adapted_sublayers(plan))
 
 
 def _of_rank_one(plan: RankPlan, profile: DimensionProfile) -> str:
     if not asks_for_rank_one(plan):
         return ""
-    rule = "the paper's rule" if plan.rule == "paper" else f"rule {plan.rule}"
-    rising, _ = clear_changes(profile, adapted_steps(plan))
+    rule = "the paper's rule" if plan.settings.rule == "paper" else f"rule {plan.settings.rule}"
+    rising, _ = clear_changes(profile, adapted_sublayers(plan))
     shared = "shared out by the same growth" if rising else "close to uniform LoRA of rank 8"
     return (
         f"The dimension grows by less than one in {len(_flat(plan))} of "
-        f"{len(adapted_steps(plan))} {unit(plan)}, so {rule} gives them rank 1, the smallest. "
+        f"{len(adapted_sublayers(plan))} {unit(plan)}, so {rule} gives them rank 1, the smallest. "
         "Whether rank 1 is enough for the task is not measured by this. For a larger adapter, "
         f"{shared}, plan with --rank_rule budget --budget r=8."
     )
@@ -140,34 +141,34 @@ def _of_rank_one(plan: RankPlan, profile: DimensionProfile) -> str:
 
 def _of_coin_tosses(plan: RankPlan) -> str:
     """Of the paper's rule only: a budget's ranks move by one and stay in proportion."""
-    adapted = adapted_steps(plan)
-    unsure = [step for step in adapted if plan.certainties[step] < COIN_TOSS]
-    if plan.rule != "paper" or not unsure:
+    adapted = adapted_sublayers(plan)
+    unsure = [sublayer for sublayer in adapted if plan.certainties[sublayer] < COIN_TOSS]
+    if plan.settings.rule != "paper" or not unsure:
         return ""
     return (
         f"{len(unsure)} of {len(adapted)} ranks are more likely to be wrong than right, the first "
-        f"that of {plan.steps[unsure[0]]} with probability {plan.certainties[unsure[0]]:.2f}: "
+        f"that of {plan.sublayers[unsure[0]]} with probability {plan.certainties[unsure[0]]:.2f}: "
         f"--rank_rule confident takes ranks that suffice with probability {CONFIDENCE}, and more "
         "texts make them surer."
     )
 
 
 def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
-    adapted = adapted_steps(plan)
+    adapted = adapted_sublayers(plan)
     doubtful: dict[int, set[int]] = {}
-    for step in adapted:
-        after = profile.level_of(step)
-        levels = {level for level in (after - 1, after) if profile.verdicts[level] in DOUBTFUL}
-        if levels and not profile.has_constant_input(step):
-            doubtful[step] = levels
+    for sublayer in adapted:
+        after = profile.layer_of(sublayer)
+        layers = {layer for layer in (after - 1, after) if profile.verdicts[layer] in DOUBTFUL}
+        if layers and not profile.has_constant_input(sublayer):
+            doubtful[sublayer] = layers
     if not doubtful:
         return ""
-    levels = sorted(set().union(*doubtful.values()))
+    layers = sorted(set().union(*doubtful.values()))
     reasons = [
-        f"{verdict} at {list_some([profile.levels[i] for i in found])} "
-        f"({advice_on(verdict, estimator=profile.estimator)})"
+        f"{verdict} at {list_some([profile.layers[i] for i in found])} "
+        f"({advice_on(verdict, estimator=profile.settings.estimator)})"
         for verdict in DOUBTFUL
-        if (found := [level for level in levels if profile.verdicts[level] == verdict])
+        if (found := [layer for layer in layers if profile.verdicts[layer] == verdict])
     ]
     return (
         f"{len(doubtful)} of {len(adapted)} ranks rest on doubtful dimensions: "
@@ -176,10 +177,10 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
 
 
 def _of_bias(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) -> str:
-    if not profile.biased_levels:
+    if not profile.biased_layers:
         return ""
     return (
-        f"At {listed(profile.biased_levels)} the dimension is so high that its estimate may be "
+        f"At {listed(profile.biased_layers)} the dimension is so high that its estimate may be "
         "biased, mostly downwards, and growth with it: compare blocks with each other, and do "
         "not read the numbers as exact (docs/accuracy.md)."
     )
@@ -187,8 +188,8 @@ def _of_bias(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) 
 
 def _of_outliers(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) -> str:
     shares = profile.top_variance_shares
-    found = [level for level, share in enumerate(shares) if share > OUTLIERS]
-    if not found or profile.states == "normalized":
+    found = [layer for layer, share in enumerate(shares) if share > OUTLIERS]
+    if not found or profile.settings.states == "normalized":
         return ""
     return (
         f"Three coordinates alone carry up to {100 * max(shares):.0f} % of the variance at "
@@ -197,14 +198,14 @@ def _of_outliers(profile: DimensionProfile, listed: Callable[[Sequence[int]], st
 
 
 def _of_bounds(plan: RankPlan) -> str:
-    adapted = adapted_steps(plan)
-    below = [step for step in adapted if plan.ranks[step] < plan.bounds[step]]
+    adapted = adapted_sublayers(plan)
+    below = [sublayer for sublayer in adapted if plan.ranks[sublayer] < plan.bounds[sublayer]]
     if not below:
         return ""
     first = below[0]
     return (
         f"The limits set give {len(below)} of {len(adapted)} {unit(plan)} a rank below the growth "
-        f"of the dimension, the first {plan.steps[first]} with rank {plan.ranks[first]} for a "
+        f"of the dimension, the first {plan.sublayers[first]} with rank {plan.ranks[first]} for a "
         f"growth by {plan.bounds[first]}."
     )
 
@@ -214,18 +215,18 @@ def _of_idle_growth(plan: RankPlan) -> str:
     idle = [i for i, rank in enumerate(plan.ranks) if rank == 0 and plan.bounds[i] > 0]
     if plan.granularity == "block" or not idle:
         return ""
-    steps = list_some([plan.steps[step] for step in idle])
+    sublayers = list_some([plan.sublayers[sublayer] for sublayer in idle])
     return (
-        f"The dimension grows in {steps}, where no module is adapted: "
+        f"The dimension grows in {sublayers}, where no module is adapted: "
         "--target_modules all-linear adapts both halves of a block."
     )
 
 
 def _of_money_left(plan: RankPlan, profile: DimensionProfile) -> str:
     adapted = [module for module in profile.modules if module.name in plan.modules]
-    step = sum(module.in_features + module.out_features for module in adapted)
+    sublayer = sum(module.in_features + module.out_features for module in adapted)
     left = (plan.budget or 0) - plan.trainable_parameters
-    if plan.budget is None or left < step:
+    if plan.budget is None or left < sublayer:
         return ""
     return (
         f"{left:,} of the budget's {plan.budget:,} parameters are not spent: every block has the "
@@ -256,18 +257,22 @@ def _is_of_experts(part: LeftOut) -> bool:
     return "experts." in part.name and part.reason == NOT_LINEAR and not is_bias
 
 
-def _of_constant_levels(profile: DimensionProfile) -> str:
-    steps = [step for i, step in enumerate(profile.steps) if profile.has_constant_input(i)]
-    if not steps:
+def _of_constant_layers(profile: DimensionProfile) -> str:
+    sublayers = [
+        sublayer for i, sublayer in enumerate(profile.sublayers) if profile.has_constant_input(i)
+    ]
+    if not sublayers:
         return ""
     return (
-        f"What {' and '.join(steps)} begins from takes few values with {profile.pooling} pooling, "
-        "so no growth is counted there."
+        f"What {' and '.join(sublayers)} begins from takes few values with "
+        f"{profile.settings.pooling} pooling, so no growth is counted there."
     )
 
 
 def _flat(plan: RankPlan) -> list[int]:
-    """Return the steps of rank 1 that ask for no more; a limit may give others that rank."""
+    """Return the sublayers of rank 1 that ask for no more; a limit may give others that rank."""
     return [
-        step for step in adapted_steps(plan) if plan.ranks[step] == 1 and plan.bounds[step] == 0
+        sublayer
+        for sublayer in adapted_sublayers(plan)
+        if plan.ranks[sublayer] == 1 and plan.bounds[sublayer] == 0
     ]

@@ -8,16 +8,16 @@ from jaxtyping import Bool, Float, Int, Real
 
 from gelora.errors import RankError
 
-Ranks = Int[np.ndarray, "draws steps"]
-Ideals = Float[np.ndarray, "draws steps"]
-Costs = Int[np.ndarray, "steps ranks"]
+Ranks = Int[np.ndarray, "draws sublayers"]
+Ideals = Float[np.ndarray, "draws sublayers"]
+Costs = Int[np.ndarray, "sublayers ranks"]
 
 
 def allocate(
     *,
     weights: Ideals,
     floors: Ranks,
-    ceilings: Int[np.ndarray, " steps"],
+    ceilings: Int[np.ndarray, " sublayers"],
     min_rank: int,
     costs: Costs,
     budget: int,
@@ -26,15 +26,15 @@ def allocate(
 
     The real-valued ideal is t(i) = clip(scale x weight(i), floor(i), ceiling(i)) with the one
     scale at which the ideals cost the budget. Ranks start at the whole part of the ideals; then
-    the step that is farthest below its ideal gets one more, as long as some step can be paid.
-    What is left at the end is less than the cheapest of these.
+    the sublayer that is farthest below its ideal gets one more, as long as some sublayer can be
+    paid. What is left at the end is less than the cheapest of these.
 
     Args:
         weights: Positive.
         floors: Ranks not to go below; dropped to `min_rank` if they cost more than the budget.
-        ceilings: Ranks not to exceed; 0 for a step without adapted modules.
-        min_rank: Smallest rank of any step whose ceiling allows it.
-        costs: Parameters of every step at the ranks 0, 1, ... up to the largest ceiling.
+        ceilings: Ranks not to exceed; 0 for a sublayer without adapted modules.
+        min_rank: Smallest rank of any sublayer whose ceiling allows it.
+        costs: Parameters of every sublayer at the ranks 0, 1, ... up to the largest ceiling.
         budget: Parameters to spend.
 
     Raises:
@@ -53,7 +53,11 @@ def allocate(
 
 
 def _ideals(
-    weights: Ideals, floors: Ranks, ceilings: Int[np.ndarray, " steps"], costs: Costs, budget: int
+    weights: Ideals,
+    floors: Ranks,
+    ceilings: Int[np.ndarray, " sublayers"],
+    costs: Costs,
+    budget: int,
 ) -> Ideals:
     """Bisect for the largest scale that the budget pays for, to the resolution of a float."""
 
@@ -72,13 +76,15 @@ def _ideals(
     return at(low)
 
 
-def _round(wanted: Ideals, ceilings: Int[np.ndarray, " steps"], costs: Costs, budget: int) -> Ranks:
+def _round(
+    wanted: Ideals, ceilings: Int[np.ndarray, " sublayers"], costs: Costs, budget: int
+) -> Ranks:
     """Take the whole parts, and hand out what they leave of the budget one rank at a time."""
     ranks = np.floor(wanted).astype(np.int64)
     left = budget - _total(costs, ranks)
-    steps = np.arange(len(costs))
+    sublayers = np.arange(len(costs))
     while True:
-        prices = costs[steps, np.minimum(ranks + 1, ceilings)] - costs[steps, ranks]
+        prices = costs[sublayers, np.minimum(ranks + 1, ceilings)] - costs[sublayers, ranks]
         payable = (ranks < ceilings) & (prices <= left[:, None])
         open_draws = np.flatnonzero(payable.any(axis=1))
         if len(open_draws) == 0:
@@ -91,8 +97,8 @@ def _round(wanted: Ideals, ceilings: Int[np.ndarray, " steps"], costs: Costs, bu
 
 def _total(costs: Costs, ranks: Ranks | Ideals) -> Real[np.ndarray, " draws"]:
     """Sum the parameters of ranks that may be fractions: between whole ranks cost is linear."""
-    steps = np.arange(len(costs))
+    sublayers = np.arange(len(costs))
     whole = np.floor(ranks).astype(np.int64)
-    below = costs[steps, whole]
-    above = costs[steps, np.minimum(whole + 1, costs.shape[1] - 1)]
+    below = costs[sublayers, whole]
+    above = costs[sublayers, np.minimum(whole + 1, costs.shape[1] - 1)]
     return (below + (ranks - whole) * (above - below)).sum(axis=1)

@@ -13,6 +13,7 @@ from typing import Any
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, ModelMismatchError, ProfileMismatchWarning
 from gelora.ranks.plan import RankPlan, plan_ranks
+from gelora.settings import EstimatorName, RankSettings
 
 MAX_SIZE_DIFFERENCE = 0.05
 """Estimates from so many more samples have a smaller scale: they differ for that alone."""
@@ -74,16 +75,16 @@ class Change:
 
 @dataclass(frozen=True)
 class ProfileComparison:
-    """Two profiles, level by level and step by step, and the plan that one rule makes of each.
+    """Two profiles side by side, and the plan that one rule makes of each.
 
     Attributes:
         before: The first profile, by the estimator that is compared.
         after: The second, by the same.
         profile_hashes: `content_hash` of both as they were given.
         plans: The plan made of each, by the same rule.
-        dimensions: One per level.
-        increments: One per step; each increment has its paired error, from the same samples on both
-            sides of the step.
+        dimensions: One per layer.
+        increments: One per sublayer; each increment has its paired error, from the same samples on
+            both sides of the sublayer.
     """
 
     before: DimensionProfile
@@ -95,7 +96,7 @@ class ProfileComparison:
 
     @property
     def total_ranks(self) -> tuple[int, int]:
-        """Sum of the ranks of all steps, before and after."""
+        """Sum of the ranks of all sublayers, before and after."""
         before, after = self.plans
         return sum(before.ranks), sum(after.ranks)
 
@@ -116,14 +117,14 @@ class ProfileComparison:
 
         Lists of two are before and after.
         """
-        levels = zip(self.before.levels, self.dimensions, strict=True)
-        steps = zip(self.before.steps, self.increments, strict=True)
+        layers = zip(self.before.layers, self.dimensions, strict=True)
+        sublayers = zip(self.before.sublayers, self.increments, strict=True)
         return {
-            "estimator": self.before.estimator,
+            "estimator": self.before.settings.estimator,
             "profile_hashes": list(self.profile_hashes),
-            "rule": self.plans[0].rule,
-            "dimensions": [{"level": name, **change.to_dict()} for name, change in levels],
-            "increments": [{"step": name, **change.to_dict()} for name, change in steps],
+            "rule": self.plans[0].settings.rule,
+            "dimensions": [{"layer": name, **change.to_dict()} for name, change in layers],
+            "increments": [{"sublayer": name, **change.to_dict()} for name, change in sublayers],
             "ranks": [list(plan.ranks) for plan in self.plans],
             "certainties": [list(plan.certainties) for plan in self.plans],
             "total_ranks": list(self.total_ranks),
@@ -136,8 +137,9 @@ def compare_profiles(
     before: DimensionProfile,
     after: DimensionProfile,
     *,
-    estimator: str | None = None,
-    **rule: Any,
+    estimator: EstimatorName | None = None,
+    settings: RankSettings | None = None,
+    **changes: Any,
 ) -> ProfileComparison:
     """Put two profiles of one architecture side by side, and plan the ranks of both by one rule.
 
@@ -145,7 +147,8 @@ def compare_profiles(
         before: The first, such as of a model as it was published.
         after: The second, such as of that model tuned on another task, on the same texts.
         estimator: Whose dimensions are compared and planned with; None for the first profile's.
-        **rule: The rule and its settings, as `plan_ranks` takes them.
+        settings: How ranks are chosen, as for `plan_ranks`.
+        **changes: Fields of `RankSettings` to change.
 
     Returns:
         The differences with their errors, and both plans.
@@ -163,12 +166,12 @@ def compare_profiles(
     _check_settings(before, after)
     _check_sizes(before, after)
     profile_hashes = before.content_hash(), after.content_hash()
-    before, after = (_by(estimator or before.estimator, one) for one in (before, after))
+    before, after = (_by(estimator or before.settings.estimator, one) for one in (before, after))
     return ProfileComparison(
         before=before,
         after=after,
         profile_hashes=profile_hashes,
-        plans=(plan_ranks(before, **rule), plan_ranks(after, **rule)),
+        plans=(plan_ranks(before, settings, **changes), plan_ranks(after, settings, **changes)),
         dimensions=_changes(
             *(before.dimensions, before.standard_errors),
             *(after.dimensions, after.standard_errors),
@@ -180,14 +183,14 @@ def compare_profiles(
     )
 
 
-def _by(estimator: str, profile: DimensionProfile) -> DimensionProfile:
+def _by(estimator: EstimatorName, profile: DimensionProfile) -> DimensionProfile:
     if estimator not in profile.series:
         raise ConfigError(
             f"One of the profiles has no dimensions by {estimator}, only by "
             f"{', '.join(sorted(profile.series))}: measure both with --estimator {estimator} or "
             "--all_estimators."
         )
-    return replace(profile, estimator=estimator)
+    return replace(profile, settings=replace(profile.settings, estimator=estimator))
 
 
 def _changes(*columns: Sequence[float]) -> tuple[Change, ...]:
@@ -209,7 +212,7 @@ def _check_architectures(before: DimensionProfile, after: DimensionProfile) -> N
 
 def _check_settings(before: DimensionProfile, after: DimensionProfile) -> None:
     for name in SETTINGS:
-        first, second = getattr(before, name), getattr(after, name)
+        first, second = getattr(before.settings, name), getattr(after.settings, name)
         if first != second:
             raise ConfigError(
                 f"The first profile was measured with {name} {first} and the second with {second}, "

@@ -10,7 +10,7 @@ from gelora.dimension.drift import verdict_word
 from gelora.dimension.profile import DimensionProfile
 from gelora.dimension.remedies import DOUBTFUL
 from gelora.ranks.advice import (
-    adapted_steps,
+    adapted_sublayers,
     clear_changes,
     likely_range,
     list_some,
@@ -25,7 +25,7 @@ BOUND_CLAIM = (
 """The only wording of what the growth of the dimension says about parameters and ranks."""
 
 MOST_NAMED = 2
-"""Number of steps up to which their increments are listed; more are counted."""
+"""Number of sublayers up to which their increments are listed; more are counted."""
 
 SMALL_RANK = 2
 """Largest rank to which the learning rates searched at ranks 1 and 2 are said to apply."""
@@ -68,15 +68,15 @@ def learning_rate_advice(plan: RankPlan) -> str:
 
 
 def _ranks_to_use(plan: RankPlan) -> str:
-    adapted = adapted_steps(plan)
-    ranks = [plan.ranks[step] for step in adapted]
+    adapted = adapted_sublayers(plan)
+    ranks = [plan.ranks[sublayer] for sublayer in adapted]
     low, high = min(ranks), max(ranks)
-    whole = len(adapted) == len(plan.steps)
+    whole = len(adapted) == len(plan.sublayers)
     where = f"{'all' if whole else 'the'} {len(adapted)} {'' if whole else 'adapted '}{unit(plan)}"
     if len(adapted) == 1:
-        where = plan.steps[adapted[0]]
+        where = plan.sublayers[adapted[0]]
     if low < high:
-        highest = [plan.steps[step] for step in adapted if plan.ranks[step] == high]
+        highest = [plan.sublayers[sublayer] for sublayer in adapted if plan.ranks[sublayer] == high]
         mean = sum(ranks) / len(ranks)
         return (
             f"Use ranks of {low} to {high} in {where} ({mean:.1f} on average); {high} in "
@@ -87,12 +87,12 @@ def _ranks_to_use(plan: RankPlan) -> str:
         return f"{use}, and less in modules whose matrices are smaller."
     if len(adapted) == 1:
         return f"{use}."
-    if plan.rule == "budget":
+    if plan.settings.rule == "budget":
         return (
             f"{use}: the growth gives no block more than the others, so this budget is uniform "
             f"LoRA of rank {high}."
         )
-    if len({plan.bounds[step] for step in adapted}) == 1:
+    if len({plan.bounds[sublayer] for sublayer in adapted}) == 1:
         return f"{use}. No block needs more than the others: this is plain LoRA of rank {high}."
     return f"{use}. All ranks come out equal: this is plain LoRA of rank {high}."
 
@@ -100,63 +100,65 @@ def _ranks_to_use(plan: RankPlan) -> str:
 def _growth(plan: RankPlan, profile: DimensionProfile | None) -> str:
     if profile is None:
         return ""
-    steps = [step for step in adapted_steps(plan) if not profile.has_constant_input(step)]
-    if not steps:
+    sublayers = [
+        sublayer for sublayer in adapted_sublayers(plan) if not profile.has_constant_input(sublayer)
+    ]
+    if not sublayers:
         return ""
-    rising, falling = clear_changes(profile, steps)
+    rising, falling = clear_changes(profile, sublayers)
     grows = _changes(profile, rising) if rising else "none"
     falls = f" and falls in {_changes(profile, falling)}" if falling else ""
     sentence = (
-        f"Of {len(steps)} adapted {unit(plan)}, the dimension grows in {grows}{falls} by more than "
-        "two standard errors."
+        f"Of {len(sublayers)} adapted {unit(plan)}, the dimension grows in {grows}{falls} by "
+        "more than two standard errors."
     )
-    if rising or len({plan.ranks[step] for step in steps}) == 1:
+    if rising or len({plan.ranks[sublayer] for sublayer in sublayers}) == 1:
         return sentence
     return f"{sentence} So the ranks differ within the errors, and equal ranks are as well founded."
 
 
-def _changes(profile: DimensionProfile, steps: Sequence[int]) -> str:
-    """Name up to two steps with their increments: "layer.5 (-3.03 ± 0.30)"; count more."""
-    if len(steps) > MOST_NAMED:
-        return str(len(steps))
+def _changes(profile: DimensionProfile, sublayers: Sequence[int]) -> str:
+    """Name up to two sublayers with their increments: "layer.5 (-3.03 ± 0.30)"; count more."""
+    if len(sublayers) > MOST_NAMED:
+        return str(len(sublayers))
     return " and ".join(
-        f"{profile.steps[step]} ({profile.increments[step]:+.2f} ± "
-        f"{profile.increment_standard_errors[step]:.2f})"
-        for step in steps
+        f"{profile.sublayers[sublayer]} ({profile.increments[sublayer]:+.2f} ± "
+        f"{profile.increment_standard_errors[sublayer]:.2f})"
+        for sublayer in sublayers
     )
 
 
 def _certainty(plan: RankPlan, profile: DimensionProfile | None) -> str:
-    adapted = adapted_steps(plan)
-    if plan.rule == "budget":
-        ranges = {step: likely_range(plan, step) for step in adapted}
-        widest = max(adapted, key=lambda step: ranges[step][1] - ranges[step][0])
+    adapted = adapted_sublayers(plan)
+    if plan.settings.rule == "budget":
+        ranges = {sublayer: likely_range(plan, sublayer) for sublayer in adapted}
+        widest = max(adapted, key=lambda sublayer: ranges[sublayer][1] - ranges[sublayer][0])
         low, high = ranges[widest]
         sure = "nine times in ten each rank stays as it is"
         if low < high:
             sure = (
                 "nine times in ten each rank stays within its range, the widest "
-                f"{low} to {high} in {plan.steps[widest]}"
+                f"{low} to {high} in {plan.sublayers[widest]}"
             )
     else:
-        least = min(adapted, key=lambda step: plan.certainties[step])
-        what = "suffices for the rule" if plan.rule == "confident" else "comes out again"
+        least = min(adapted, key=lambda sublayer: plan.certainties[sublayer])
+        what = "suffices for the rule" if plan.settings.rule == "confident" else "comes out again"
         sure = (
             f"each rank {what} with a probability of at least {plan.certainties[least]:.2f}, the "
-            f"least in {plan.steps[least]}"
+            f"least in {plan.sublayers[least]}"
         )
     sentence = f"With the dimensions anywhere within their errors, {sure}."
     if profile is None:
         return sentence
     doubtful = sum(verdict in DOUBTFUL for verdict in profile.verdicts)
-    words = [verdict_word(profile, level) for level in range(len(profile.levels))]
+    words = [verdict_word(profile, layer) for layer in range(len(profile.layers))]
     drifting = words.count("drifting")
-    biased = len(profile.biased_levels)
+    biased = len(profile.biased_layers)
     doubts = [f"the dimension is doubtful at {doubtful}"] if doubtful else []
     doubts += [f"the dimension drifts with the number of texts at {drifting}"] if drifting else []
     doubts += [f"bias may matter at {biased}"] if biased else []
     if not doubts:
         return sentence
     return (
-        f"{sentence} That covers chance alone: {list_some(doubts)} of {len(profile.levels)} levels."
+        f"{sentence} That covers chance alone: {list_some(doubts)} of {len(profile.layers)} layers."
     )

@@ -1,35 +1,27 @@
-"""The rules: from the dimensions of all levels to a rank for every step. No files, no plans.
+"""The rules: from the dimensions of all layers to a rank for every sublayer. No files, no plans.
 
-Rule `paper` is GeLoRA's (arXiv 2412.09250): the growth of the dimension in a step, rounded, plus
-one. Rule `budget` spends a given number of parameters in proportion to the same growth. Rule
+Rule `paper` is GeLoRA's (arXiv 2412.09250): the growth of the dimension in a sublayer, rounded,
+plus one. Rule `budget` spends a given number of parameters in proportion to the same growth. Rule
 `confident` gives what the paper's rule asks for under nearly all errors of the dimensions.
 
-Dimensions have the shape (draws, levels) and ranks (draws, steps): one call serves those that were
-measured and any number of others within their errors (`uncertainty.py`).
+Dimensions have the shape (draws, layers) and ranks (draws, sublayers): one call serves those that
+were measured and any number of others within their errors (`uncertainty.py`).
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from gelora.checks import is_number
 from gelora.dimension.profile import DimensionProfile
-from gelora.errors import ConfigError, RankError
 from gelora.ranks.allocation import Costs, Ranks, allocate
+from gelora.settings import Rounding
 
-MOST_PARAMETERS = 10**15
-"""Largest budget that is read as one."""
+Dimensions = Float[np.ndarray, "draws layers"]
+Growths = Float[np.ndarray, "draws sublayers"]
 
-RULES = ("paper", "confident", "budget")
-
-Dimensions = Float[np.ndarray, "draws levels"]
-Growths = Float[np.ndarray, "draws steps"]
-
-ROUNDINGS: Mapping[str, Callable[[Dimensions], Dimensions]] = {
+ROUNDINGS: Mapping[Rounding, Callable[[Dimensions], Dimensions]] = {
     "nearest": lambda dimensions: np.floor(dimensions + 0.5),
     "up": np.ceil,
     "down": np.floor,
@@ -38,15 +30,15 @@ ROUNDINGS: Mapping[str, Callable[[Dimensions], Dimensions]] = {
 
 @dataclass(frozen=True)
 class RankLimits:
-    """Which ranks a step may have.
+    """Which ranks a sublayer may have.
 
     Attributes:
-        min_rank: Smallest rank of a step with adapted modules.
-        ceilings: Largest rank of every step; 0 where no module is adapted.
+        min_rank: Smallest rank of a sublayer with adapted modules.
+        ceilings: Largest rank of every sublayer; 0 where no module is adapted.
     """
 
     min_rank: int
-    ceilings: Int[np.ndarray, " steps"]
+    ceilings: Int[np.ndarray, " sublayers"]
 
     def __call__(self, ranks: Ranks) -> Ranks:
         """Return the nearest ranks that are allowed."""
@@ -54,7 +46,7 @@ class RankLimits:
 
 
 def paper_ranks(
-    profile: DimensionProfile, dimensions: Dimensions, *, rounding: str, limits: RankLimits
+    profile: DimensionProfile, dimensions: Dimensions, *, rounding: Rounding, limits: RankLimits
 ) -> Ranks:
     """Return max(d(i) - d(i-1), 0) + 1 of rounded dimensions, within the limits."""
     return limits(_bounds(profile, dimensions, rounding) + 1)
@@ -64,7 +56,7 @@ def budget_ranks(
     profile: DimensionProfile,
     dimensions: Dimensions,
     *,
-    rounding: str,
+    rounding: Rounding,
     limits: RankLimits,
     costs: Costs,
     budget: int,
@@ -86,93 +78,28 @@ def budget_ranks(
     )
 
 
-def lower_bounds(profile: DimensionProfile, *, rounding: str = "nearest") -> tuple[int, ...]:
-    """Return the paper's lower bound max(d(i) - d(i-1), 0) of every step, dimensions rounded.
+def lower_bounds(profile: DimensionProfile, *, rounding: Rounding = "nearest") -> tuple[int, ...]:
+    """Return the paper's lower bound max(d(i) - d(i-1), 0) of every sublayer, dimensions rounded.
 
-    It is 0 where the step's input level is constant: such a level is the pooling's doing, and
-    the growth out of it says nothing of the step.
+    It is 0 where the sublayer's input layer is constant: such a layer is the pooling's doing, and
+    the growth out of it says nothing of the sublayer.
     """
     dimensions = np.array([profile.dimensions], dtype=float)
     return tuple(_bounds(profile, dimensions, rounding)[0].tolist())
 
 
-def _bounds(profile: DimensionProfile, dimensions: Dimensions, rounding: str) -> Ranks:
+def paper_rule(profile: DimensionProfile) -> list[int]:
+    """Return the rank that the paper's rule gives every sublayer, without limits."""
+    return [bound + 1 for bound in lower_bounds(profile)]
+
+
+def _bounds(profile: DimensionProfile, dimensions: Dimensions, rounding: Rounding) -> Ranks:
     return _growths(profile, ROUNDINGS[rounding](dimensions)).astype(np.int64)
 
 
 def _growths(profile: DimensionProfile, dimensions: Dimensions) -> Growths:
-    """Return max(d(i) - d(i-1), 0) of every step, and 0 where its input level is constant."""
-    steps = range(len(profile.steps))
-    outputs = np.array([profile.level_of(step) for step in steps])
-    counted = np.array([not profile.has_constant_input(step) for step in steps])
+    """Return max(d(i) - d(i-1), 0) of every sublayer, and 0 where its input layer is constant."""
+    sublayers = range(len(profile.sublayers))
+    outputs = np.array([profile.layer_of(sublayer) for sublayer in sublayers])
+    counted = np.array([not profile.has_constant_input(sublayer) for sublayer in sublayers])
     return counted * np.maximum(dimensions[:, outputs] - dimensions[:, outputs - 1], 0.0)
-
-
-def check_rule(
-    *,
-    rule: str,
-    budget: float | str | None,
-    rounding: str,
-    min_rank: int,
-    max_rank: int | None,
-    alpha_per_rank: float,
-    lora_alpha: float | None,
-) -> None:
-    """Check arguments of `plan_ranks` as far as they need no profile, before one is measured.
-
-    Raises:
-        RankError: Limits that contradict each other.
-        ConfigError: As `plan_ranks`.
-    """
-    if rule not in RULES:
-        raise ConfigError(f"There is no rank rule {rule!r}; the rules are {', '.join(RULES)}.")
-    if rounding not in ROUNDINGS:
-        raise ConfigError(
-            f"There is no rounding {rounding!r}; dimensions are rounded {', '.join(ROUNDINGS)}."
-        )
-    if rule == "budget" and budget is None:
-        raise ConfigError("Rule 'budget' needs a budget, such as 'r=8' or a number of parameters.")
-    if rule != "budget" and budget is not None:
-        raise ConfigError(
-            f"Rule {rule!r} spends no budget, and one of {budget} is given: leave out one of the "
-            "two."
-        )
-    if budget is not None:
-        read_budget(budget)
-    for name, scale in (("alpha_per_rank", alpha_per_rank), ("lora_alpha", lora_alpha)):
-        if scale is not None and not (is_number(scale) and scale > 0):
-            raise ConfigError(f"{name} is {scale}; it must be a positive number.")
-    for name, rank in (("min_rank", min_rank), ("max_rank", max_rank)):
-        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, Integral)):
-            raise RankError(f"{name} is {rank!r}; a rank is a whole number.")
-    if min_rank < 1:
-        raise RankError(f"min_rank is {min_rank}; the smallest LoRA rank is 1.")
-    if max_rank is not None and max_rank < min_rank:
-        raise RankError(
-            f"max_rank {max_rank} is below min_rank {min_rank}; give one above the other."
-        )
-
-
-def read_budget(budget: float | str) -> tuple[int, bool]:
-    """Return a budget's number, and whether it is a rank, "r=8", not a count of parameters.
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    text = str(budget).replace(" ", "").replace(",", "").lower()
-    number = text.removeprefix("r=")
-    try:
-        value = float(number)  # reads 300_000, 3e5 and 300000.0 alike
-    except ValueError:
-        value = math.nan
-    if not (value >= 1 and value.is_integer()):
-        raise ConfigError(
-            f"The budget {budget!r} is neither a positive number of parameters nor of the form "
-            "'r=8'."
-        )
-    if value > MOST_PARAMETERS:
-        raise ConfigError(
-            f"The budget {budget!r} is above {MOST_PARAMETERS:.0e} parameters, more than any model "
-            "has."
-        )
-    return int(value), number != text

@@ -26,12 +26,12 @@ def select_modules(
     Raises:
         RankError: A name matches no module, or nothing is selected.
     """
-    if target_modules == "all-linear":
+    names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    if names == ["all-linear"]:
         chosen = tuple(modules)
-    elif target_modules == "attention":
+    elif names == ["attention"]:
         chosen = tuple(module for module in modules if module.role in ATTENTION_ROLES)
     else:
-        names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
         for name in names:
             if not any(_is_named(module.name, name) for module in modules):
                 raise RankError(_unknown(name, modules, left_out))

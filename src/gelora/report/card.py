@@ -91,7 +91,7 @@ def _render(
     data = recorded.get("data", {})
     model = str(metrics["model"])
     metadata = card_metadata(metrics, data=data, model=model, found=found)
-    step = "block" if plan.granularity == "block" else "half block"
+    sublayer = "block" if plan.granularity == "block" else "half block"
     return template(
         "model_card.md.jinja",
         filters={"plain": plain},  # names are escaped one by one
@@ -105,8 +105,8 @@ def _render(
         profile=profile,
         dimensions="" if profile is None else wording.dimension_sentence(profile),
         figure=FIGURE_FILE,
-        figure_words=f"Dimension and LoRA rank of every {step}",
-        step=step,
+        figure_words=f"Dimension and LoRA rank of every {sublayer}",
+        sublayer=sublayer,
         ranks=_ranks(plan, profile),
         measured="" if profile is None else _measured(plan, profile),
         cost=_cost(metrics, recorded),
@@ -159,15 +159,15 @@ def _loading(
 
 def _ranks(plan: RankPlan, profile: DimensionProfile | None) -> str:
     if profile is None:
-        bare = zip(plan.steps, plan.ranks, plan.parameters, strict=True)
-        rows = [[plain(step), str(rank), f"{count:,}"] for step, rank, count in bare]
+        bare = zip(plan.sublayers, plan.ranks, plan.parameters, strict=True)
+        rows = [[plain(sublayer), str(rank), f"{count:,}"] for sublayer, rank, count in bare]
         return _table(["block", "rank", "parameters"], rows)
-    headings = ["block", "dimension", "increment", "rank", CERTAINTY_HEADINGS[plan.rule]]
+    headings = ["block", "dimension", "increment", "rank", CERTAINTY_HEADINGS[plan.settings.rule]]
     return _table(
         [*headings, "parameters"],
         [
             [row.number, row.dimension, row.increment, str(row.rank), row.certainty, row.parameters]
-            for row in tables.step_rows(profile, plan)
+            for row in tables.sublayer_rows(profile, plan)
         ],
     )
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gelora.dimension.profile import DimensionProfile
-from gelora.report.drawing import WIDTH, label_ends, label_levels, varying
-from gelora.report.stacks import level_names, stack_layouts
+from gelora.report.drawing import WIDTH, label_ends, label_layers, varying
+from gelora.report.stacks import layer_names, stack_layouts
 from gelora.report.theme import BLUE, MUTED, themed
 from gelora.report.wording import number
 
@@ -19,13 +19,13 @@ MAX_CURVES = 6
 _HEIGHT = 2.6
 
 Course = Sequence[tuple[int, tuple[float, ...]]]
-"""Steps of training, ascending, each with the dimension of every level."""
+"""Steps of training, ascending, each with the dimension of every layer."""
 
 
 def dimension_course(profile: DimensionProfile, history: Sequence[Mapping[str, Any]]) -> Course:
     """Return what was measured in training; empty unless that was at two steps or more."""
     blocks = {path: f"block_{i:02d}" for i, path in enumerate(profile.blocks, start=1)}
-    parts = (level.partition("/") for level in profile.levels)
+    parts = (layer.partition("/") for layer in profile.layers)
     names = [
         f"gelora/dimension/{blocks.get(path, path)}{slash}{half}" for path, slash, half in parts
     ]
@@ -39,7 +39,7 @@ def dimension_course(profile: DimensionProfile, history: Sequence[Mapping[str, A
 
 @themed
 def course_figure(profile: DimensionProfile, course: Course) -> Figure:
-    """Draw the dimension at every level, one curve for each of up to six steps of training."""
+    """Draw the dimension at every layer, one curve for each of up to six steps of training."""
     figure = Figure(figsize=(WIDTH, _HEIGHT + 0.4), layout="constrained")
     axes = figure.subplots()
     layouts = stack_layouts(profile)
@@ -52,18 +52,18 @@ def course_figure(profile: DimensionProfile, course: Course) -> Figure:
         colour = BLUE if is_last else MUTED
         strength = 0.35 + 0.65 * place / (len(shown) - 1)
         for layout in layouts:
-            levels, positions = varying(profile, layout)
-            values, error = dimensions[levels], errors[levels]
+            layers, positions = varying(profile, layout)
+            values, error = dimensions[layers], errors[layers]
             axes.plot(positions, values, color=colour, alpha=strength, linewidth=1.5)
             if place == 0:
                 axes.fill_between(
                     positions, values - error, values + error, color=MUTED, alpha=0.15, linewidth=0
                 )
-            if layout is layouts[-1] and levels:
+            if layout is layouts[-1] and layers:
                 ends.append((positions[-1], values[-1], f"step {step:,}", colour))
     axes.margins(x=0.1, y=0.15)
     axes.set_title("Dimension at steps of training; ± 1 standard error at the first")
-    label_levels(axes, layouts)
+    label_layers(axes, layouts)
     label_ends(axes, ends, height=_HEIGHT)
     return figure
 
@@ -71,9 +71,9 @@ def course_figure(profile: DimensionProfile, course: Course) -> Figure:
 def course_sentence(profile: DimensionProfile, course: Course) -> str:
     """Return where the dimension moved most from the first measurement to the last."""
     (first_step, first), (last_step, last) = course[0], course[-1]
-    level = int(np.abs(np.subtract(last, first)).argmax())
+    layer = int(np.abs(np.subtract(last, first)).argmax())
     return (
         f"The dimensions were measured at {len(course)} steps of training. From step "
-        f"{first_step:,} to step {last_step:,} that of {level_names(profile)[level]} moved most, "
-        f"from {number(first[level], 2)} to {number(last[level], 2)}. The ranks stay as planned."
+        f"{first_step:,} to step {last_step:,} that of {layer_names(profile)[layer]} moved most, "
+        f"from {number(first[layer], 2)} to {number(last[layer], 2)}. The ranks stay as planned."
     )

@@ -1,4 +1,4 @@
-"""What the figures share: labels beside points, the axis of levels, and a grid of small panels.
+"""What the figures share: labels beside points, the axis of layers, and a grid of small panels.
 
 Knows profiles and axes, and nothing of what a figure shows.
 """
@@ -24,16 +24,16 @@ LINE = 11.0  # points from one line of small text to the next
 
 
 def varying(profile: DimensionProfile, *layouts: StackLayout) -> tuple[list[int], np.ndarray]:
-    """Return the levels that are not constant, and their positions on the axis of levels."""
-    places = {i: x for one in layouts for i, x in zip(one.levels, one.positions, strict=True)}
-    levels = [level for level in places if level not in profile.constant_levels]
-    return levels, np.array([places[level] for level in levels])
+    """Return the layers that are not constant, and their positions on the axis of layers."""
+    places = {i: x for one in layouts for i, x in zip(one.layers, one.positions, strict=True)}
+    layers = [layer for layer in places if layer not in profile.constant_layers]
+    return layers, np.array([places[layer] for layer in layers])
 
 
-def label_levels(axes: Axes, layouts: Sequence[StackLayout]) -> None:
+def label_layers(axes: Axes, layouts: Sequence[StackLayout]) -> None:
     """Mark every block's output on the horizontal axis, and name the stacks where there are two."""
     halves = len(layouts[0].halves)
-    count = sum(len(layout.levels) for layout in layouts) // halves
+    count = sum(len(layout.layers) for layout in layouts) // halves
     every = halves * math.ceil(count / MAX_LABELS)
     ticks: dict[int, str] = {}
     for layout in layouts:
@@ -97,31 +97,31 @@ def panel_step(count: int) -> int:
     return math.ceil(count / MAX_PANELS)
 
 
-def level_panels(
+def layer_panels(
     profile: DimensionProfile,
     draw: Callable[[Axes, int], None],
     *,
     height: float,
     sharey: bool = False,
 ) -> Figure:
-    """Make a figure of one small panel for every level, each drawn by `draw(axes, level)`.
+    """Make a figure of one small panel for every layer, each drawn by `draw(axes, layer)`.
 
     Args:
-        profile: Whose levels.
-        draw: Draws one panel; it is not called for constant levels, which are called so.
+        profile: Whose layers.
+        draw: Draws one panel; it is not called for constant layers, which are called so.
         height: Of a row of panels, in inches.
         sharey: Whether the panels have one vertical axis.
     """
 
-    def draw_level(panel: Axes, level: int) -> None:
-        if level not in profile.constant_levels:
-            draw(panel, level)
+    def draw_layer(panel: Axes, layer: int) -> None:
+        if layer not in profile.constant_layers:
+            draw(panel, layer)
             return
         panel.text(0.5, 0.5, "constant", transform=panel.transAxes, ha="center", color=MUTED)
         if not sharey:
             panel.set_yticks([])
 
-    return panels(short_names(profile), draw_level, height=height, sharey=sharey)
+    return panels(short_names(profile), draw_layer, height=height, sharey=sharey)
 
 
 def panels(

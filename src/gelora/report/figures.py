@@ -20,7 +20,7 @@ from gelora.report.drawing import (
     WIDTH,
     label_end,
     label_ends,
-    label_levels,
+    label_layers,
     label_value,
     varying,
 )
@@ -34,7 +34,7 @@ STEP_COLOURS = (GREEN, PURPLE)
 
 @themed
 def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
-    """Draw the dimension at every level with its error, and below it the rank of every step."""
+    """Draw the dimension at every layer with its error, and below it the rank of every step."""
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     layouts = stack_layouts(profile)
@@ -42,10 +42,10 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     for layout in layouts:
         _draw_ranks(lower, layout, plan)
         _draw_constant(upper, layout, profile)
-        levels, positions = varying(profile, layout)
-        if not levels:
+        layers, positions = varying(profile, layout)
+        if not layers:
             continue
-        middle, error = dimensions[levels], errors[levels]
+        middle, error = dimensions[layers], errors[layers]
         upper.fill_between(
             positions, middle - error, middle + error, color=BLUE, alpha=0.2, linewidth=0
         )
@@ -63,7 +63,7 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     lower.margins(x=0.1, y=0.2)
     lower.set_ylim(bottom=0)
     label_halves(lower, layouts[0].halves)
-    label_levels(lower, layouts)
+    label_layers(lower, layouts)
     return figure
 
 
@@ -79,10 +79,10 @@ def label_halves(axes: Axes, halves: Sequence[str]) -> None:
 
 
 def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -> None:
-    """Mark constant levels at the bottom edge: at their 0 they would squeeze all the others."""
+    """Mark constant layers at the bottom edge: at their 0 they would squeeze all the others."""
     at_bottom = axes.get_xaxis_transform()
-    for level, position in zip(layout.levels, layout.positions, strict=True):
-        if level in profile.constant_levels:
+    for layer, position in zip(layout.layers, layout.positions, strict=True):
+        if layer in profile.constant_layers:
             axes.plot(
                 position, 0, "o", color=MUTED, fillstyle="none", transform=at_bottom, clip_on=False
             )
@@ -93,8 +93,10 @@ def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -
 
 
 def _draw_ranks(axes: Axes, layout: StackLayout, plan: RankPlan) -> None:
-    for number, (position, step) in enumerate(zip(layout.positions[1:], layout.steps, strict=True)):
-        rank, bound = plan.ranks[step], plan.bounds[step]
+    for number, (position, sublayer) in enumerate(
+        zip(layout.positions[1:], layout.sublayers, strict=True)
+    ):
+        rank, bound = plan.ranks[sublayer], plan.bounds[sublayer]
         colour = STEP_COLOURS[number % len(layout.halves)]
         axes.bar(position, rank, width=0.62, color=colour, alpha=0.75)
         if bound > 0:
@@ -117,7 +119,7 @@ def training_figure(
         history: Entries of the Trainer's log: `step`, and `loss`, or `eval_loss` and metrics.
         metric: Name of the headline metric, as `matthews_correlation`.
         metric_label: The same in words, and what it was taken on.
-        references: Values of the same metric by others, drawn as level lines.
+        references: Values of the same metric by others, drawn as layer lines.
     """
     metric_steps, metric_values = _series(history, f"eval_{metric}")
     rows = 2 if metric_steps else 1

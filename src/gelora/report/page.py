@@ -85,17 +85,17 @@ def _render(run: RunFiles, sections: Sequence[Section], *, folder_name: str) -> 
         summary=_summary(run),
         bound_claim=BOUND_CLAIM,
         learning_rate="" if run.metrics else learning_rate_advice(plan),
-        step_rows=tables.step_rows(profile, plan),
+        sublayer_rows=tables.sublayer_rows(profile, plan),
         modules_note=tables.modules_note(run),
         advice=plan_advice(plan, profile),
-        certainty_heading=CERTAINTY_HEADINGS[plan.rule],
+        certainty_heading=CERTAINTY_HEADINGS[plan.settings.rule],
         offers_budget=asks_for_rank_one(plan),
         trust=trust_wording,
-        level_rows=tables.level_rows(run),
+        layer_rows=tables.layer_rows(run),
         estimators=[trust_figures.estimator_label(name) for name in tables.estimators(run)],
         figures=_figures(run),
         course=course_sentence(profile, moved) if (moved := _course(run)) else "",
-        shown_note=_shown_note(panel_step(len(profile.levels))),
+        shown_note=_shown_note(panel_step(len(profile.layers))),
         baseline_name=result_wording.baseline_name,
         metric_name=result_wording.metric_name,
         metric_value=result_wording.metric_value,
@@ -127,8 +127,8 @@ def _summary(run: RunFiles) -> list[str]:
 
 
 def _shown_note(step: int) -> str:
-    """Say which levels have a panel, where not all have one."""
-    return f" One of every {step} levels is shown." if step > 1 else ""
+    """Say which layers have a panel, where not all have one."""
+    return f" One of every {step} layers is shown." if step > 1 else ""
 
 
 def _result(run: RunFiles, metrics: Mapping[str, Any], folder_name: str) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _budget_command(folder_name: str) -> str:
 
 def _figures(run: RunFiles) -> dict[str, Markup]:
     profile, plan = run.profile, run.plan
-    described = wording.describe_levels(profile, profile.dimensions)
+    described = wording.describe_layers(profile, profile.dimensions)
     sure = [certainty(plan, step) for step, rank in enumerate(plan.ranks) if rank > 0]
     found = {
         "dimension": to_svg(
@@ -165,20 +165,21 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
         ),
         "chances": to_svg(
             trust_figures.chances_figure(profile, plan),
-            description=f"Probability of every rank; {CERTAINTY_HEADINGS[plan.rule]} of the "
-            f"planned ones, in order: {', '.join(sure)}.",
+            description="Probability of every rank; "
+            f"{CERTAINTY_HEADINGS[plan.settings.rule]} of the planned ones, in order: "
+            f"{', '.join(sure)}.",
         ),
         "estimators": to_svg(
             trust_figures.estimators_figure(profile),
             description=" ".join(
                 f"By {trust_figures.estimator_label(name)}: "
-                f"{wording.describe_levels(profile, profile.series[name].dimensions)}."
+                f"{wording.describe_layers(profile, profile.series[name].dimensions)}."
                 for name in tables.estimators(run)
             ),
         ),
         "fit": to_svg(
             trust_figures.fit_figure(profile),
-            description="For every level, the points that TwoNN fits by a line through the "
+            description="For every layer, the points that TwoNN fits by a line through the "
             f"origin, whose slope is the dimension: {described}.",
         ),
     }
@@ -187,7 +188,7 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
             trust_figures.decimation_figure(profile),
             description=" ".join(
                 f"By {part.num_samples:,} samples: "
-                f"{wording.describe_levels(profile, part.dimensions)}."
+                f"{wording.describe_layers(profile, part.dimensions)}."
                 for part in profile.decimation
             ),
         )
@@ -197,7 +198,7 @@ def _figures(run: RunFiles) -> dict[str, Markup]:
         found["course"] = to_svg(
             course_figure(profile, moved),
             description=" ".join(
-                f"At step {step}: {wording.describe_levels(profile, dimensions)}."
+                f"At step {step}: {wording.describe_layers(profile, dimensions)}."
                 for step, dimensions in (moved[0], moved[-1])
             ),
         )

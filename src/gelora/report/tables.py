@@ -18,8 +18,8 @@ from gelora.report.trust_figures import ESTIMATORS
 
 
 @dataclass(frozen=True)
-class StepRow:
-    """One row of the table of steps."""
+class SublayerRow:
+    """One row of the table of sublayers."""
 
     number: str
     path: str
@@ -33,11 +33,11 @@ class StepRow:
 
 
 @dataclass(frozen=True)
-class LevelRow:
-    """One row of the table of levels.
+class LayerRow:
+    """One row of the table of layers.
 
     Attributes:
-        name: The level's.
+        name: The layer's.
         dimension: By the profile's estimator.
         others: By the others of `estimators`.
         part: The dimension by the smallest parts of the samples.
@@ -58,16 +58,16 @@ class LevelRow:
 def estimators(run: RunFiles) -> list[str]:
     """Return the names of the profile's estimators, its own first."""
     others = [name for name in ESTIMATORS if name in run.profile.series]
-    return sorted(others, key=lambda name: name != run.profile.estimator)
+    return sorted(others, key=lambda name: name != run.profile.settings.estimator)
 
 
-def level_rows(run: RunFiles) -> list[LevelRow]:
-    """Return a row for every level."""
+def layer_rows(run: RunFiles) -> list[LayerRow]:
+    """Return a row for every layer."""
     profile = run.profile
     _, *others = [profile.series[name].dimensions for name in estimators(run)]
     smallest = profile.decimation[-1]
     return [
-        LevelRow(
+        LayerRow(
             name=name,
             dimension=wording.with_error(
                 profile.dimensions[i], profile.standard_errors[i], decimals=2
@@ -82,34 +82,34 @@ def level_rows(run: RunFiles) -> list[LevelRow]:
     ]
 
 
-def step_rows(profile: DimensionProfile, plan: RankPlan) -> list[StepRow]:
-    """Return a row for every step."""
+def sublayer_rows(profile: DimensionProfile, plan: RankPlan) -> list[SublayerRow]:
+    """Return a row for every sublayer."""
     modules = Counter(
-        profile.step_of(module) for module in profile.modules if module.name in plan.modules
+        profile.sublayer_of(module) for module in profile.modules if module.name in plan.modules
     )
     names = short_names(profile)
-    rows: list[StepRow] = []
-    per_block = len(profile.steps) // len(profile.blocks)
-    for step in range(len(profile.steps)):
-        level = profile.level_of(step)
+    rows: list[SublayerRow] = []
+    per_block = len(profile.sublayers) // len(profile.blocks)
+    for sublayer in range(len(profile.sublayers)):
+        layer = profile.layer_of(sublayer)
         rows.append(
-            StepRow(
-                number=names[level].removeprefix("block "),
-                path=profile.blocks[step // per_block],
+            SublayerRow(
+                number=names[layer].removeprefix("block "),
+                path=profile.blocks[sublayer // per_block],
                 dimension=wording.with_error(
-                    profile.dimensions[level], profile.standard_errors[level], decimals=2
+                    profile.dimensions[layer], profile.standard_errors[layer], decimals=2
                 ),
                 increment=wording.with_error(
-                    profile.increments[step],
-                    profile.increment_standard_errors[step],
+                    profile.increments[sublayer],
+                    profile.increment_standard_errors[sublayer],
                     decimals=2,
                     sign=True,
                 ),
-                bound=plan.bounds[step],
-                rank=plan.ranks[step],
-                certainty=certainty(plan, step),
-                modules=modules[step],
-                parameters=f"{plan.parameters[step]:,}",
+                bound=plan.bounds[sublayer],
+                rank=plan.ranks[sublayer],
+                certainty=certainty(plan, sublayer),
+                modules=modules[sublayer],
+                parameters=f"{plan.parameters[sublayer]:,}",
             )
         )
     return rows
@@ -132,17 +132,17 @@ def facts(run: RunFiles, more_hashes: Mapping[str, str]) -> list[tuple[str, str]
     """
     profile, environment = run.profile, run.environment
     hashes = run.hashes() | dict(more_hashes)
-    halves = profile.granularity == "sublayer"
+    halves = profile.settings.granularity == "sublayer"
     places = "after both halves of every block" if halves else "after every block"
     found = [
         ("Model", run.model),
         ("Model revision", environment.get("model_revision")),
         ("Data", _flatten(environment.get("data"), ": ", "; ")),
         ("Measured", f"{profile.num_used:,} samples, {profile.forward_tokens:,} tokens"),
-        ("States", f"{profile.states}, {profile.pooling} pooling, {places}"),
+        ("States", f"{profile.settings.states}, {profile.settings.pooling} pooling, {places}"),
         ("Estimator", estimator_words(profile)),
-        ("Rule", f"{run.plan.rule}, dimensions rounded {run.plan.rounding}"),
-        ("Scale alpha/r", f"{run.plan.alpha_per_rank:g} in every module"),
+        ("Rule", f"{run.plan.settings.rule}, dimensions rounded {run.plan.settings.rounding}"),
+        ("Scale alpha/r", f"{run.plan.scaling:g} in every module"),
         ("Seed", f"{profile.seed} for measuring"),
     ]
     if run.metrics is not None:
@@ -170,9 +170,9 @@ def facts(run: RunFiles, more_hashes: Mapping[str, str]) -> list[tuple[str, str]
 
 def estimator_words(profile: DimensionProfile) -> str:
     """Return the profile's estimator, and what it leaves out."""
-    if profile.estimator != "twonn_line":
-        return profile.estimator
-    return f"twonn_line, largest {100 * profile.discard_fraction:g} % discarded"
+    if profile.settings.estimator != "twonn_linfit":
+        return profile.settings.estimator
+    return f"twonn_linfit, largest {100 * profile.settings.discard_fraction:g} % discarded"
 
 
 def _flatten(value: object, colon: str = " ", comma: str = ", ") -> str:

@@ -14,18 +14,18 @@ from matplotlib.ticker import MaxNLocator
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
-from gelora.report.drawing import WIDTH, label_ends, label_levels, level_panels, varying
+from gelora.report.drawing import WIDTH, label_ends, label_layers, layer_panels, varying
 from gelora.report.figures import STEP_COLOURS, label_halves
 from gelora.report.stacks import stack_layouts
 from gelora.report.theme import BLUE, GREEN, GRID, INK, MUTED, PURPLE, VERMILION, themed
 
 ESTIMATORS = {
-    "twonn_line": ("line fit", BLUE, "-", -0.1),
-    "twonn_likelihood": ("maximum likelihood", VERMILION, "-", 0.1),
+    "twonn_linfit": ("line fit", BLUE, "-", -0.1),
+    "twonn_mle": ("maximum likelihood", VERMILION, "-", 0.1),
     "gride_2": ("Gride, n = 2", GREEN, "-", 0.0),
     "gride_4": ("Gride, n = 4", GREEN, "--", 0.0),
     "gride_8": ("Gride, n = 8", GREEN, ":", 0.0),
-    "knn_likelihood": ("many neighbours", PURPLE, "-", 0.0),
+    "levina_bickel": ("many neighbours", PURPLE, "-", 0.0),
 }
 """Label, colour, line and sideways shift of every estimator; every profile has the first two."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
@@ -41,25 +41,25 @@ def estimator_label(name: str) -> str:
 
 @themed
 def decimation_figure(profile: DimensionProfile) -> Figure:
-    """Draw, for every level, the dimension by ever smaller parts of the samples.
+    """Draw, for every layer, the dimension by ever smaller parts of the samples.
 
     Every panel spans the same share of its dimension, so that equal slopes are equal drifts.
     """
     sizes = [part.num_samples for part in profile.decimation]
     dimensions = np.array([part.dimensions for part in profile.decimation])
     errors = np.array([part.standard_errors for part in profile.decimation])
-    levels, _ = varying(profile, *stack_layouts(profile))
-    whole = dimensions[0, levels]
-    low = float(((dimensions - errors)[:, levels] / whole).min(initial=0.9))
-    high = float(((dimensions + errors)[:, levels] / whole).max(initial=1.1))
+    layers, _ = varying(profile, *stack_layouts(profile))
+    whole = dimensions[0, layers]
+    low = float(((dimensions - errors)[:, layers] / whole).min(initial=0.9))
+    high = float(((dimensions + errors)[:, layers] / whole).max(initial=1.1))
     low, high = max(low, LOWEST), min(high, HIGHEST)
     # Room for the numbers above the curve, and for a verdict below it.
     low, high = low - 0.3 * (high - low), high + 0.4 * (high - low)
 
-    def draw(panel: Axes, level: int) -> None:
-        stable = profile.verdicts[level] == "stable"
+    def draw(panel: Axes, layer: int) -> None:
+        stable = profile.verdicts[layer] == "stable"
         colour = BLUE if stable else VERMILION
-        middle, error = dimensions[:, level], errors[:, level]
+        middle, error = dimensions[:, layer], errors[:, layer]
         panel.axhline(middle[0], color=GRID, linewidth=0.6)
         panel.fill_between(sizes, middle - error, middle + error, color=colour, alpha=0.2, lw=0)
         panel.plot(sizes, middle, color=colour, marker="o", markersize=3, linewidth=1.4)
@@ -74,9 +74,9 @@ def decimation_figure(profile: DimensionProfile) -> Figure:
         panel.text(0.98, 0.96, f"{middle[0]:.2f}", ha="right", **at_top)
         if not stable:
             at_bottom = {"transform": panel.transAxes, "ha": "right", "color": colour}
-            panel.text(0.98, 0.05, profile.verdicts[level], **at_bottom)
+            panel.text(0.98, 0.05, profile.verdicts[layer], **at_bottom)
 
-    figure = level_panels(profile, draw, height=1.3)
+    figure = layer_panels(profile, draw, height=1.3)
     figure.set_layout_engine("constrained", h_pad=0.1)
     figure.supxlabel(
         f"samples, from {min(sizes):,} at the left to all {max(sizes):,} at the right, on a log "
@@ -89,7 +89,7 @@ def decimation_figure(profile: DimensionProfile) -> Figure:
 
 @themed
 def chances_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
-    """Draw the probability of every rank of every step as the width of a bar, the plan's solid."""
+    """Draw the probability of every rank of every sublayer as a bar; the plan's is solid."""
     bars = _bars(profile, plan)
     planned = [rank for rank in plan.ranks if rank > 0]
     ranks = [rank for places in bars.values() for _, rank, _ in places] + planned
@@ -107,7 +107,7 @@ def chances_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     axes.set_xlim(layouts[0].positions[0] - 0.5, layouts[-1].positions[-1] + 0.7)
     axes.set_ylim(low - 0.6, high + 0.6)
     label_halves(axes, layouts[0].halves)
-    label_levels(axes, layouts)
+    label_layers(axes, layouts)
     return figure
 
 
@@ -117,9 +117,9 @@ def _bars(
     """Return position, rank and probability of every bar, by its colour and whether planned."""
     bars: dict[tuple[str, bool], list[tuple[int, int, float]]] = {}
     for layout in stack_layouts(profile):
-        for number, step in enumerate(layout.steps):
-            planned, colour = plan.ranks[step], STEP_COLOURS[number % len(layout.halves)]
-            for rank, chance in plan.rank_probabilities[step].items():
+        for number, sublayer in enumerate(layout.sublayers):
+            planned, colour = plan.ranks[sublayer], STEP_COLOURS[number % len(layout.halves)]
+            for rank, chance in plan.rank_probabilities[sublayer].items():
                 if planned > 0 and chance >= SMALLEST_CHANCE:
                     place = layout.positions[number + 1], rank, chance
                     bars.setdefault((colour, rank == planned), []).append(place)
@@ -136,7 +136,7 @@ def _bar(position: int, rank: int, chance: float) -> Path:
 
 @themed
 def estimators_figure(profile: DimensionProfile) -> Figure:
-    """Draw the dimension at every level by each estimator: points for two, bands for more."""
+    """Draw the dimension at every layer by each estimator: points for two, bands for more."""
     names = [name for name in ESTIMATORS if name in profile.series]
     draw = _draw_points if len(names) == 2 else _draw_band
     height = 2.8 if len(names) == 2 else 3.4
@@ -147,16 +147,16 @@ def estimators_figure(profile: DimensionProfile) -> Figure:
     for name in names:
         label, colour, _, _ = ESTIMATORS[name]
         for layout in layouts:
-            levels, positions = varying(profile, layout)
-            dimensions = np.array(profile.series[name].dimensions)[levels]
-            errors = np.array(profile.series[name].standard_errors)[levels]
+            layers, positions = varying(profile, layout)
+            dimensions = np.array(profile.series[name].dimensions)[layers]
+            errors = np.array(profile.series[name].standard_errors)[layers]
             draw(axes, name, positions, dimensions, errors)
-            if levels and layout is layouts[-1]:
+            if layers and layout is layouts[-1]:
                 ends.append((positions[-1], dimensions[-1], label, colour))
     axes.margins(y=0.15)
     label_ends(axes, ends, height=height - 0.8)
     axes.set_title(f"Dimension by {NUMBERS[len(names)]} estimators, ± 1 standard error")
-    label_levels(axes, layouts)
+    label_layers(axes, layouts)
     return figure
 
 
@@ -181,30 +181,32 @@ def _draw_band(
 
 @themed
 def fit_figure(profile: DimensionProfile) -> Figure:
-    """Draw, for every level, what TwoNN fits: −log(1−F) against log μ, and the line of slope d.
+    """Draw, for every layer, what TwoNN fits: −log(1−F) against log μ, and the line of slope d.
 
     With r1 and r2 the distances to the two nearest neighbours, μ = r2/r1 has F(μ) = 1 − μ^(−d)
     (Facco et al. 2017, equation 5), so the points lie on a line through the origin.
     """
 
-    def draw(panel: Axes, level: int) -> None:
-        _draw_fit(panel, profile, level)
+    def draw(panel: Axes, layer: int) -> None:
+        _draw_fit(panel, profile, layer)
 
-    figure = level_panels(profile, draw, height=1.4, sharey=True)
+    figure = layer_panels(profile, draw, height=1.4, sharey=True)
     figure.supxlabel("log μ, each panel to its own scale", fontsize=9, color=MUTED)
     figure.supylabel("−log(1 − F)", fontsize=9, color=MUTED)
     return figure
 
 
-def _draw_fit(axes: Axes, profile: DimensionProfile, level: int) -> None:
-    log_mu = np.array(profile.log_mu_quantiles[level])
+def _draw_fit(axes: Axes, profile: DimensionProfile, layer: int) -> None:
+    log_mu = np.array(profile.log_mu_quantiles[layer])
     fractions = (np.arange(log_mu.size) + 0.5) / log_mu.size
     height = -np.log1p(-fractions)
-    dimension, top = profile.series["twonn_line"].dimensions[level], 1.05 * height[-1]
+    dimension, top = profile.series["twonn_linfit"].dimensions[layer], 1.05 * height[-1]
     # A long tail, which the fit discards anyway, must not squeeze the part that it uses.
     width = min(1.05 * log_mu[-1], 1.6 * top / dimension)
-    if profile.discard_fraction > 0:
-        axes.axhspan(-math.log(profile.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0)
+    if profile.settings.discard_fraction > 0:
+        axes.axhspan(
+            -math.log(profile.settings.discard_fraction), top, color=MUTED, alpha=0.12, linewidth=0
+        )
     axes.plot(log_mu, height, color=INK, linestyle="none", marker=".", markersize=3)
     axes.plot([0, top / dimension], [0, top], color=BLUE, linewidth=1.2)
     axes.text(0.05, 0.93, f"d = {dimension:.2f}", transform=axes.transAxes, va="top", color=BLUE)

@@ -11,7 +11,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CLEAR_ERRORS, unit
 from gelora.ranks.uncertainty import CONFIDENCE
-from gelora.report.stacks import level_names, stack_layouts
+from gelora.report.stacks import layer_names, stack_layouts
 
 _RULES = {
     "paper": "By the paper's rule",
@@ -58,11 +58,11 @@ def duration(seconds: float) -> str:
 
 
 def dimension_sentence(profile: DimensionProfile) -> str:
-    """Return how the dimension goes from the first level over the highest to the last."""
-    names, journeys = level_names(profile), list[str]()
+    """Return how the dimension goes from the first layer over the highest to the last."""
+    names, journeys = layer_names(profile), list[str]()
     for layout in stack_layouts(profile):
-        first, last = layout.levels[0], layout.levels[-1]
-        peak = max(layout.levels, key=lambda level: profile.dimensions[level])
+        first, last = layout.layers[0], layout.layers[-1]
+        peak = max(layout.layers, key=lambda layer: profile.dimensions[layer])
         if not _rises(profile, first, peak):
             peak = first
         journey = f"from {_dimension(profile, first)} at the {names[first]} "
@@ -76,16 +76,16 @@ def dimension_sentence(profile: DimensionProfile) -> str:
 
 
 def _rises(profile: DimensionProfile, first: int, peak: int) -> bool:
-    """Return whether the dimension rises between two levels by more than two standard errors.
+    """Return whether the dimension rises between two layers by more than two standard errors.
 
-    Errors of the levels are taken as independent, which overstates the error of their difference.
+    Errors of the layers are taken as independent, which overstates the error of their difference.
     """
     error = math.hypot(profile.standard_errors[first], profile.standard_errors[peak])
     return profile.dimensions[peak] - profile.dimensions[first] > CLEAR_ERRORS * error
 
 
-def _dimension(profile: DimensionProfile, level: int) -> str:
-    return with_error(profile.dimensions[level], profile.standard_errors[level], decimals=2)
+def _dimension(profile: DimensionProfile, layer: int) -> str:
+    return with_error(profile.dimensions[layer], profile.standard_errors[layer], decimals=2)
 
 
 def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> str:
@@ -93,7 +93,7 @@ def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> st
     adapted = [rank for rank in plan.ranks if rank > 0]
     low, high, mean = min(adapted), max(adapted), sum(adapted) / len(adapted)
     ranks = f"ranks of {low} to {high} ({mean:.1f} on average)" if low < high else f"rank {low}"
-    rule = _RULES.get(plan.rule) or f"With a budget of {plan.budget:,} parameters"
+    rule = _RULES.get(plan.settings.rule) or f"With a budget of {plan.budget:,} parameters"
     share = ""
     if profile is not None:
         weights = sum(module.in_features * module.out_features for module in profile.modules)
@@ -104,9 +104,9 @@ def rank_sentence(plan: RankPlan, profile: DimensionProfile | None = None) -> st
     )
 
 
-def list_levels(profile: DimensionProfile, levels: Iterable[int]) -> str:
-    """Name levels, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
-    return list_runs(level_names(profile), levels, everything="all levels")
+def list_layers(profile: DimensionProfile, layers: Iterable[int]) -> str:
+    """Name layers, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
+    return list_runs(layer_names(profile), layers, everything="all layers")
 
 
 def list_runs(names: Sequence[str], indices: Iterable[int], *, everything: str) -> str:
@@ -137,15 +137,15 @@ def join(items: list[str]) -> str:
 
 
 def describe_plan(profile: DimensionProfile, plan: RankPlan) -> str:
-    """Return every level's dimension and every step's rank, for those who do not see the figure."""
+    """Return every layer's dimension and every step's rank, for those who do not see the figure."""
     ranks = ", ".join(map(str, plan.ranks))
     return (
-        f"Dimension by level: {describe_levels(profile, profile.dimensions)}. "
+        f"Dimension by layer: {describe_layers(profile, profile.dimensions)}. "
         f"Ranks of the {unit(plan)} in order: {ranks}."
     )
 
 
-def describe_levels(profile: DimensionProfile, values: tuple[float, ...]) -> str:
-    """Return a value for every level in words."""
-    named = zip(level_names(profile), values, strict=True)
+def describe_layers(profile: DimensionProfile, values: tuple[float, ...]) -> str:
+    """Return a value for every layer in words."""
+    named = zip(layer_names(profile), values, strict=True)
     return ", ".join(f"{name} {value:.2f}" for name, value in named)

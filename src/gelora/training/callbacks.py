@@ -7,6 +7,7 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformers import (
@@ -79,7 +80,7 @@ class DimensionCallback(TrainerCallback):
         """Log the plan, unless training is resumed."""
         if state.global_step > 0:
             return
-        values = _named("rank", self.plan.steps, self.plan.ranks, blocks=self.plan.blocks)
+        values = _named("rank", self.plan.sublayers, self.plan.ranks, blocks=self.plan.blocks)
         if self.profile is not None:
             values |= dimensions_by_name(self.profile)
         self._log(values, control)
@@ -145,8 +146,8 @@ class ProgressCallback(TrainerCallback):
 
 
 def dimensions_by_name(profile: DimensionProfile) -> dict[str, float]:
-    """Return the dimension of every level, by the name it is logged under."""
-    return _named("dimension", profile.levels, profile.dimensions, blocks=profile.blocks)
+    """Return the dimension of every layer, by the name it is logged under."""
+    return _named("dimension", profile.layers, profile.dimensions, blocks=profile.blocks)
 
 
 def _named(
@@ -165,11 +166,6 @@ def _settings_of(profile: DimensionProfile | None) -> dict[str, Any]:
     if profile is None:
         return {}
     return {
-        "num_samples": profile.num_texts,
-        "pooling": profile.pooling,
-        "states": profile.states,
-        "granularity": profile.granularity,
-        "estimator": profile.estimator,
-        "discard_fraction": profile.discard_fraction,
+        "settings": replace(profile.settings, num_samples=profile.num_texts, precision=None),
         "seed": profile.seed,
     }

@@ -189,7 +189,7 @@ def test_accumulated_batches_are_one_step(tmp_path):
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
 def test_it_starts_with_half_as_many_again_at_lora_s_scale(rank):
-    applied = applied_adalora(bert(), rank=rank, steps=1000, alpha_per_rank=3.0)
+    applied = applied_adalora(bert(), rank=rank, steps=1000, scaling=3.0)
     config = applied.model.peft_config["default"]
     assert isinstance(config, AdaLoraConfig)
     initial = {1: 2, 2: 3, 3: 5, 4: 6}[rank]

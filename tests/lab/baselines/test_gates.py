@@ -52,7 +52,7 @@ def num_open(model):
 
 
 def test_the_update_is_b_times_the_gates_times_a():
-    model = moved(bert(), setting=Setting(problem="classification", alpha_per_rank=3.0))
+    model = moved(bert(), setting=Setting(problem="classification", scaling=3.0))
     updates = peft_updates(model)
     for one in gated_layers(model):
         expected = 3 * one.b @ torch.diag(one.gates.values.flatten()) @ one.a
@@ -93,7 +93,7 @@ def test_a_module_whose_gates_are_all_closed_is_as_it_was():
 
 
 def test_pruning_keeps_scale_gradients_and_dtype():
-    model = pruned(moved(bert(), setting=Setting(problem="classification", alpha_per_rank=0.5)))
+    model = pruned(moved(bert(), setting=Setting(problem="classification", scaling=0.5)))
     ranks = adapter_ranks(model)
     assert adapter_parameters(model) == COST * sum(ranks.values())
     for name, rank in ranks.items():

@@ -112,7 +112,7 @@ def test_the_controls_cost_the_same(name):
 
 
 def test_rslora_keeps_alpha_and_divides_it_by_the_root_of_every_rank():
-    applied = applied_method("gelora-rslora", alpha_per_rank=3.0)
+    applied = applied_method("gelora-rslora", scaling=3.0)
     layers = [each for each in applied.model.modules() if isinstance(each, LoraLayer)]
     assert {each.r["default"] for each in layers} == set(PLANNED)
     for layer in layers:
@@ -123,7 +123,7 @@ def test_rslora_keeps_alpha_and_divides_it_by_the_root_of_every_rank():
 
 @pytest.mark.parametrize("name", ["gelora-dora", "gelora-pissa", "gelora-eva", *ORDERED])
 def test_the_others_have_one_scale(name):
-    applied = applied_method(name, alpha_per_rank=3.0)
+    applied = applied_method(name, scaling=3.0)
     layers = [each for each in applied.model.modules() if isinstance(each, LoraLayer)]
     assert {each.scaling["default"] for each in layers} == {3}
 
@@ -149,9 +149,9 @@ def test_eva_s_directions_cost_time_and_tokens_and_keep_the_ranks():
 
 def test_rounding_and_modules_reach_the_plan():
     profile = profile_of(bert())
-    series = profile.series["twonn_line"]
+    series = profile.series["twonn_linfit"]
     between = replace(series, dimensions=(5.2, 7.5, 6.0, 6.4))
-    profile = replace(profile, series={"twonn_line": between})
+    profile = replace(profile, series={"twonn_linfit": between})
     for given, ranks in (({}, (4, 1, 1)), ({"rounding": "up"}, (3, 1, 2))):
         applied = applied_method("gelora-paper", profile=profile, **given)
         assert block_ranks(applied) == ranks

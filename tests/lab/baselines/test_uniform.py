@@ -111,7 +111,7 @@ def test_before_training_the_model_computes_what_it_did(name):
     ("name", "rank", "scale"), [("lora", 4, 3), ("pissa", 4, 3), ("rslora", 4, 6), ("dora", 3, 3)]
 )
 def test_alpha_per_rank_is_the_same_and_rslora_divides_alpha_by_the_root(name, rank, scale):
-    applied = apply_method(name, bert(), budget=4 * PER_RANK, alpha_per_rank=3.0)
+    applied = apply_method(name, bert(), budget=4 * PER_RANK, scaling=3.0)
     layers = [module for module in applied.model.modules() if isinstance(module, LoraLayer)]
     assert len(layers) == MODULES
     assert {layer.lora_alpha["default"] for layer in layers} == {3 * rank}

@@ -42,7 +42,7 @@ CELL = Cell(
         {"task": replace(TASK, target_modules="all-linear")},
         {"task": replace(TASK, target_modules=("query", "value"))},
         {"task": replace(TASK, rounding="up")},
-        {"task": replace(TASK, alpha_per_rank=1.0)},
+        {"task": replace(TASK, scaling=1.0)},
         {"task": replace(TASK, training={"learning_rate": 1e-3, "max_steps": 7})},
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from torch.autograd.functional import jacobian
 
 import known_networks as known
-from gelora.dimension.levels import estimate_levels
+from gelora.dimension.layers import estimate_layers
 from gelora.hidden_states.activations import hidden_states
 from gelora.ranks import plan_ranks
 from known_profiles import NETWORKS, NUM_SAMPLES, flat, measured
@@ -19,13 +19,13 @@ BIAS = 0.05
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-def levels_of(network):
+def layers_of(network):
     return hidden_states(network.model, [{"input_ids": network.input_ids}])
 
 
-def estimated(levels):
-    names = [f"level {index}" for index in range(len(levels))]
-    return estimate_levels(levels, level_names=names).series["twonn_line"]
+def estimated(layers):
+    names = [f"layer {index}" for index in range(len(layers))]
+    return estimate_layers(layers, layer_names=names).series["twonn_linfit"]
 
 
 def rank_of(matrix):
@@ -66,7 +66,7 @@ def test_dimensions_and_the_rules_ranks_are_as_stated(name, seed):
 @pytest.mark.parametrize("name", sorted(MANIFOLDS))
 def test_the_identity_adds_exactly_nothing_on_any_manifold(name, seed):
     network = known.identity(MANIFOLDS[name], 300, seed=seed)
-    series = estimated(levels_of(network))
+    series = estimated(layers_of(network))
     assert series.increments == (0.0,)
     assert series.increment_standard_errors == (0.0,)
 
@@ -76,7 +76,7 @@ def test_a_linear_map_onto_more_directions_keeps_a_manifolds_dimension(name, see
     manifold = MANIFOLDS[name]
     rank = manifold.sample(1, seed=seed).shape[1] + known.SPARE_WIDTH // 2
     network = known.linear_map(manifold, NUM_SAMPLES, rank=rank, seed=seed)
-    series = estimated(levels_of(network))
+    series = estimated(layers_of(network))
     assert network.dimensions == (manifold.dimension, manifold.dimension)
     margin = BIAS * manifold.dimension + 4 * series.increment_standard_errors[0]
     assert abs(series.increments[0]) < margin
@@ -85,7 +85,7 @@ def test_a_linear_map_onto_more_directions_keeps_a_manifolds_dimension(name, see
 @every_network
 def test_the_seed_decides_all(name, seed):
     first, again, other = (NETWORKS[name](num_samples=20, seed=seed + i) for i in (0, 0, 1))
-    for mine, same, else_ in zip(*map(levels_of, (first, again, other)), strict=True):
+    for mine, same, else_ in zip(*map(layers_of, (first, again, other)), strict=True):
         assert torch.equal(mine, same)
         assert not torch.equal(mine, else_)
 
@@ -93,7 +93,7 @@ def test_the_seed_decides_all(name, seed):
 def test_increments_err_as_often_as_stated():
     """Of a linear map that keeps the dimension, 80 times: the true increment is 0."""
     draws = [
-        estimated(levels_of(known.linear_map(flat(4), 200, rank=6, seed=seed)))
+        estimated(layers_of(known.linear_map(flat(4), 200, rank=6, seed=seed)))
         for seed in range(80)
     ]
     surprises = [s.increments[0] / s.increment_standard_errors[0] for s in draws]
@@ -101,9 +101,9 @@ def test_increments_err_as_often_as_stated():
     assert 0.8 < np.std(surprises) < 1.25
 
 
-def test_shuffled_between_levels_samples_have_an_error_that_is_not_paired(seed):
+def test_shuffled_between_layers_samples_have_an_error_that_is_not_paired(seed):
     """The negative control: the increment's error then is that of two measurements."""
-    before, after = levels_of(known.linear_map(flat(4), NUM_SAMPLES, rank=10, seed=seed))
+    before, after = layers_of(known.linear_map(flat(4), NUM_SAMPLES, rank=10, seed=seed))
     shuffled = after[torch.randperm(len(after), generator=torch.Generator().manual_seed(seed))]
     paired, unpaired = estimated([before, after]), estimated([before, shuffled])
     assert paired.dimensions == pytest.approx(unpaired.dimensions)

@@ -36,14 +36,14 @@ def jacobians_of(profile, by_input, by_parameters):
     ]
 
 
-def profile_with(levels, *, error=0.1, step_error=0.05, **arguments):
-    profile = make_profile(levels, **arguments)
+def profile_with(layers, *, error=0.1, sublayer_error=0.05, **arguments):
+    profile = make_profile(layers, **arguments)
     series = replace(
-        profile.series["twonn_line"],
-        standard_errors=(error,) * len(levels),
-        increment_standard_errors=(step_error,) * (len(levels) - 1),
+        profile.series["twonn_linfit"],
+        standard_errors=(error,) * len(layers),
+        increment_standard_errors=(sublayer_error,) * (len(layers) - 1),
     )
-    return replace(profile, series={"twonn_line": series})
+    return replace(profile, series={"twonn_linfit": series})
 
 
 def checked(left, error, spectra, **arguments):
@@ -143,7 +143,7 @@ def test_one_sample_of_uncertain_rank_makes_the_largest_uncertain():
 
 
 def test_dimensions_meet_ranks_by_the_input_and_growth_those_by_the_parameters():
-    profile = profile_with([5, 8, 6], error=0.1, step_error=0.05)
+    profile = profile_with([5, 8, 6], error=0.1, sublayer_error=0.05)
     jacobians = jacobians_of(profile, [of_rank(8)], [of_rank(2)])
     found = check_theorem(profile, jacobians[::-1])
     assert [(one.block, one.statement, one.left, one.verdict) for one in found] == [
@@ -157,16 +157,16 @@ def test_dimensions_meet_ranks_by_the_input_and_growth_those_by_the_parameters()
 
 
 def test_halves_count_as_whole_blocks_and_their_errors_add_up():
-    halves = profile_with([5, 9, 8, 7, 6], step_error=0.2, granularity="sublayer")
-    blocks = profile_with([5, 8, 6], step_error=0.4)
+    halves = profile_with([5, 9, 8, 7, 6], sublayer_error=0.2, granularity="sublayer")
+    blocks = profile_with([5, 8, 6], sublayer_error=0.4)
     arguments = [of_rank(8)], [of_rank(2)]
     assert check_theorem(halves, jacobians_of(halves, *arguments)) == check_theorem(
         blocks, jacobians_of(blocks, *arguments)
     )
 
 
-def test_growth_out_of_a_constant_level_counts_for_nothing():
-    profile = replace(profile_with([0, 8, 9]), constant_levels=(0,))
+def test_growth_out_of_a_constant_layer_counts_for_nothing():
+    profile = replace(profile_with([0, 8, 9]), constant_layers=(0,))
     found = check_theorem(profile, jacobians_of(profile, [of_rank(0)], [of_rank(0)]))
     assert [(one.left, one.standard_error) for one in found] == [
         (8, 0.1),

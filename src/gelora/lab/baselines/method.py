@@ -38,7 +38,7 @@ class Setting:
         problem: Of the task.
         target_modules: What gets an adapter, as `plan_ranks` takes it.
         rounding: How GeLoRA's dimensions become whole numbers, as `plan_ranks` takes it.
-        alpha_per_rank: LoRA's alpha/r.
+        scaling: LoRA's alpha/r.
         total_steps: Optimiser steps of the training, for schedules.
         seed: Decides every random choice.
         batches: Training batches with their labels on the model's device, each call from the first
@@ -49,7 +49,7 @@ class Setting:
     problem: Problem
     target_modules: str | Sequence[str] = "attention"
     rounding: str = "nearest"
-    alpha_per_rank: float = 2.0
+    scaling: float = 2.0
     total_steps: int = 0
     seed: int = 0
     batches: Callable[[], Iterable[Mapping[str, Tensor]]] = tuple

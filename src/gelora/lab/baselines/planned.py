@@ -83,7 +83,7 @@ def _plan(setting: Setting, *, budget: int | None) -> RankPlan:
         budget=budget,
         rounding=setting.rounding,
         target_modules=setting.target_modules,
-        alpha_per_rank=setting.alpha_per_rank,
+        scaling=setting.scaling,
     )
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from gelora.artifacts import read_json, reading_fields, usual_mode, write_json
+from gelora.artifacts import read_json, usual_mode, write_json
 from gelora.errors import ArtifactError, ModelMismatchError
 from gelora.hidden_states.architectures import check_fingerprint, model_fingerprint
 from gelora.lab.baselines.bottleneck import KINDS, insert
@@ -74,9 +74,13 @@ def load_trained(model: PreTrainedModel, folder: str | Path) -> None:
     """
     folder = Path(folder)
     payload = read_json(folder / TRAINED_FILE, kind=KIND)
-    with reading_fields("record of trained parameters"):
+    try:
         method, size = str(payload["method"]), Size(**payload["size"])
         fingerprint = dict(payload["fingerprint"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"The record of trained parameters lacks or mistypes a field: {error}."
+        ) from error
     if method in KINDS:
         insert(model, method, size.value)
     tensors = _read_tensors(folder / TENSORS_FILE)

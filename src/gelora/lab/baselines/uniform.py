@@ -76,7 +76,7 @@ def uniform_lora(
     names = adapted_paths(model, setting)
     config = LoraConfig(
         r=rank,
-        lora_alpha=whole(setting.alpha_per_rank * rank),  # pyright: ignore[reportArgumentType]
+        lora_alpha=whole(setting.scaling * rank),  # pyright: ignore[reportArgumentType]
         target_modules=names,
         fan_in_fan_out=stores_transposed(model, names),
         **lora_arguments,

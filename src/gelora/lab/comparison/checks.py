@@ -7,7 +7,7 @@ from gelora.errors import ConfigError
 from gelora.lab.baselines.registry import MODULES, find_method
 from gelora.lab.comparison.results import REFERENCE_METHOD
 from gelora.lab.comparison.settings import TaskSettings
-from gelora.ranks.rules import read_budget
+from gelora.settings import read_budget
 
 PAPERS_BUDGET = "paper"
 """The budget that is what the paper's rule asks for."""

@@ -210,8 +210,7 @@ def _first_and_rest(
     first: dict[str, TaskSettings] = {}
     for task in tasks:
         measured = (task.data, task.model, task.max_length, task.measurement)
-        early = (task.target_modules, task.rounding) if task.may_stop_early else ()
-        first.setdefault(repr((measured, early)), task)
+        first.setdefault(repr(measured), task)
     firsts = list(first.values())
     return firsts, [task for task in tasks if task not in firsts]
 

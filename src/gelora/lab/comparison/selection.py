@@ -27,7 +27,8 @@ from gelora.lab.comparison.results import Reference
 from gelora.lab.comparison.scoring import reference
 from gelora.lab.comparison.settings import Selection, TaskSettings
 from gelora.ranks import RankPlan, plan_ranks
-from gelora.ranks.rules import read_budget
+from gelora.ranks.rules import paper_rule
+from gelora.settings import read_budget
 
 _SELECTION_FILE = "selection.json"
 
@@ -95,7 +96,6 @@ def _prepare(request: Request) -> Prepared:
         "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
         "max_length": task.max_length,
         "measurement": dict(task.measurement),
-        "ranks": [task.target_modules, task.rounding] if task.may_stop_early else [],
     }
     key = content_hash(measured_from)
     selection = request.known.get(key)
@@ -105,7 +105,7 @@ def _prepare(request: Request) -> Prepared:
             model,
             tokenizer,
             texts_of(data.train),
-            ranks=lambda profile: _papers_plan(task, profile).ranks,
+            ranks=paper_rule,
             max_length=task.max_length,
             target_modules=task.target_modules,
             **task.measurement,
@@ -136,7 +136,7 @@ def setting_of(task: TaskSettings, data: TaskData, selection: Selection | None) 
         problem=data.problem,
         target_modules=task.target_modules,
         rounding=task.rounding,
-        alpha_per_rank=task.alpha_per_rank,
+        scaling=task.scaling,
         profile=None if selection is None else selection.profile,
     )
 

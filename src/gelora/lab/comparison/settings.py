@@ -14,6 +14,7 @@ from gelora.environment import source_sha256
 from gelora.hidden_states.source import ModelSource
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.results import Key, task_label
+from gelora.settings import Rounding
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TaskSettings:
         measurement: As `measure_dimensions` takes it.
         target_modules: What gets an adapter, as `plan_ranks` takes it.
         rounding: How dimensions become whole numbers.
-        alpha_per_rank: LoRA's alpha/r.
+        scaling: LoRA's alpha/r.
         training: Arguments of the Trainer, `learning_rate` among them; not the seed. Nothing is
             evaluated or saved in training, whatever they say.
         batch_size: Texts in one forward pass of the final evaluation.
@@ -41,8 +42,8 @@ class TaskSettings:
     max_length: int = 256
     measurement: Mapping[str, Any] = field(default_factory=dict[str, Any])
     target_modules: str | tuple[str, ...] = "attention"
-    rounding: str = "nearest"
-    alpha_per_rank: float = 2.0
+    rounding: Rounding = "nearest"
+    scaling: float = 2.0
     training: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 1e-3})
     batch_size: int = 64
     varied: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -51,11 +52,6 @@ class TaskSettings:
     def label(self) -> str:
         """The task for people, with what is varied."""
         return task_label(self.name, self.varied)
-
-    @property
-    def may_stop_early(self) -> bool:
-        """Whether the ranks decide how many texts are measured."""
-        return bool(self.measurement.get("precision"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ class Cell:
                 "max_length": task.max_length,
                 "target_modules": task.target_modules,
                 "rounding": task.rounding,
-                "alpha_per_rank": task.alpha_per_rank,
+                "scaling": task.scaling,
                 "training": training,
                 "batch_size": task.batch_size,
                 "method": self.method,

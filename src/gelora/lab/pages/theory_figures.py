@@ -16,7 +16,7 @@ from gelora.lab.theory.spectra import TOLERANCES, Spectrum
 from gelora.lab.theory.theorem import Statement, check_theorem
 from gelora.lab.theory.usage import ModuleUse
 from gelora.ranks import RankPlan
-from gelora.report.drawing import WIDTH, label_ends, label_levels, panels
+from gelora.report.drawing import WIDTH, label_ends, label_layers, panels
 from gelora.report.stacks import block_names, block_positions, stack_layouts
 from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, VERMILION, themed
 
@@ -70,7 +70,7 @@ def ranks_figure(profile: DimensionProfile, theory: TheoryRecord) -> Figure:
     upper.spines.bottom.set_visible(False)
     upper.set_title("Rank of the Jacobian by the input at four tolerances, and the dimension")
     lower.set_title("Rank by the weights to adapt, and the growth of the dimension")
-    label_levels(lower, stack_layouts(profile))
+    label_layers(lower, stack_layouts(profile))
     return figure
 
 

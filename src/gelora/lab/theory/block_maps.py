@@ -32,11 +32,11 @@ from gelora.errors import ArchitectureError, DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
 from gelora.hidden_states.module_tree import without_adapter
-from gelora.hidden_states.pooling import Pooling
 from gelora.hidden_states.reading import did_not_run, ran_twice
 from gelora.hidden_states.tracing import given_state, returned_state
 from gelora.lab.theory.range_finder import LinearMap
 from gelora.lab.theory.record import JacobianOf
+from gelora.settings import Pooling
 
 MAX_NUMBERS = 2**27
 """In a tensor of a block through which directions pass together, roughly: 1 GiB in float64."""

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from gelora.errors import ConfigError, DataError
+from gelora.errors import DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone, require_attention
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
-from gelora.hidden_states.pooling import POOLINGS, Pooling
 from gelora.lab.theory.block_maps import block_calls, block_maps
 from gelora.lab.theory.range_finder import leading_spectrum
 from gelora.lab.theory.record import BlockJacobian, JacobianOf
 from gelora.lab.theory.spectra import DEFAULT_TOLERANCE, Spectrum
 from gelora.ranks.targets import select_modules
+from gelora.settings import Count, Pooling, checked
 
 BOTH: tuple[JacobianOf, ...] = get_args(JacobianOf)
 
@@ -72,7 +72,8 @@ def block_jacobians(
     Warns:
         SkippedRowsWarning: Some texts drawn are longer than the limit, and are cut.
     """
-    _check_counts(num_samples=num_samples, max_length=max_length)
+    checked("num_samples", num_samples, Count)
+    checked("max_length", max_length, Count | None)
     architecture, backbone = find_architecture(model), find_backbone(model)
     rows = encode_texts(
         tokenizer, backbone, texts, num_samples=num_samples, max_length=max_length, seed=seed
@@ -104,8 +105,7 @@ def sample_jacobians(
     Raises:
         DataError: There are no samples, or one is not as it must be.
     """
-    if pooling not in POOLINGS:
-        raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}. Got {pooling!r}.")
+    checked("pooling", pooling, Pooling)
     architecture = find_architecture(model)
     if target_modules == "attention":
         require_attention(architecture)
@@ -124,9 +124,3 @@ def sample_jacobians(
     if not all(spectra.values()):
         raise DataError("There are no samples to differentiate at.")
     return tuple(BlockJacobian(block, by, tuple(all_)) for (block, by), all_ in spectra.items())
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ConfigError(f"{name} must be at least 1. Got {count}.")

@@ -4,10 +4,10 @@ Kept are spectra; what follows from them and the profile (`theorem.py`) is not w
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from gelora.artifacts import THEORY_FILE, Artifact, reading_fields
+from gelora.artifacts import THEORY_FILE, Artifact
 from gelora.lab.theory.spectra import Spectrum
 
 JacobianOf = Literal["input", "parameters"]
@@ -101,36 +101,3 @@ class TheoryRecord(Artifact):
     profile_hash: str
     adapter_sha256: str | None
     seconds: Mapping[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as it stands in its file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, payload: Mapping[str, Any]) -> Self:
-        """Rebuild a record from `to_dict`'s form.
-
-        Raises:
-            ArtifactError: A field is missing, unknown or of the wrong shape.
-        """
-        values = dict(payload)
-        with reading_fields("theory record"):
-            values["jacobians"] = tuple(
-                BlockJacobian(
-                    **{**one, "spectra": tuple(_spectrum(each) for each in one["spectra"])}
-                )
-                for one in values["jacobians"]
-            )
-            values["fishers"] = tuple(
-                BlockFisher(**{**one, "spectrum": _spectrum(one["spectrum"])})
-                for one in values["fishers"]
-            )
-            values["updates"] = tuple(
-                ModuleUpdate(**{**one, "spectrum": _spectrum(one["spectrum"])})
-                for one in values["updates"]
-            )
-            return cls(**values)
-
-
-def _spectrum(values: Mapping[str, Any]) -> Spectrum:
-    return Spectrum(tuple(values["singular_values"]), values["size"], values["residual"])

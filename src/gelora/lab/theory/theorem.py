@@ -81,8 +81,8 @@ def check_theorem(
 ) -> tuple[Inequality, ...]:
     """Check both inequalities of the theorem for every block.
 
-    A profile of granularity "sublayer" is read at the levels that end its blocks. The growth out of
-    a constant level is 0, as it is in the rules (`ranks/rules.py`).
+    A profile of granularity "sublayer" is read at the layers that end its blocks. The growth out of
+    a constant layer is 0, as it is in the rules (`ranks/rules.py`).
 
     Args:
         profile: The dimensions and their errors.
@@ -160,28 +160,30 @@ def _breaking_tolerance(needed: int, spectra: Sequence[Spectrum]) -> tuple[float
 
 
 def _dimension_after(profile: DimensionProfile, block: int) -> _LeftSide:
-    _, after = _levels_around(profile, block)
+    _, after = _layers_around(profile, block)
     return _LeftSide(profile.dimensions[after], profile.standard_errors[after])
 
 
 def _growth_in(profile: DimensionProfile, block: int) -> _LeftSide:
-    before, after = _levels_around(profile, block)
-    if before in profile.constant_levels:
+    before, after = _layers_around(profile, block)
+    if before in profile.constant_layers:
         return _LeftSide(0.0, 0.0)
     growth = max(profile.dimensions[after] - profile.dimensions[before], 0.0)
     # Two halves' errors are not independent, and together are at most their sum.
-    errors = (profile.increment_standard_errors[step] for step in _steps_of(profile, block))
+    errors = (
+        profile.increment_standard_errors[sublayer] for sublayer in _sublayers_of(profile, block)
+    )
     return _LeftSide(growth, sum(errors))
 
 
-def _levels_around(profile: DimensionProfile, block: int) -> tuple[int, int]:
-    """Return the indices of the levels before and after a whole block."""
-    steps = _steps_of(profile, block)
-    return profile.level_of(steps[0]) - 1, profile.level_of(steps[-1])
+def _layers_around(profile: DimensionProfile, block: int) -> tuple[int, int]:
+    """Return the indices of the layers before and after a whole block."""
+    sublayers = _sublayers_of(profile, block)
+    return profile.layer_of(sublayers[0]) - 1, profile.layer_of(sublayers[-1])
 
 
-def _steps_of(profile: DimensionProfile, block: int) -> range:
-    per_block = len(profile.steps) // len(profile.blocks)
+def _sublayers_of(profile: DimensionProfile, block: int) -> range:
+    per_block = len(profile.sublayers) // len(profile.blocks)
     return range(block * per_block, (block + 1) * per_block)
 
 

@@ -76,7 +76,7 @@ def _use(update: ModuleUpdate, plan: RankPlan, tolerance: float) -> ModuleUse:
 
 
 def _bound(block: str, plan: RankPlan) -> int:
-    per_block = len(plan.steps) // len(plan.blocks)
+    per_block = len(plan.sublayers) // len(plan.blocks)
     first = plan.blocks.index(block) * per_block
-    steps = range(first, first + per_block)
-    return max(plan.bounds[step] for step in steps if plan.ranks[step] > 0)
+    sublayers = range(first, first + per_block)
+    return max(plan.bounds[sublayer] for sublayer in sublayers if plan.ranks[sublayer] > 0)

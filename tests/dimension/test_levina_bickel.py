@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from gelora.dimension import KNNLikelihood, TwoNN, two_nearest_neighbors
+from gelora.dimension import LevinaBickel, TwoNN, two_nearest_neighbors
 from gelora.errors import ConfigError
 from strategies import point_clouds
 
@@ -12,7 +12,7 @@ from strategies import point_clouds
 @given(points=point_clouds())
 @settings(max_examples=20)
 def test_two_neighbours_are_twonn_by_likelihood(points: np.ndarray) -> None:
-    knn, twonn = KNNLikelihood(2).estimate(points), TwoNN("likelihood").estimate(points)
+    knn, twonn = LevinaBickel(2).estimate(points), TwoNN("mle").estimate(points)
     share = 1 - 1 / twonn.num_used
     assert share * knn.dimension == pytest.approx(twonn.dimension, rel=1e-12)
     assert share * knn.standard_error == pytest.approx(twonn.standard_error, rel=0.05)
@@ -22,7 +22,7 @@ def test_the_inverses_are_averaged(seed: int) -> None:
     # MacKay and Ghahramani's correction; the mean of the samples' own estimates would be higher.
     distances = np.sort(np.random.default_rng(seed).uniform(1, 2, (100, 5)), axis=1)
     alone = [4 / np.log(row[-1] / row[:-1]).sum() for row in distances]
-    dimension = KNNLikelihood(5).fit_distances(distances).dimension
+    dimension = LevinaBickel(5).fit_distances(distances).dimension
     assert dimension == pytest.approx(1 / np.mean(1 / np.array(alone)), rel=1e-12)
     assert dimension < np.mean(alone)
 
@@ -32,11 +32,11 @@ def test_neighbours_beyond_the_kth_do_not_count(seed: int) -> None:
     distances, _ = two_nearest_neighbors(points)
     padded = np.column_stack([distances, np.full((100, 3), 9.0)])
     assert (
-        KNNLikelihood(2).fit_distances(padded).dimension
-        == KNNLikelihood(2).fit_distances(distances).dimension
+        LevinaBickel(2).fit_distances(padded).dimension
+        == LevinaBickel(2).fit_distances(distances).dimension
     )
 
 
 def test_a_neighbour_too_few() -> None:
     with pytest.raises(ConfigError, match="must be a whole number, at least 2. Got 1"):
-        KNNLikelihood(1)
+        LevinaBickel(1)

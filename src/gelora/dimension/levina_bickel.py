@@ -5,16 +5,18 @@ to be right: the likelihood of all samples together has its maximum there.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
+from msgspec import Meta
 
-from gelora.checks import check_count
 from gelora.dimension.fitting import Fit, PointEstimator, tied
+from gelora.settings import Settings
 
 
 @dataclass(frozen=True)
-class KNNLikelihood(PointEstimator):
+class LevinaBickel(Settings, PointEstimator):
     """Intrinsic dimension from the distances of the k nearest neighbours.
 
     Where the density is nearly constant within r_k, the mean of log(r_k / r_j) over j < k has the
@@ -34,14 +36,11 @@ class KNNLikelihood(PointEstimator):
 
     Example:
         >>> plane = np.random.default_rng(0).normal(size=(1000, 2)) @ np.eye(2, 30)
-        >>> round(KNNLikelihood().estimate(plane).dimension, 1)
+        >>> round(LevinaBickel().estimate(plane).dimension, 1)
         2.0
     """
 
-    num_neighbors: int = 20
-
-    def __post_init__(self) -> None:
-        check_count("num_neighbors", self.num_neighbors, least=2)
+    num_neighbors: Annotated[int, Meta(ge=2, description="a whole number, at least 2")] = 20
 
     def fit_distances(self, distances: Float[np.ndarray, "samples neighbors"]) -> Fit:
         """Fit the dimension to the ascending distances of distinct samples to their neighbours.
