@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 WORKERS ?= 2
 
-WITH_ARRAYS := dimension ranks question_answering hidden_states evaluation lab/baselines lab/theory
+WITH_ARRAYS := dimension ranks hidden_states tasks lab/baselines lab/theory
 
 .PHONY: install run test test-slow test-shapes lint
 

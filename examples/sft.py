@@ -31,7 +31,7 @@ def main(name: str, file: str, folder: str) -> None:
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     chats = Dataset.from_list([json.loads(line) for line in lines])
 
-    texts = list(chats["messages"])
+    texts = gelora.Chats(chats["messages"])
     profile = gelora.measure_dimensions(model, tokenizer, texts)
     plan = gelora.plan_ranks(profile, budget="r=8")
     config = gelora.lora_config(plan, model)

@@ -7,7 +7,7 @@ import numpy as np
 import transformers as hf
 from datasets import Dataset
 
-from gelora.data import TaskData
+from gelora.tasks import TaskData
 from tiny_models import MAX_TOKENS, WORDS, tiny_llama, tiny_tokenizer
 
 # As the tokenizer knows whole words alone, so do the template and the end of a text.

@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from gelora.lab.baselines import Applied, Setting, find_method
 from gelora.lab.baselines.method import Callback
+from gelora.tasks.trainers import make_trainer
 from gelora.training.fitting import fit
 from tiny_models import tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
@@ -45,16 +46,16 @@ def fit_tiny(
     **arguments: Any,
 ) -> list[float]:
     """Train on the tiny task, and return the losses logged."""
-    trained = fit(
+    trainer = make_trainer(
         model,
         tiny_tokenizer(),
         tiny_task(num_train=128),
         arguments=quick_arguments(
             folder, **{"max_steps": 60, "logging_steps": 20, "learning_rate": 1e-2, **arguments}
         ),
-        checkpoint=checkpoint,
         callbacks=callbacks,
     )
+    trained = fit(trainer, checkpoint=checkpoint)
     return [entry["loss"] for entry in trained.history if "loss" in entry]
 
 

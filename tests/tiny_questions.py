@@ -14,8 +14,8 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from gelora.data import TaskData
-from gelora.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks import TaskData
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 from tiny_models import MAX_TOKENS, WORDS, tiny_tokenizer
 from tiny_tasks import MARKED, OTHERS
 

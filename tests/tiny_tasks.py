@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import TrainingArguments
 
-from gelora.data import TaskData
+from gelora.tasks import TaskData
 from tiny_models import WORDS
 
 MARKED, OTHERS = WORDS[:3], WORDS[3:6]

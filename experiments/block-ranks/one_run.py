@@ -11,13 +11,13 @@ from datasets import Dataset, concatenate_datasets
 from scipy.special import expit
 from transformers import TrainingArguments, set_seed
 
-from gelora.data import TaskData, load_task_data
-from gelora.evaluation import labelled_validation, predict
 from gelora.hidden_states.source import ModelSource
-from gelora.metrics import metric_values
 from gelora.ranks import RankPlan
 from gelora.ranks.plan import whole
-from gelora.training import train
+from gelora.tasks import TaskData, labelled_validation, load_task_data
+from gelora.tasks.classification.evaluation import predict
+from gelora.tasks.metrics import metric_values
+from gelora.tasks.train import train
 
 RANKS = (0, 1, 2, 4, 8, 16)
 OTHERS = 2

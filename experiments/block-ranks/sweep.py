@@ -33,16 +33,15 @@ from one_run import (
 )
 
 from gelora.artifacts import ENVIRONMENT_FILE, PROFILE_FILE, read_json, write_json
-from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.environment import describe_environment
-from gelora.evaluation import labelled_validation
 from gelora.hidden_states import measure_dimensions
 from gelora.hidden_states.devices import default_device, device_name
 from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.engines import Failed, run_locally
 from gelora.lab.comparison.lines import append_line, read_lines
 from gelora.ranks import RankPlan, plan_ranks
+from gelora.tasks import TaskData, labelled_validation, texts_of
 
 logger = logging.getLogger("sweep")
 

@@ -20,7 +20,6 @@ from typing import Any
 from gelora.artifacts import content_hash
 from gelora.cli.compare import task_settings
 from gelora.cli.parsing import parse
-from gelora.data import load_task_data
 from gelora.dimension.profile import DimensionProfile
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.cell import run_cell, run_trial
@@ -32,6 +31,7 @@ from gelora.lab.comparison.search import best_rate
 from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
 from gelora.lab.comparison.store import Store
 from gelora.ranks import RankPlan, plan_ranks
+from gelora.tasks import load_task_data
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/intermediate-tuning")

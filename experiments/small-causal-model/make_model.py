@@ -31,7 +31,7 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from gelora.data.tables import read_file
+from gelora.tasks.tables import read_file
 
 logger = logging.getLogger(__name__)
 

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from gelora.dimension.profile import DimensionProfile
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
-    from gelora.evaluation import evaluate
     from gelora.exports import export_uniform
     from gelora.hidden_states import measure_dimensions, measure_hidden_states
     from gelora.lab.comparison import compare
     from gelora.ranks import RankPlan, compare_profiles, plan_ranks
     from gelora.report import write_report
-    from gelora.training import DimensionCallback, train
+    from gelora.tasks import Chats
+    from gelora.tasks.evaluate import evaluate
+    from gelora.tasks.train import train
+    from gelora.training import DimensionCallback
 
 _HOMES = {
+    "Chats": "gelora.tasks",
     "DimensionCallback": "gelora.training",
     "DimensionProfile": "gelora.dimension.profile",
     "GeloraError": "gelora.errors",
@@ -28,18 +31,19 @@ _HOMES = {
     "TwoNN": "gelora.dimension.twonn",
     "compare": "gelora.lab.comparison",
     "compare_profiles": "gelora.ranks",
-    "evaluate": "gelora.evaluation",
+    "evaluate": "gelora.tasks.evaluate",
     "export_uniform": "gelora.exports",
     "lora_config": "gelora.adapters",
     "measure_dimensions": "gelora.hidden_states",
     "measure_hidden_states": "gelora.hidden_states",
     "plan_ranks": "gelora.ranks",
-    "train": "gelora.training",
+    "train": "gelora.tasks.train",
     "verify_ranks": "gelora.adapters",
     "write_report": "gelora.report",
 }
 
 __all__ = [
+    "Chats",
     "DimensionCallback",
     "DimensionProfile",
     "GeloraError",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from gelora.cli import main
-from gelora.question_answering.scoring import answer_metrics
+from gelora.tasks.question_answering.scoring import answer_metrics
 from tiny_questions import tiny_questions
 from tiny_tasks import write_lines
 

@@ -16,7 +16,7 @@ from gelora.cli import main
 from gelora.cli.config import Config
 from gelora.hidden_states.loading import EMBEDDED_MODEL
 from gelora.ranks import RankPlan
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 
 QUICK = ["--max_steps", "4", "--eval_strategy", "steps", "--eval_steps", "2", "--use_cpu"]
 FILES = {

@@ -19,7 +19,7 @@ from docs.test_recipes import rows_of
 from fake_hub import install
 from gelora.artifacts import ADAPTER_FOLDER, CONFIG_FILE, METRICS_FILE, PLAN_FILE, REPORT_FILE
 from gelora.cli import main
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 from tiny_chats import causal_llama, chat, chat_tokenizer
 from tiny_models import save_tiny, tiny_bert, tiny_deberta, tiny_texts, tiny_tokenizer
 from tiny_tasks import write_lines

@@ -7,8 +7,8 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from gelora.cli.config import FLAGS
-from gelora.question_answering.scoring import answer_metrics
-from gelora.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks.question_answering.scoring import answer_metrics
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
 PAGE = (Path(__file__).parents[2] / "docs/question-answering.md").read_text()
 

@@ -14,7 +14,7 @@ from gelora.cli.checks import check_flags
 from gelora.cli.forwarding import check_training, training_arguments
 from gelora.cli.parsing import parse
 from gelora.hidden_states.overrides import override
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 from tiny_models import save_tiny, tiny_bert, tiny_deberta, tiny_texts, tiny_tokenizer
 from tiny_tasks import write_lines
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 
 PAGE = (Path(__file__).parents[2] / "docs/tasks.md").read_text()
 
@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs/tasks.md").read_text()
 def row(task) -> str:
     labels = f": {', '.join(task.label_names)}" if task.label_names else ""
     metrics = ", ".join(task.metrics) or "none: a judge scores the answers"
-    where = {"agreement": "generated", "mt_bench": "a file"}.get(task.name) or ", ".join(
+    where = {"agreement": "in the package", "mt_bench": "a file"}.get(task.name) or ", ".join(
         filter(None, task.dataset)
     )
     cells = (

@@ -20,7 +20,7 @@ from gelora.artifacts import write_json
 from gelora.errors import DataError
 from gelora.lab.comparison.lines import append_line
 from gelora.lab.comparison.resampling import draw_items
-from gelora.metrics import compute_metrics
+from gelora.tasks.metrics import compute_metrics
 
 BLOCKS = ("layer.0", "layer.1", "layer.2")
 NUM_ROWS = 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gelora.hidden_states.conversations import example_tokens, prompt_tokens
+from gelora.tasks.instruction_tuning.chats import example_tokens, prompt_tokens
 from tiny_chats import chat
 from tiny_models import tiny_texts
 from tiny_tasks import write_lines

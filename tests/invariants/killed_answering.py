@@ -10,7 +10,7 @@ from transformers import BertForQuestionAnswering
 
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.train import train
 from invariants.killed_run import SCHEDULE, KillAfterStep10, kill_in_checkpoint_8
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions

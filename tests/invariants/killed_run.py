@@ -14,7 +14,7 @@ from transformers import BertForSequenceClassification, Trainer, TrainerCallback
 
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.train import train
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 

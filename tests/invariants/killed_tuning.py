@@ -8,7 +8,7 @@ from pathlib import Path
 
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.train import train
 from invariants.killed_run import SCHEDULE, KillAfterStep10, kill_in_checkpoint_8
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 

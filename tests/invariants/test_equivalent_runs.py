@@ -18,11 +18,12 @@ from transformers import (
 )
 
 from example_profiles import profile_of
-from gelora.data import tokenize
 from gelora.errors import RankError
-from gelora.evaluation import evaluate, predict
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.classification.evaluation import predict
+from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.train import train
 from invariants import killed_run
 from invariants.same_ends import (
     assert_resumes_to_the_same_end,

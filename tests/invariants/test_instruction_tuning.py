@@ -6,7 +6,7 @@ from transformers import set_seed
 
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.train import train
 from invariants import killed_tuning
 from invariants.same_ends import (
     assert_resumes_to_the_same_end,

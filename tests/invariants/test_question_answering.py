@@ -8,9 +8,9 @@ from peft import get_peft_model
 from transformers import BertForQuestionAnswering, Trainer, default_data_collator, set_seed
 
 from example_profiles import profile_of
-from gelora.question_answering.windows import split_contexts
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.question_answering.windows import split_contexts
+from gelora.tasks.train import train
 from invariants import killed_answering
 from invariants.same_ends import (
     assert_resumes_to_the_same_end,

@@ -12,8 +12,8 @@ from gelora import DimensionCallback
 from gelora.errors import ConfigError, NonFiniteStatesError
 from gelora.hidden_states import measure_dimensions
 from gelora.ranks import plan_ranks
+from gelora.tasks.train import train
 from gelora.training import callbacks as module
-from gelora.training import train
 from gelora.training.callbacks import dimensions_by_name
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer

@@ -7,7 +7,7 @@ from transformers import BertForQuestionAnswering, BertForSequenceClassification
 
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.train import train
 from gelora.training.collating import collator
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions

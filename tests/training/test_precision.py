@@ -10,9 +10,9 @@ from transformers import BertForSequenceClassification, DebertaV2ForSequenceClas
 
 from example_profiles import profile_of
 from gelora.errors import ConfigError
-from gelora.evaluation import evaluate
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.train import train
 from tiny_models import tiny_bert, tiny_deberta, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 

@@ -6,10 +6,10 @@ from peft import PeftModel
 
 from example_profiles import profile_of
 from gelora.adapters import verify_saved_ranks
-from gelora.evaluation import evaluate
 from gelora.hidden_states.loading import load_model
 from gelora.ranks import plan_ranks
-from gelora.training import train
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.train import train
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_models import save_tiny, tiny_deberta, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task

@@ -21,9 +21,11 @@ from transformers import (
 from example_profiles import profile_of
 from gelora.adapters import head_parameters, lora_config, verify_saved_ranks
 from gelora.errors import DataError, ModelMismatchError, RankError, SkippedRowsWarning
-from gelora.evaluation import evaluate, predict
 from gelora.ranks import plan_ranks
-from gelora.training import head_modules, train, wrap
+from gelora.tasks.classification.evaluation import predict
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.train import train
+from gelora.training import head_modules, wrap
 from tiny_models import TINY_MODELS, tiny_bert, tiny_deberta, tiny_distilbert, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 

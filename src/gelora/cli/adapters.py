@@ -13,7 +13,7 @@ from gelora.cli.config import Config
 from gelora.errors import ConfigError
 from gelora.exports.saved import check_files
 from gelora.hidden_states.heads import TASK_TYPES
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 logger = logging.getLogger(__name__)
 

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gelora.cli.config import Config
-from gelora.data import TaskData
 from gelora.errors import ConfigError, OutputExistsError
-from gelora.evaluation import labelled_validation
-from gelora.evaluation.question_answering import settings_of
-from gelora.metrics import Metric
-from gelora.question_answering.answers import Answer
-from gelora.question_answering.predictions import (
+from gelora.tasks import TaskData, labelled_validation
+from gelora.tasks.metrics import Metric
+from gelora.tasks.question_answering.answers import Answer
+from gelora.tasks.question_answering.evaluation import settings_of
+from gelora.tasks.question_answering.predictions import (
     null_odds_path,
     read_null_odds,
     read_predictions,
     write_predictions,
 )
-from gelora.question_answering.scoring import answer_metrics
+from gelora.tasks.question_answering.scoring import answer_metrics
 
 
 def check_answers(config: Config) -> None:

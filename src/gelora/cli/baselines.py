@@ -8,11 +8,11 @@ import numpy as np
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.data import TaskData
-from gelora.evaluation import labelled_validation, majority_baseline
-from gelora.evaluation.frozen_encoder import frozen_encoder_baseline
-from gelora.evaluation.instruction_tuning import base_model_metrics
-from gelora.metrics import Metric
+from gelora.tasks import TaskData, labelled_validation
+from gelora.tasks.classification.evaluation import majority_baseline
+from gelora.tasks.classification.frozen_encoder import frozen_encoder_baseline
+from gelora.tasks.instruction_tuning.evaluation import base_model_metrics
+from gelora.tasks.metrics import Metric
 
 Metrics = dict[str, Metric]
 

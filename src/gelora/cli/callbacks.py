@@ -7,9 +7,9 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 
 from gelora.artifacts import PROFILE_FILE
 from gelora.cli.config import Config
-from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
+from gelora.tasks import TaskData, texts_of
 from gelora.training import DimensionCallback
 from gelora.training.callbacks import ProgressCallback
 

@@ -7,12 +7,12 @@ from typing import Any
 from gelora.artifacts import PLAN_FILE, PROFILE_FILE, locate
 from gelora.cli.config import READING, SOURCE, Config, values_of
 from gelora.cli.record import check_folder, recorded_data
-from gelora.data.columns import column
-from gelora.data.tables import BINARY, is_saved, read_file
 from gelora.errors import ConfigError, DataError
 from gelora.hidden_states.files import check_checkpoint, model_of
 from gelora.hub import is_hub_id
 from gelora.settings import check_seed
+from gelora.tasks.columns import column
+from gelora.tasks.tables import BINARY, is_saved, read_file
 
 NEED_DATA = frozenset({"inspect", "measure", "train", "evaluate", "verify", "run"})
 NEED_MODEL = NEED_DATA - {"evaluate"}

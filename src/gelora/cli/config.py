@@ -28,7 +28,7 @@ from gelora.cli.flags import (
     TrainingFlags,
 )
 from gelora.settings import MeasurementSettings, RankSettings
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "agreement"

@@ -12,12 +12,12 @@ from gelora.cli.answers import check_answers, score_file, write_answers
 from gelora.cli.config import Config
 from gelora.cli.console import Output
 from gelora.cli.tables import metrics_table
-from gelora.data import TaskData
 from gelora.errors import ConfigError
-from gelora.evaluation import evaluate, labelled_validation
-from gelora.evaluation.question_answering import answer_questions, metrics_of, settings_of
-from gelora.metrics import Metric
-from gelora.question_answering.predictions import null_odds_path
+from gelora.tasks import TaskData, labelled_validation
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.metrics import Metric
+from gelora.tasks.question_answering.evaluation import answer_questions, metrics_of, settings_of
+from gelora.tasks.question_answering.predictions import null_odds_path
 
 logger = logging.getLogger(__name__)
 

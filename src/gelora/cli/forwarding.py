@@ -25,13 +25,12 @@ from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
 from gelora.cli.trainer_checks import check_trainer
 from gelora.cli.values import as_arguments, as_mapping
-from gelora.data import TaskData
 from gelora.errors import ConfigError
 from gelora.hidden_states.devices import computes_fast_in
 from gelora.hub import check_token
-from gelora.tasks import less_is_better
-from gelora.training import check_arguments
-from gelora.training.arguments import arguments_type
+from gelora.tasks import TaskData
+from gelora.tasks.known import less_is_better
+from gelora.tasks.trainers import arguments_type, check_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -209,9 +208,9 @@ def check_replies(arguments: TrainingArguments, config: Config, data: TaskData) 
         ConfigError: It does not, or there are no replies.
     """
     if data.problem == "instruction_tuning":
-        from gelora.training import instruction_tuning  # which needs TRL
+        from gelora.tasks.instruction_tuning import trainer  # which needs TRL
 
-        instruction_tuning.check_replies(loading.tokenizer_of(config), data, arguments)
+        trainer.check_replies(loading.tokenizer_of(config), data, arguments)
 
 
 def lora_arguments(config: Config) -> dict[str, Any]:

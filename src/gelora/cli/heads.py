@@ -10,7 +10,7 @@ from gelora.cli.config import Config
 from gelora.errors import ArtifactError, ConfigError
 from gelora.exports.saved import read_adapter
 from gelora.hidden_states.heads import TASK_TYPES
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 
 
 def planned_head(config: Config) -> dict[str, Any]:

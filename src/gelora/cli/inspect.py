@@ -19,7 +19,6 @@ from gelora.cli.console import Output
 from gelora.cli.forwarding import (
     checked_inputs,
 )
-from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import BlockModule
 from gelora.hidden_states.architectures import (
     Architecture,
@@ -30,9 +29,10 @@ from gelora.hidden_states.batches import token_lengths, token_limit
 from gelora.hidden_states.experts import added_parameters, expert_parameters
 from gelora.hidden_states.heads import new_head
 from gelora.hidden_states.outline import check_wrap, step_bytes
-from gelora.question_answering.windows import split_contexts
 from gelora.ranks.targets import select_modules
 from gelora.settings import read_budget
+from gelora.tasks import TaskData, texts_of
+from gelora.tasks.question_answering.windows import split_contexts
 
 MOST_TEXTS = 10_000
 """Texts whose tokens are counted; of more, so many are drawn."""

@@ -8,10 +8,10 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from gelora.cli.config import Config
-from gelora.data import TaskData, load_task_data
 from gelora.hidden_states.devices import device_name
 from gelora.hidden_states.source import ModelSource
-from gelora.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks import TaskData, load_task_data
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset

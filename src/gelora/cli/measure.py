@@ -13,7 +13,6 @@ from gelora.cli import loading, record
 from gelora.cli.config import Config
 from gelora.cli.console import Output, warn_if_busy
 from gelora.cli.tables import dimension_table
-from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, OutputExistsError
 from gelora.hidden_states import measure_dimensions, measure_hidden_states
@@ -23,7 +22,8 @@ from gelora.hidden_states.devices import device_name
 from gelora.hidden_states.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
 from gelora.ranks import plan_ranks
-from gelora.training import check_causal
+from gelora.tasks import TaskData, texts_of
+from gelora.tasks.instruction_tuning.chats import check_causal
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ file is found, also after a crash, has the inputs that stand beside it.
 import contextlib
 import hashlib
 import shlex
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -227,9 +227,9 @@ def _how_to_repeat(flags: Collection[str]) -> str:
     return f"repeat: gelora {'verify' if verifies_alone else 'run'}"
 
 
-def sha256_of(rows: Any) -> str:
+def sha256_of(rows: Iterable[Any]) -> str:
     """Return the SHA-256 of JSON-able rows."""
-    return hashlib.sha256(canonical_json({"rows": rows}).encode()).hexdigest()
+    return hashlib.sha256(canonical_json({"rows": list(rows)}).encode()).hexdigest()
 
 
 def _is_run(folder: Path) -> bool:

@@ -34,17 +34,17 @@ from gelora.cli.forwarding import (
 )
 from gelora.cli.plan import adopt_plan, adopt_profile
 from gelora.cli.tables import metrics_text
-from gelora.data import TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, DataError, OutputExistsError
-from gelora.evaluation import evaluate
 from gelora.hidden_states.architectures import check_fingerprint
 from gelora.hub import push_folder
-from gelora.metrics import Metric
 from gelora.ranks import RankPlan
 from gelora.report.card import has_card, write_card
+from gelora.tasks import TaskData, texts_of
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.metrics import Metric
+from gelora.tasks.train import train as train_adapter
 from gelora.training import TrainingResult
-from gelora.training import train as train_adapter
 
 logger = logging.getLogger(__name__)
 

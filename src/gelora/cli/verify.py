@@ -20,7 +20,6 @@ from gelora.cli.forwarding import check_training, lora_arguments, training_argum
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan
 from gelora.cli.theory_text import theory_payload, theory_text
-from gelora.data import LABEL_COLUMNS, TaskData, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
@@ -32,6 +31,7 @@ from gelora.lab.theory.samples import sample_batches
 from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
 from gelora.report import write_report
+from gelora.tasks import LABEL_COLUMNS, TaskData, texts_of
 from gelora.training.wrapping import wrap
 
 logger = logging.getLogger(__name__)

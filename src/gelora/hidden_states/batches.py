@@ -5,8 +5,8 @@ in models that count positions without looking at the mask too. The tokenizer is
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,12 +16,28 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.errors import DataError
 from gelora.hidden_states.architectures import find_backbone, input_embedding
-from gelora.hidden_states.conversations import Example, example_tokens
 from gelora.hidden_states.tokens import left_as_it_came, text_tokens, warn_of_cut
 from gelora.settings import Count, checked
 
-Conversation = Sequence[Mapping[str, Any]]
-Texts = Sequence[str] | Sequence[tuple[str, str]] | Sequence[Conversation] | Sequence[Example]
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Texts that make their own tokens, as chats do by a template."""
+
+    def __len__(self) -> int:
+        """Count the texts."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the texts as JSON-able values, by which records tell them from others."""
+        ...
+
+    def tokens(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[int]) -> list[list[int]]:
+        """Return the tokens of some of the texts, uncut."""
+        ...
+
+
+Texts = Sequence[str] | Sequence[tuple[str, str]] | TokenSource
 Row = Mapping[str, list[int]]
 """One tokenised text: `input_ids`, `attention_mask` and, for some models, `token_type_ids`."""
 
@@ -43,8 +59,7 @@ def encode_texts(
     Args:
         tokenizer: The model's own.
         backbone: Tells how many positions and tokens the model knows.
-        texts: Single texts or pairs; or what a causal model is tuned on, as TRL takes it: lists of
-            messages, or mappings that hold `messages`, or a `prompt` and a `completion`.
+        texts: Single texts, pairs, or texts that make their own tokens.
         num_samples: Texts drawn at most.
         max_length: Tokens kept of each; the tokenizer's and the model's limits hold as well.
         seed: Chooses the texts and their order.
@@ -59,16 +74,13 @@ def encode_texts(
     Warns:
         SkippedRowsWarning: Some are longer than the limit.
     """
-    texts = _as_list(texts)
+    texts = _checked(texts)
     drawn = _draw(len(texts), num_samples, seed)
-    chosen = [texts[i] for i in drawn]
     limit = token_limit(tokenizer, backbone, max_length)
-    if isinstance(chosen[0], Mapping):
-        num_special = 0
-        rows, cut = _example_rows(tokenizer, chosen, limit)
-    else:
-        num_special = tokenizer.num_special_tokens_to_add(pair=not isinstance(chosen[0], str))
-        rows, cut = _text_rows(tokenizer, chosen, limit)
+    rows, cut = _rows(tokenizer, texts, drawn, limit)
+    num_special = 0
+    if not isinstance(texts, TokenSource):
+        num_special = tokenizer.num_special_tokens_to_add(pair=not isinstance(texts[0], str))
     _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
     warn_of_cut("Measuring", cut, len(rows), limit)
     return rows
@@ -84,9 +96,8 @@ def token_lengths(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> Int[np.nd
     Raises:
         DataError: The texts are none, or not text.
     """
-    chosen = _as_list(texts)
-    count = _example_rows if isinstance(chosen[0], Mapping) else _text_rows
-    rows, _ = count(tokenizer, chosen, None)
+    texts = _checked(texts)
+    rows, _ = _rows(tokenizer, texts, range(len(texts)), None)
     return np.array([len(row["input_ids"]) for row in rows])
 
 
@@ -160,26 +171,25 @@ def padded_batch(
     }
 
 
-def _text_rows(
-    tokenizer: PreTrainedTokenizerBase, texts: list[Any], limit: int | None
+def _rows(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: TokenSource | list[Any],
+    chosen: Sequence[int],
+    limit: int | None,
 ) -> tuple[list[Row], int]:
-    """Tokenise texts or pairs, and say how many are cut."""
-    firsts, seconds = (texts, None) if isinstance(texts[0], str) else zip(*texts, strict=True)
+    """Tokenise the chosen texts, keep their beginnings, and say how many are cut."""
+    if isinstance(texts, TokenSource):
+        with left_as_it_came(tokenizer):
+            whole = texts.tokens(tokenizer, chosen)
+        kept = [tokens[:limit] for tokens in whole]
+        cut = sum(len(ids) > (limit or math.inf) for ids in whole)
+        return [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in kept], cut
+    drawn = [texts[i] for i in chosen]
+    firsts, seconds = (drawn, None) if isinstance(drawn[0], str) else zip(*drawn, strict=True)
     encoded, cut = text_tokens(tokenizer, firsts, seconds, limit=limit)
     names = [name for name in _padding(tokenizer) if name in encoded]
     columns = [encoded[name] for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)], cut
-
-
-def _example_rows(
-    tokenizer: PreTrainedTokenizerBase, examples: list[Any], limit: int | None
-) -> tuple[list[Row], int]:
-    """Tokenise examples, keep their beginnings, as TRL does, and say how many are cut."""
-    with left_as_it_came(tokenizer):
-        whole = example_tokens(tokenizer, examples)
-    kept = [tokens[:limit] for tokens in whole]
-    cut = sum(len(tokens) > len(beginning) for tokens, beginning in zip(whole, kept, strict=True))
-    return [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in kept], cut
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
@@ -190,21 +200,23 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {"input_ids": token, "attention_mask": 0, "token_type_ids": types}
 
 
-def _as_list(given: Texts) -> list[Any]:
-    """Return the texts as a list, whatever holds them (a column of a table, say), checked."""
+def _checked(given: Texts) -> TokenSource | list[Any]:
+    """Return the texts, as a list whatever holds them (a column of a table, say)."""
     if isinstance(given, str):
         raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
-    texts = [{"messages": text} if _kind(text) == "chat" else text for text in given]
-    if not texts:
+    texts = given if isinstance(given, TokenSource) else list(given)
+    if not len(texts):
         raise DataError("There are no texts to measure.")
+    if isinstance(texts, TokenSource):
+        return texts
     kinds = [_kind(text) for text in texts]
     wanted = kinds[0] or "pair of strings"
     wrong = [i for i, kind in enumerate(kinds) if kind != wanted]
     if wrong:
         raise DataError(
             f"{len(wrong)} of {len(texts)} texts are no {wanted}, the first at index {wrong[0]}: "
-            f"{texts[wrong[0]]!r}. Give texts that are all strings, all pairs of strings, all "
-            "lists of messages, or all prompts with completions."
+            f"{texts[wrong[0]]!r}. Give texts that are all strings or all pairs of strings, and "
+            "chats as gelora.Chats(chats)."
         )
     return texts
 
@@ -216,15 +228,6 @@ def _kind(text: object) -> str | None:
             return "string"
         case [str(), str()]:
             return "pair of strings"
-        case [Mapping(), *_]:
-            return "chat"
-        case {"messages": [Mapping(), *_]} | {
-            "prompt": [Mapping(), *_],
-            "completion": [Mapping(), *_],
-        }:
-            return "list of messages"
-        case {"prompt": str(), "completion": str()}:
-            return "prompt with a completion"
         case _:
             return None
 

@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from gelora.errors import FrozenHeadWarning, RankError
 from gelora.hidden_states.architectures import find_architecture
 from gelora.hidden_states.module_tree import without_wrapper
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 # The end of a class's name: PEFT's task type, and whether the head is new. None takes PEFT's
 # general class, which passes all inputs on: that of questions (0.21) drops token types, so that

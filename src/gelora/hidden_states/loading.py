@@ -33,7 +33,7 @@ from gelora.hidden_states.files import check_checkpoint, is_tokenizer_folder, mo
 from gelora.hidden_states.heads import head_modules
 from gelora.hidden_states.overrides import override
 from gelora.hidden_states.quantization import Bits, keep_gradients, quantization_config
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 logger = logging.getLogger(__name__)
 

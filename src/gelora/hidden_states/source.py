@@ -18,7 +18,7 @@ from gelora.hidden_states.loading import (
     stored_dtype,
 )
 from gelora.hidden_states.quantization import Bits
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 logger = logging.getLogger(__name__)
 

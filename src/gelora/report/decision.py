@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gelora.ranks.advice import CLEAR_ERRORS
 from gelora.report.result_wording import DECIMALS, metric_value, samples_word
 from gelora.report.wording import join, with_error
-from gelora.tasks import less_is_better
+from gelora.tasks.known import less_is_better
 
 OVERFITTED = 1.1
 """The validation loss has risen if its last value exceeds its smallest by this factor."""

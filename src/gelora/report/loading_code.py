@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gelora.tasks import TASKS
+from gelora.tasks.known import TASKS
 
 _CLASSES = {
     "classification": "AutoModelForSequenceClassification",

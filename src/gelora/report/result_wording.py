@@ -6,8 +6,9 @@ Every function turns values into words; the figures come from `metrics.json` as 
 from collections.abc import Mapping
 from typing import Any
 
+from gelora.problems import SAMPLE_WORDS
 from gelora.report.wording import duration, join, with_error
-from gelora.tasks import SAMPLE_WORDS, less_is_better
+from gelora.tasks.known import less_is_better
 
 _METRIC_NAMES = {
     "accuracy": "accuracy",

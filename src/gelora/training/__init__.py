@@ -1,16 +1,16 @@
-"""Train the adapter of a plan: one Trainer for every problem, and what all of them share."""
+"""Train the adapter of a plan with any Trainer, whatever the problem."""
 
 from gelora.hidden_states.heads import head_modules
 from gelora.training.callbacks import DimensionCallback
-from gelora.training.train import TrainingResult, check_arguments, train
-from gelora.training.wrapping import check_causal, wrap
+from gelora.training.fitting import fit
+from gelora.training.train import TrainingResult, train_adapter
+from gelora.training.wrapping import wrap
 
 __all__ = [
     "DimensionCallback",
     "TrainingResult",
-    "check_arguments",
-    "check_causal",
+    "fit",
     "head_modules",
-    "train",
+    "train_adapter",
     "wrap",
 ]

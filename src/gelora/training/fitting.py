@@ -1,35 +1,18 @@
-"""Train the trainable parameters of a model with the Trainer of its problem."""
+"""Train the trainable parameters of a model with a Trainer that is ready."""
 
 import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import (
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import Trainer
 
-from gelora.data import TaskData
 from gelora.memory import peak_memory_bytes
-from gelora.tasks import Problem
-
-# The file that makes each problem's Trainer, loaded when it is wanted: TRL is an extra.
-TRAINERS: Mapping[Problem, str] = {
-    "classification": "classification",
-    "regression": "classification",
-    "question_answering": "question_answering",
-    "instruction_tuning": "instruction_tuning",
-}
 
 
 @dataclass(frozen=True)
@@ -50,41 +33,19 @@ class Fit:
     peak_memory_bytes: int | None
 
 
-def fit(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    data: TaskData,
-    *,
-    arguments: TrainingArguments,
-    max_length: int | None = None,
-    checkpoint: Path | None = None,
-    callbacks: Sequence[TrainerCallback | Callable[[Trainer], TrainerCallback]] = (),
-) -> Fit:
-    """Train what requires gradients, in place.
+def fit(trainer: Trainer, *, checkpoint: Path | None = None) -> Fit:
+    """Train what requires gradients in the Trainer's model, in place.
+
+    The model leaves on the device of the Trainer's arguments. If its weights are float32 it
+    computes in float32 again afterwards; what is in half precision still needs the autocast of
+    training.
 
     Args:
-        model: With a head for the problem of the data, adapted or not; it leaves on the device of
-            `arguments`. If its weights are float32 it computes in float32 again afterwards; what
-            is in half precision still needs the autocast of training.
-        tokenizer: Of the model.
-        data: Trained on its `train`; its `validation` is evaluated as `arguments` say.
-        arguments: The Trainer's own; for instruction tuning a `trl.SFTConfig`.
-        max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
+        trainer: Whatever its problem.
         checkpoint: A folder to go on from.
-        callbacks: More callbacks for the Trainer, or functions that make one for it.
     """
-    trainer = trainer_module(data.problem).make_trainer(
-        model,
-        tokenizer,
-        data,
-        arguments=arguments,
-        max_length=max_length,
-        callbacks=[one for one in callbacks if isinstance(one, TrainerCallback)],
-    )
-    for make in callbacks:
-        if not isinstance(make, TrainerCallback):
-            trainer.add_callback(make(trainer))
-    device = arguments.device
+    model: Any = trainer.model
+    device = trainer.args.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
@@ -100,11 +61,6 @@ def fit(
         seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(device),
     )
-
-
-def trainer_module(problem: Problem) -> Any:
-    """Return the module with the `make_trainer` of a problem."""
-    return import_module(f"gelora.training.{TRAINERS[problem]}")
 
 
 def _history(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

@@ -19,11 +19,10 @@ from gelora.adapters import (
     verify_ranks,
 )
 from gelora.errors import ConfigError, RankError
-from gelora.hidden_states.architectures import find_architecture
 from gelora.hidden_states.experts import added_parameters
 from gelora.hidden_states.heads import TASK_TYPES, new_head
+from gelora.problems import Problem
 from gelora.ranks import RankPlan
-from gelora.tasks import Problem
 
 
 def wrap(
@@ -74,19 +73,6 @@ def wrap_by(model: PreTrainedModel, config: LoraConfig, problem: Problem) -> Pef
     config.target_modules = sorted(config.target_modules or ())
     config.modules_to_save = sorted(set(config.modules_to_save or ())) or None
     return wrapped
-
-
-def check_causal(model: PreTrainedModel | PeftModel) -> None:
-    """Refuse a model that cannot be tuned on instructions.
-
-    Raises:
-        ConfigError: It sees what follows a token.
-    """
-    if not find_architecture(model).is_causal:
-        raise ConfigError(
-            f"Instruction tuning needs a causal model, which writes from left to right, and "
-            f"{model.name_or_path} is a {model.config.model_type}: name another."
-        )
 
 
 def train_in_float32(model: nn.Module, *, has_autocast: bool) -> None:

@@ -18,6 +18,7 @@ from deberta_base import deberta_base
 from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.errors import ConfigError
 from gelora.lab.baselines import Setting, Size, find_method
+from gelora.tasks.trainers import make_trainer
 from gelora.training.fitting import fit
 from tiny_adapters import logits
 from tiny_methods import SETTING, apply_method, reloaded, trainable, values
@@ -60,7 +61,7 @@ class Watch(TrainerCallback):
 
 
 def trained(applied, folder, *, steps=STEPS, callbacks=(), **arguments):
-    result = fit(
+    trainer = make_trainer(
         applied.model,
         tiny_tokenizer(),
         tiny_task(num_train=128),
@@ -69,6 +70,7 @@ def trained(applied, folder, *, steps=STEPS, callbacks=(), **arguments):
         ),
         callbacks=[*applied.callbacks, *callbacks],
     )
+    result = fit(trainer)
     losses = [entry["loss"] for entry in result.history if "loss" in entry]
     return applied.finish(applied.model), losses
 

@@ -8,9 +8,10 @@ from transformers import BertForQuestionAnswering, set_seed
 
 from example_profiles import profile_of
 from gelora.adapters import adapter_parameters
-from gelora.evaluation import evaluate
 from gelora.lab.baselines import Setting, find_method
-from gelora.training.fitting import fit, trainer_module
+from gelora.tasks.evaluate import evaluate
+from gelora.tasks.trainers import make_trainer
+from gelora.training.fitting import fit
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_methods import trainable
 from tiny_models import tiny_bert, tiny_tokenizer
@@ -36,8 +37,8 @@ def trained(name, problem, folder):
         model, tokenizer = causal_llama(), chat_tokenizer()
         data, arguments = tiny_instructions(num_train=64), sft_arguments
     arguments = arguments(folder, max_steps=STEPS, logging_steps=10, learning_rate=1e-2)
-    maker = partial(trainer_module(problem).make_trainer, arguments=arguments, max_length=None)
-    trainer = maker(model, tokenizer, data, callbacks=[])
+    maker = partial(make_trainer, tokenizer=tokenizer, data=data, arguments=arguments)
+    trainer = maker(model)
     setting = Setting(
         problem=problem,
         total_steps=STEPS,
@@ -48,7 +49,7 @@ def trained(name, problem, folder):
     size = method.size(model, 2000, setting)
     set_seed(0)
     applied = method.apply(model, size, setting)
-    fitted = fit(applied.model, tokenizer, data, arguments=arguments, callbacks=applied.callbacks)
+    fitted = fit(maker(applied.model, callbacks=applied.callbacks))
     losses = [entry["loss"] for entry in fitted.history if "loss" in entry]
     finished = applied.finish(applied.model)
     return replace(applied, model=finished), losses, size, evaluate(finished, tokenizer, data)

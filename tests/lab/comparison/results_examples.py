@@ -19,7 +19,7 @@ from gelora.lab.comparison.results import (
     Row,
     Trial,
 )
-from gelora.metrics import metric_values
+from gelora.tasks.metrics import metric_values
 
 
 def example_reference(num_items=300, *, num_labels=2, metrics=("accuracy",), seed=0):

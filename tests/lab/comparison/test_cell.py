@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from transformers import BertForSequenceClassification
 
-from gelora.data import load_task_data
 from gelora.lab.baselines.registry import MODULES
 from gelora.lab.comparison.cell import (
     _arguments,
@@ -14,6 +13,7 @@ from gelora.lab.comparison.cell import (
     run_trial,
     total_steps,
 )
+from gelora.tasks import load_task_data
 from tiny_comparison import cell_of
 from tiny_models import tiny_bert
 

@@ -12,7 +12,7 @@ from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison import TaskSettings, compare, grid
 from gelora.lab.comparison.grid import run_cell
 from gelora.lab.comparison.results import COMPARISON_FILE, read_results
-from gelora.metrics import compute_metrics
+from gelora.tasks.metrics import compute_metrics
 from tiny_comparison import TWO_BUDGETS
 
 FILES = ("results.jsonl", "predictions.jsonl", "labels.json", "comparison.json")

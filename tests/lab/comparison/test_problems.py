@@ -9,8 +9,8 @@ import transformers as hf
 from gelora.hidden_states.source import ModelSource
 from gelora.lab.comparison.cell import run_cell, run_trial
 from gelora.lab.comparison.settings import TaskSettings
-from gelora.metrics import compute_metrics
-from gelora.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks.metrics import compute_metrics
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
 from tiny_comparison import cell_of
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer

@@ -6,8 +6,8 @@ import pytest
 from gelora.errors import ArtifactError
 from gelora.lab.comparison.resampling import draw_items, weighted_metric
 from gelora.lab.comparison.results import Reference
-from gelora.metrics import metric_values
-from gelora.question_answering.scoring import answer_metrics
+from gelora.tasks.metrics import metric_values
+from gelora.tasks.question_answering.scoring import answer_metrics
 
 
 def reference_of(problem, labels, *, num_labels=0):

@@ -8,12 +8,12 @@ import transformers as hf
 from datasets import Dataset
 
 from example_profiles import profile_of
-from gelora.data import tokenize
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.lab.theory.fisher import block_fishers
 from gelora.lab.theory.samples import sample_batches
 from gelora.ranks import plan_ranks
-from gelora.training.fitting import trainer_module
+from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.trainers import make_trainer
 from gelora.training.wrapping import wrap
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_models import tiny_bert, tiny_tokenizer
@@ -75,9 +75,7 @@ def test_they_are_what_the_trainer_would_batch(problem, tmp_path):
     data = tiny_task(problem=problem, pairs=True)
     model = tiny_bert(hf.BertForSequenceClassification, num_labels=data.num_labels)
     arguments = quick_arguments(tmp_path, per_device_train_batch_size=1)
-    trainer = trainer_module(problem).make_trainer(
-        model, tiny_tokenizer(), data, arguments=arguments, max_length=None, callbacks=[]
-    )
+    trainer = make_trainer(model, tiny_tokenizer(), data, arguments=arguments)
     batches = list(trainer.get_train_dataloader())
     names = ("input_ids", "attention_mask", "labels")
     found = rows_of(drawn(model, data, arguments, num_samples=1000), *names)

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from gelora.errors import ArchitectureError
 from gelora.lab.baselines.freezing import backbone_parameters, train_with_head
 from gelora.lab.baselines.method import Applied, Method, Setting, Size
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 
 def biases(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:

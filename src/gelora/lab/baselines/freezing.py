@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from gelora.errors import ConfigError
 from gelora.hidden_states.heads import new_head
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 
 def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 from gelora.dimension.profile import DimensionProfile
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 Callback = TrainerCallback | Callable[[Trainer], TrainerCallback]
 

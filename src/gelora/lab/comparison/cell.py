@@ -8,7 +8,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
 
 from gelora.adapters import adapter_ranks
-from gelora.data import TaskData, load_task_data
 from gelora.errors import DataError
 from gelora.hidden_states.heads import new_head
 from gelora.hidden_states.loading import public_name
@@ -27,8 +26,9 @@ from gelora.lab.comparison.scoring import Scored, score
 from gelora.lab.comparison.search import part_for_trials
 from gelora.lab.comparison.selection import setting_of
 from gelora.lab.comparison.settings import Cell
-from gelora.training.arguments import arguments_type
-from gelora.training.fitting import Fit, fit, trainer_module
+from gelora.tasks import TaskData, load_task_data
+from gelora.tasks.trainers import arguments_type, make_trainer
+from gelora.training.fitting import Fit, fit
 from gelora.training.wrapping import train_in_float32
 
 
@@ -122,17 +122,17 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
     head = new_head(model, data.problem)
     with tempfile.TemporaryDirectory() as folder:
         arguments = _arguments(cell, data, folder)
+        trainer_of = partial(
+            make_trainer,
+            tokenizer=tokenizer,
+            data=data,
+            arguments=arguments,
+            max_length=task.max_length,
+        )
 
         @cache
         def trainer() -> Trainer:
-            return trainer_module(data.problem).make_trainer(
-                model,
-                tokenizer,
-                data,
-                arguments=arguments,
-                max_length=task.max_length,
-                callbacks=[],
-            )
+            return trainer_of(model)
 
         setting = replace(
             setting_of(task, data, cell.selection),
@@ -145,14 +145,7 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
         has_autocast = arguments.bf16 or arguments.fp16
         train_in_float32(applied.model, has_autocast=has_autocast)
         moved = count_parameters(applied.model, head)
-        fitted = fit(
-            applied.model,
-            tokenizer,
-            data,
-            arguments=arguments,
-            max_length=task.max_length,
-            callbacks=applied.callbacks,
-        )
+        fitted = fit(trainer_of(applied.model, callbacks=applied.callbacks))
     finished = applied.finish(applied.model)
     left, _ = count_parameters(finished, head)  # pruned, it may be
     parameters = {"adapter": left, "head": moved[1], "trained": sum(moved)}

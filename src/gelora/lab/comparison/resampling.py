@@ -31,7 +31,7 @@ def draw_items(num_items: int, *, draws: int, seed: int) -> Iterator[Weights]:
 def weighted_metric(
     metric: str, predictions: Mapping[str, Sequence[float]], reference: Reference, weights: Weights
 ) -> Values:
-    """Return a metric of every draw; with equal weights it is `gelora.metrics`' own.
+    """Return a metric of every draw; with equal weights it is `gelora.tasks.metrics`' own.
 
     Args:
         metric: Its name.
@@ -127,7 +127,7 @@ def _perplexity(columns: Columns, _reference: Reference, weights: Weights) -> Va
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return the quotient, and 0 where it has none, as `gelora.metrics` does."""
+    """Return the quotient, and 0 where it has none, as `gelora.tasks.metrics` does."""
     return np.divide(
         numerator, denominator, out=np.zeros_like(numerator), where=denominator > 1e-12
     )

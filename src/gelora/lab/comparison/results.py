@@ -13,7 +13,7 @@ from typing import Any
 
 from gelora.artifacts import read_json
 from gelora.lab.comparison.lines import read_lines
-from gelora.tasks import Problem
+from gelora.problems import Problem
 
 RESULTS_FILE = "results.jsonl"
 PREDICTIONS_FILE = "predictions.jsonl"

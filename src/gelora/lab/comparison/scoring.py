@@ -7,14 +7,14 @@ import numpy as np
 from scipy.special import log_softmax
 from transformers import PreTrainedTokenizerBase
 
-from gelora.data import TaskData
-from gelora.evaluation import labelled_validation, predict
-from gelora.evaluation.instruction_tuning import perplexity, validation_losses
-from gelora.evaluation.question_answering import answer_questions, metrics_of, settings_of
 from gelora.lab.comparison.results import Reference
-from gelora.metrics import Metric, compute_metrics
-from gelora.question_answering.scoring import score_questions
-from gelora.tasks import Problem
+from gelora.problems import Problem
+from gelora.tasks import TaskData, labelled_validation
+from gelora.tasks.classification.evaluation import predict
+from gelora.tasks.instruction_tuning.evaluation import perplexity, validation_losses
+from gelora.tasks.metrics import Metric, compute_metrics
+from gelora.tasks.question_answering.evaluation import answer_questions, metrics_of, settings_of
+from gelora.tasks.question_answering.scoring import score_questions
 
 
 class Scored(NamedTuple):

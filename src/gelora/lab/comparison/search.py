@@ -13,10 +13,10 @@ import numpy as np
 
 from gelora.errors import DataError
 from gelora.lab.comparison.results import Trial
-from gelora.tasks import less_is_better
+from gelora.tasks.known import less_is_better
 
 if TYPE_CHECKING:
-    from gelora.data import TaskData
+    from gelora.tasks import TaskData
 
 TRAINED_SHARE = 0.8
 """Of the training rows, those that a trial trains on; the rest scores it."""

@@ -13,10 +13,8 @@ import torch
 from transformers import PreTrainedModel, set_seed
 
 from gelora.artifacts import content_hash, read_json, write_json
-from gelora.data import TaskData, load_task_data, texts_of
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import GeloraError, GeloraWarning
-from gelora.evaluation import labelled_validation
 from gelora.hidden_states import measure_dimensions
 from gelora.hidden_states.architectures import model_fingerprint
 from gelora.lab.baselines.method import Setting, Size
@@ -29,6 +27,7 @@ from gelora.lab.comparison.settings import Selection, TaskSettings
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.ranks.rules import paper_rule
 from gelora.settings import read_budget
+from gelora.tasks import TaskData, labelled_validation, load_task_data, texts_of
 
 _SELECTION_FILE = "selection.json"
 
@@ -92,7 +91,7 @@ def _prepare(request: Request) -> Prepared:
     data_sha256 = _sha256_of_data(data, is_known=task.data.get("task_name") is not None)
     model, tokenizer = task.model.load(task=None)
     measured_from = {
-        "texts": content_hash({"rows": texts_of(data.train)}),
+        "texts": content_hash({"rows": list(texts_of(data.train))}),
         "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
         "max_length": task.max_length,
         "measurement": dict(task.measurement),

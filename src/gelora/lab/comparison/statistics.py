@@ -16,7 +16,7 @@ from scipy import stats
 
 from gelora.lab.comparison.resampling import draw_items, item_count, weighted_metric
 from gelora.lab.comparison.results import REFERENCE_METHOD, Results, Row
-from gelora.tasks import less_is_better
+from gelora.tasks.known import less_is_better
 
 Outcome = Literal["win", "tie", "loss"]
 """Of `gelora` against a method: a difference counts if its corrected p is below 0.05."""

@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from gelora.data import LABEL_COLUMNS, TaskData
 from gelora.errors import DataError
-from gelora.training.fitting import trainer_module
+from gelora.tasks import LABEL_COLUMNS, TaskData
+from gelora.tasks.trainers import make_trainer
 
 
 def sample_batches(
@@ -57,13 +57,12 @@ def sample_batches(
     if data.problem == "instruction_tuning":
         settings.packing = False  # pyright: ignore[reportAttributeAccessIssue]
     with _frozen(model):  # no Trainer makes weights float32 that do not train
-        trainer = trainer_module(data.problem).make_trainer(
+        trainer = make_trainer(
             model,
             tokenizer,
             replace(data, train=drawn, validation=None),
             arguments=settings,
             max_length=max_length,
-            callbacks=[],
         )
     rows: Any = trainer.train_dataset
     for row in _draw(len(rows), num_samples, seed):

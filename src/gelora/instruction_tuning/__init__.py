@@ -1,1 +1,0 @@
-"""Prompts with completions as tokens, how well a model predicts them, and answers to MT-Bench."""

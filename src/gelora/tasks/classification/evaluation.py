@@ -1,0 +1,132 @@
+"""Scores of a model on labelled texts, its metrics, and what a constant prediction would reach.
+
+It trains nothing, and a model passed in leaves as it came.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.hidden_states.batches import in_chunks, longest_first, padded_batch, token_limit
+from gelora.hidden_states.forward import evaluation_mode
+from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.metrics import Metric, Scores, compute_metrics
+from gelora.tasks.sharing import shared_map
+from gelora.tasks.task_data import TaskData, labelled_validation
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import PeftModel
+
+
+def evaluate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    data: TaskData,
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+) -> dict[str, Metric]:
+    """Return the metrics of classes or numbers.
+
+    Raises:
+        DataError: As `compute_metrics`.
+
+    Warns:
+        SkippedRowsWarning: Some texts are cut.
+    """
+    validation = labelled_validation(data)
+    scores = predict(
+        model,
+        tokenizer,
+        validation,
+        batch_size=batch_size,
+        max_length=max_length,
+        named=f"{data.name}, validation",
+    )
+    return compute_metrics(scores, np.asarray(validation["label"]), metrics=data.metrics)
+
+
+def predict(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: "Dataset",
+    *,
+    batch_size: int = 64,
+    max_length: int | None = None,
+    named: str | None = None,
+) -> Scores:
+    """Return the model's scores (logits) of every text, in the dataset's order, as float32.
+
+    One column per label, or one number per text where the model has a single output. Processes
+    that were launched together all call, and share the batches.
+
+    Args:
+        model: With a head for labels.
+        tokenizer: The model's own.
+        dataset: Texts of `TaskData`, with or without labels.
+        batch_size: Texts in one forward pass.
+        max_length: Tokens after which a text is cut; the tokenizer's and the model's limits hold.
+        named: As for `tokenize`, to warn of what is cut.
+    """
+    order, batches = length_sorted_batches(
+        model, dataset, tokenizer, batch_size, max_length, named=named
+    )
+
+    def logits(batch: dict[str, Int[Tensor, "batch tokens"]]) -> Float[np.ndarray, "batch _"]:
+        inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        return model(**inputs).logits.float().cpu().numpy()
+
+    with evaluation_mode(model):
+        found = shared_map(logits, batches)
+    scores = np.concatenate(found)[np.argsort(order)]
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def length_sorted_batches(
+    model: nn.Module,
+    dataset: "Dataset",
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int,
+    max_length: int | None,
+    *,
+    named: str | None = None,
+) -> tuple[list[int], Iterator[dict[str, Int[Tensor, "batch tokens"]]]]:
+    """Return the order of a dataset's rows, longest text first, and their batches in that order."""
+    limit = token_limit(tokenizer, model, max_length)
+    rows: list[Any] = tokenize(dataset, tokenizer, max_length=limit, named=named).to_list()
+    order = longest_first(rows)
+    chunks = in_chunks(order, batch_size)
+    return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)
+
+
+def majority_baseline(
+    labels_train: Shaped[np.ndarray, " train"],
+    labels_validation: Shaped[np.ndarray, " validation"],
+    *,
+    problem: str,
+    metrics: Sequence[str],
+) -> dict[str, Metric]:
+    """Return the metrics of one constant prediction: the commonest label, or the mean number.
+
+    Args:
+        labels_train: Where the constant comes from.
+        labels_validation: What it is scored on.
+        problem: "classification" or "regression".
+        metrics: Their names.
+
+    >>> train, validation = np.array([0, 0, 1]), np.array([0, 1, 1, 0])
+    >>> majority_baseline(train, validation, problem="classification", metrics=["accuracy"])
+    {'accuracy': Metric(value=0.5, standard_error=0.25, num_samples=4)}
+    """
+    if problem == "regression":
+        scores = np.full(len(labels_validation), labels_train.mean())
+    else:
+        num_labels = 1 + max(1, labels_train.max(), labels_validation.max())
+        majority = np.bincount(labels_train).argmax()
+        scores = np.tile(np.eye(num_labels)[majority], (len(labels_validation), 1))
+    return compute_metrics(scores, labels_validation, metrics=metrics)

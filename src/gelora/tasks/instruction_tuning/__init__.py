@@ -1,0 +1,1 @@
+"""Instruction tuning: chats and prompts as tokens, perplexity, answers to MT-Bench."""

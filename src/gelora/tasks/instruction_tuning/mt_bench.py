@@ -1,0 +1,280 @@
+"""The questions of MT-Bench, answered by a model in the answer format of FastChat's judge.
+
+The judge itself, another model, is run elsewhere. Each question has two turns, and the answer to
+the first is part of the second's prompt. Temperatures are FastChat's, one for each category.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gelora.errors import ConfigError, DataError, GeloraWarning, SkippedRowsWarning
+from gelora.hidden_states.batches import token_limit
+from gelora.hidden_states.forward import evaluation_mode
+from gelora.tasks.instruction_tuning.answer_file import AnswerFile
+from gelora.tasks.instruction_tuning.chats import prompt_tokens
+from gelora.tasks.instruction_tuning.templates import render
+from gelora.tasks.tables import read_file
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+TEMPERATURES: Mapping[str, float] = {
+    "writing": 0.7,
+    "roleplay": 0.7,
+    "extraction": 0.0,
+    "math": 0.0,
+    "coding": 0.0,
+    "reasoning": 0.0,
+    "stem": 0.1,
+    "humanities": 0.1,
+}
+"""By category, as FastChat's `llm_judge` has them; 0 takes the likeliest token."""
+
+OTHER_TEMPERATURE = 0.7
+"""Of questions of any other category."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and those that follow it in the same conversation.
+
+    Attributes:
+        question_id: As in the file.
+        category: Decides the temperature.
+        turns: What the user says, in order.
+    """
+
+    question_id: int | str
+    category: str
+    turns: tuple[str, ...]
+
+    @property
+    def temperature(self) -> float:
+        """At which its answers are drawn."""
+        return TEMPERATURES.get(self.category, OTHER_TEMPERATURE)
+
+
+def read_questions(path: str | Path) -> list[Question]:
+    """Read a file of questions: `question_id`, `turns` and, if they have one, `category`.
+
+    Raises:
+        DataError: The file cannot be read, a field is missing or of another kind, or two questions
+            have one id.
+    """
+    table = read_file(path)
+    missing = [name for name in ("question_id", "turns") if name not in table.columns]
+    if missing:
+        there = ", ".join(map(repr, table.columns))
+        raise DataError(f"{table.source} has no {missing[0]!r} of MT-Bench's questions: {there}.")
+    ids, turns = table.columns["question_id"], table.columns["turns"]
+    categories = table.columns.get("category", [None] * len(ids))
+    for row, (question_id, said) in enumerate(zip(ids, turns, strict=True), start=1):
+        if not isinstance(question_id, int | str):
+            raise DataError(f"Row {row} of {table.source} has {question_id!r} for a question_id.")
+        is_texts = isinstance(said, list) and all(isinstance(t, str) and t.strip() for t in said)
+        if not said or not is_texts:
+            raise DataError(
+                f"The turns of question {question_id} of {table.source} are no list of texts but "
+                f"{said!r:.50}."
+            )
+    if len(set(ids)) < len(ids):
+        twice = next(one for one in ids if list(ids).count(one) > 1)
+        raise DataError(f"{table.source} has two questions of id {twice!r}.")
+    return [
+        Question(question_id, category or "", tuple(said))
+        for question_id, category, said in zip(ids, categories, turns, strict=True)
+    ]
+
+
+def draw_questions(path: str | Path | None, *, limit: int | None, seed: int) -> list[Question]:
+    """Return the questions of a file, or as many of them as were asked for.
+
+    Raises:
+        ConfigError: No file is named, or several processes were launched.
+        DataError: As `read_questions`.
+    """
+    if path is None:
+        raise ConfigError("mt_bench needs its questions: --validation_file question.jsonl.")
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise ConfigError(
+            f"mt_bench is answered by one process, and {processes} were launched: run it without "
+            "accelerate."
+        )
+    questions = read_questions(path)
+    order = np.random.default_rng(seed).permutation(len(questions))
+    return [questions[row] for row in np.sort(order[:limit])]
+
+
+def answer_questions(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[Question],
+    file: AnswerFile,
+    *,
+    max_new_tokens: int,
+    seed: int,
+    progress: bool,
+) -> None:
+    """Answer questions, and write every answer into the file as soon as it is there.
+
+    Args:
+        model: As for `answer_question`.
+        tokenizer: Its own.
+        questions: What to answer.
+        file: Where the answers go.
+        max_new_tokens: Of an answer at most.
+        seed: Of the draw.
+        progress: Whether to show a bar.
+    """
+    for question in tqdm(questions, desc="Answering", disable=not progress):
+        turns = answer_question(
+            model, tokenizer, question, max_new_tokens=max_new_tokens, seed=seed
+        )
+        file.append(question.question_id, turns)
+
+
+def answer_question(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    question: Question,
+    *,
+    max_new_tokens: int = 1024,
+    seed: int = 0,
+) -> list[str]:
+    """Return the model's answer to every turn of a question.
+
+    Where the model's context is short, each turn gets an equal part of it, so that the first answer
+    leaves room for the second.
+
+    Args:
+        model: A causal model; its generation settings hold, but for the temperature.
+        tokenizer: Its own, with a chat template.
+        question: What to answer.
+        max_new_tokens: Of an answer at most.
+        seed: Of the draw; the same for every question, so that each can be answered alone.
+
+    Raises:
+        ConfigError: The tokenizer has no chat template, or it refuses a reply.
+
+    Warns:
+        SkippedRowsWarning: A turn leaves no room for an answer, which then is empty.
+    """
+    limit = token_limit(tokenizer, model, None)
+    cuda = [model.device] if model.device.type == "cuda" else []
+    messages: list[dict[str, str]] = []
+    answers: list[str] = []
+    with evaluation_mode(model), torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        for turn, said in enumerate(question.turns, start=1):
+            messages.append({"role": "user", "content": said})
+            prompt = prompt_tokens(tokenizer, [{"prompt": messages}])[0]
+            room = max_new_tokens
+            if limit is not None:
+                room = min(room, limit * turn // len(question.turns) - len(prompt))
+            if room < 1:
+                _warn_of_no_room(question, turn, len(prompt), limit)
+            answer = _generate(model, tokenizer, prompt, question.temperature, room)
+            answers.append(answer)
+            messages.append({"role": "assistant", "content": answer})
+    return answers
+
+
+def _generate(
+    model: "PreTrainedModel | PeftModel",
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Sequence[int],
+    temperature: float,
+    room: int,
+) -> str:
+    if room < 1:
+        return ""
+    tokens = torch.tensor([prompt], device=model.device)
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature > 0:
+        sampling = {"do_sample": True, "temperature": temperature}
+    ends = end_tokens(model, tokenizer)
+    generate: Any = model.generate  # pyright sees a submodule in it
+    generated = generate(
+        input_ids=tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=room,
+        eos_token_id=ends,
+        pad_token_id=tokenizer.pad_token_id,
+        **sampling,
+    )
+    answer: list[int] = generated[0, len(prompt) :].tolist()
+    if answer[-1] in ends:  # which may be no special token, and then would be shown
+        answer.pop()
+    return str(tokenizer.decode(answer, skip_special_tokens=True)).strip()
+
+
+def end_tokens(
+    model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """Return the tokens that end an answer: the model's, the tokenizer's, and the template's.
+
+    A model that was tuned with a template has learnt to end its replies as that does, which need
+    not be by the end-of-text token: ChatML's `<|im_end|>` on a base model.
+    """
+    known = model.generation_config.eos_token_id if model.generation_config else None
+    ends = known if isinstance(known, list) else [known]
+    turn_end = _token_of(_reply_end(tokenizer), tokenizer)
+    return sorted(
+        {token for token in (*ends, tokenizer.eos_token_id, turn_end) if isinstance(token, int)}
+    )
+
+
+def warn_of_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn where the template ends a reply in nothing that an answer can be told to stop at.
+
+    Raises:
+        ConfigError: The template refuses a reply.
+
+    Warns:
+        GeloraWarning: What follows a reply is nothing, or ordinary words.
+    """
+    text = _reply_end(tokenizer)
+    if _token_of(text, tokenizer) is None:
+        warnings.warn(
+            f"The chat template ends a reply by {text!r:.50}, which is no special token, so a "
+            "model tuned with it may write on to --max_new_tokens: let the template end replies "
+            f"by {tokenizer.eos_token!r}.",
+            GeloraWarning,
+            stacklevel=2,
+        )
+
+
+def _reply_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return what the template writes behind an assistant's reply, without white space."""
+    reply = "gelora"  # a word that no template has of its own
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": reply}]
+    try:
+        text = str(render(tokenizer, messages, where="a question with a reply", tokenize=False))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    return text.rpartition(reply)[2].strip()
+
+
+def _token_of(text: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the first token of a text if it is a special one, or added to the vocabulary."""
+    first: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"][:1]
+    return first[0] if first and first[0] in tokenizer.added_tokens_decoder else None
+
+
+def _warn_of_no_room(question: Question, turn: int, length: int, limit: int | None) -> None:
+    warnings.warn(
+        f"Turn {turn} of question {question.question_id} is {length} tokens long, which leaves no "
+        f"room for an answer in its part of the model's {limit}: its answer is empty.",
+        SkippedRowsWarning,
+        stacklevel=3,
+    )
