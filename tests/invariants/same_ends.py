@@ -46,11 +46,12 @@ def assert_resumes_to_the_same_end(killed, moment, left_alone, tmp_path):
         left_alone: Folder and result of the same training that nobody killed.
         tmp_path: Of the one to kill.
     """
+    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
         [sys.executable, killed.__file__, tmp_path, moment],
         check=False,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        env={**os.environ, "PYTHONPATH": paths},
     )
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-8"}
