@@ -106,7 +106,7 @@ def test_other_flags_are_kept_for_training_arguments():
             ["--learning_rate", "1"],
             "--learning_rate; it is one of gelora inspect, gelora",
         ),
-        ("report", ["--zzzzz"], "There is no flag --zzzzz; --help lists all flags."),
+        ("report", ["--zzzzz"], "There is no flag --zzzzz; --help-all lists all flags."),
         ("report", ["stray"], "'stray' is no flag, and no flag before it takes it."),
         ("run", ["stray", "--bf16"], "'stray' is no flag, and no flag before it takes it."),
     ],

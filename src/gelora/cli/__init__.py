@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, without its program's name, and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["help"]:
-        arguments = [*arguments[1:2], "--help"]
+        arguments = [*arguments[1:], "--help"]
     verb, *rest = arguments or ["--help"]
     if verb in ("-h", "--help"):
         print(_help())
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known: list[Path] = []  # the folder of the run, once the flags are read
     try:
         _call(verb, rest, known)
-    except SystemExit as leaving:  # tyro has printed help, or what is wrong with a value
+    except SystemExit as leaving:  # tyro has printed what is wrong with a value
         return leaving.code if isinstance(leaving.code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
         from gelora.cli.boundary import message_of
@@ -49,17 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(verb: str, rest: Sequence[str], known: list[Path]) -> None:
-    from gelora.cli.console import is_main_process, only_results_on_stdout
     from gelora.cli.parsing import nearest, parse
-    from gelora.cli.record import holding
 
     if verb not in VERBS:
         hint = nearest(verb, VERBS) or "; gelora --help lists them."
         raise ConfigError(f"There is no verb {verb!r}{hint}")
+
+    from gelora.cli.help import asks_for_help, print_help
+
+    if asks_for_help(rest):
+        print_help(verb, rest)
+        return
     config = parse(verb, rest)
     known.append(config.folder)
 
-    from gelora.cli.checks import check_flags  # which help does without
+    from gelora.cli.checks import check_flags
+    from gelora.cli.console import is_main_process, only_results_on_stdout
+    from gelora.cli.record import holding
 
     check_flags(verb, config)
     with only_results_on_stdout(config.run), holding(config.folder, verb):
@@ -76,5 +82,6 @@ def _help() -> str:
         "LoRA ranks from the geometry of your own data, before training.\n\n"
         f"{verbs}\n\n"
         "gelora run, without flags, does all of it on a small model and a generated task.\n"
-        "gelora help VERB lists a verb's flags; gelora --version says which gelora this is."
+        "gelora help VERB, or gelora VERB --help, lists a verb's flags. gelora --version prints\n"
+        "the version."
     )

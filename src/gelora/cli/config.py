@@ -228,6 +228,55 @@ VERBS = {
     ),
 }
 
+_MODEL_AND_TEXTS = (
+    "model_name_or_path",
+    *("task_name", "dataset_name", "train_file", "validation_file"),
+    *("text_columns", "label_column"),
+)
+_RANKS = ("rank_rule", "budget", "target_modules")
+_TRAINING = ("learning_rate", "num_train_epochs", "per_device_train_batch_size")
+
+BASIC_FLAGS: Mapping[str, tuple[str, ...]] = {
+    "inspect": (*_MODEL_AND_TEXTS, *_RANKS, "output_dir", "config"),
+    "measure": (*_MODEL_AND_TEXTS, "num_samples", "precision", "output_dir", "config"),
+    "plan": ("profile", *_RANKS, "output_dir"),
+    "train": ("plan", *_MODEL_AND_TEXTS, *_TRAINING, "output_dir", "config"),
+    "evaluate": ("adapter", "validation_file", "output_dir"),
+    "export": (
+        *("uniform", "merged", "untrained", "axolotl", "peft", "export_dir"),
+        *("adapter", "plan", "output_dir"),
+    ),
+    "compare": (
+        *("tasks", "methods", "budgets", "seeds", "learning_rates", "processes"),
+        *("output_dir", "config"),
+    ),
+    "compare-profiles": ("before", "after", "rank_rule", "budget", "output_dir"),
+    "verify": (
+        *_MODEL_AND_TEXTS,
+        *("jacobian_samples", "fisher_samples", "tolerance", "output_dir", "config"),
+    ),
+    "report": ("output_dir",),
+    "run": (*_MODEL_AND_TEXTS, *_RANKS, *_TRAINING, "output_dir", "config"),
+}
+"""Flags that the help of a verb shows without `--help-all`. Groups come in the order given here."""
+
+_ON_THE_DEMO = f"--model_name_or_path {DEFAULT_MODEL} --task_name {DEFAULT_TASK}"
+
+EXAMPLES: Mapping[str, str] = {
+    "inspect": f"gelora inspect {_ON_THE_DEMO}",
+    "measure": f"gelora measure {_ON_THE_DEMO} --output_dir runs/demo",
+    "plan": "gelora plan --output_dir runs/demo --rank_rule budget --budget r=8",
+    "train": "gelora train --output_dir runs/demo --num_train_epochs 1",
+    "evaluate": "gelora evaluate --output_dir runs/demo",
+    "export": "gelora export --output_dir runs/demo --uniform",
+    "compare": f"gelora compare --model_name_or_path {DEFAULT_MODEL} --methods lora dora",
+    "compare-profiles": "gelora compare-profiles runs/demo runs/other",
+    "verify": "gelora verify --output_dir runs/demo",
+    "report": "gelora report --output_dir runs/demo",
+    "run": f"gelora run {_ON_THE_DEMO} --output_dir runs/other",
+}
+"""One command for the help of each verb. `measure` comes before the verbs that read its folder."""
+
 GROUPS: Mapping[str, type] = {
     one.name: one.default_factory
     for one in fields(Config)

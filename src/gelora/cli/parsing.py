@@ -99,11 +99,11 @@ OPTIONAL_VALUES = {"uniform": "auto", **dict.fromkeys(TRUTHS, "True")}
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Config:
-    """Read a verb's flags; `--help` prints them and leaves by SystemExit.
+    """Read a verb's flags from a command line, the file it names and the run's folder.
 
     Raises:
         ConfigError: A flag or YAML key is unknown, or a file cannot be read.
-        SystemExit: A value is of the wrong type (code 2), or help was asked for (0).
+        SystemExit: A value is of the wrong type (code 2).
     """
     aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
     arguments = _spelled_out(_named_operands(verb, _underscored(arguments)), aliases)
@@ -138,7 +138,7 @@ def unknown_flag(name: str, known: Iterable[str], *, key_in: Path | None = None)
     if name in HABITS:
         return ConfigError(f"There is no {shown}; {HABITS[name]}.")
     verbs = [f"gelora {verb}" for verb in VERBS if name in flags_of(verb)]
-    elsewhere = f"; it is one of {', '.join(verbs)}." if verbs else "; --help lists all flags."
+    elsewhere = f"; it is one of {', '.join(verbs)}." if verbs else "; --help-all lists all flags."
     return ConfigError(f"There is no {shown}{nearest(name, known) or elsewhere}")
 
 
@@ -188,7 +188,6 @@ def _read(verb: str, tokens: Sequence[str]) -> Config:
                 tyro.cli(
                     _flags_type(verb),
                     prog=f"gelora {verb}",
-                    description=_description(verb),
                     args=_plain_truths(_plain_switches(tokens)),
                     return_unknown_args=True,
                     use_underscores=True,
@@ -264,18 +263,6 @@ def _flags_type(verb: str) -> type:
         (name, GROUPS[name], field(default_factory=GROUPS[name])) for name in VERBS[verb].groups
     ]
     return make_dataclass(verb, groups, frozen=True)
-
-
-def _description(verb: str) -> str:
-    more = ""
-    if VERBS[verb].forwards:
-        more = (
-            " Every other flag of transformers.TrainingArguments is passed on to it; for"
-            " instruction tuning, those of trl.SFTConfig."
-        )
-    if VERBS[verb].has_tasks:
-        more = " Every flag of gelora run may be given, too, and holds for all tasks."
-    return VERBS[verb].summary + more
 
 
 def _underscored(tokens: Sequence[str]) -> list[str]:
