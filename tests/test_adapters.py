@@ -3,16 +3,20 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import EvaConfig, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
+from architectures.test_sweep import make
 from example_profiles import profile_of
 from gelora.adapters import (
     adapter_parameters,
+    adapter_ranks,
     head_parameters,
     lora_config,
     verify_ranks,
@@ -21,7 +25,7 @@ from gelora.adapters import (
 from gelora.errors import ModelMismatchError, RankError
 from gelora.hidden_states.architectures import find_architecture
 from gelora.ranks import plan_ranks
-from tiny_models import TINY_MODELS, tiny_bert, tiny_gpt2, tiny_llama, tiny_t5
+from tiny_models import TINY_MODELS, tiny_bert, tiny_gpt2, tiny_llama, tiny_mixtral, tiny_t5
 
 
 def scales(model):
@@ -247,3 +251,68 @@ def test_logits_survive_a_round_trip(tmp_path):
     base = tiny_bert(BertForSequenceClassification, num_labels=2)
     after = PeftModel.from_pretrained(base, tmp_path).eval()(tokens).logits
     torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_adapter_ranks_reads_the_ranks_by_path_from_the_backbone():
+    model = tiny_bert(BertForSequenceClassification)
+    plan = plan_ranks(profile_of(model))
+    assert adapter_ranks(get_peft_model(model, lora_config(plan, model))) == dict(plan.modules)
+
+
+# PEFT looks for the keys of experts among modules, warns, and applies them.
+@pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys")
+def test_experts_get_the_rank_of_their_block():
+    model = tiny_mixtral()
+    plan = plan_ranks(profile_of(model))
+    config = lora_config(plan, model, target_parameters=["mlp.experts.down_proj"])
+    wrapped = get_peft_model(model, config)
+    verify_ranks(wrapped, plan)
+    ranks = adapter_ranks(wrapped)
+    for block, rank in zip(plan.blocks, plan.ranks, strict=True):
+        assert ranks[f"{block}.mlp.experts.down_proj"] == rank
+
+
+def test_a_plan_of_the_text_part_holds_for_the_multimodal_model():
+    whole = make("Gemma3ForConditionalGeneration")
+    part = whole.model.language_model
+    plan = plan_ranks(profile_of(part))
+    of_whole = plan_ranks(profile_of(whole))
+    for_part = lora_config(plan, part)
+    with pytest.raises(ModelMismatchError, match="whole gemma3 model.*pass the whole model"):
+        lora_config(of_whole, part)
+    verify_ranks(get_peft_model(whole, lora_config(plan, whole)), plan)
+    whole = make("Gemma3ForConditionalGeneration")
+    wrapped = get_peft_model(whole, for_part)  # PEFT takes the names for endings
+    with pytest.raises(RankError, match="put 6 adapters on modules whose names only end as"):
+        verify_ranks(wrapped, plan)
+
+
+def test_lora_config_refuses_a_model_that_is_wrapped_already():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    wrapped = get_peft_model(model, lora_config(plan, model))
+    with pytest.raises(ModelMismatchError, match="hand over the model before it is wrapped"):
+        lora_config(plan, wrapped)
+
+
+def test_lora_config_refuses_a_module_whose_path_ends_as_a_planned_one():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model), target_modules=["query"])
+    name = min(plan.modules)
+    inner: nn.Module = nn.Linear(4, 4)
+    for part in reversed(name.split(".")):
+        outer = nn.Module()
+        outer.add_module(part, inner)
+        inner = outer
+    model.add_module("copy", inner)
+    with pytest.raises(RankError, match=f"cannot tell {re.escape(name)} from copy.{name}, which"):
+        lora_config(plan, model)
+
+
+def test_lora_config_refuses_a_rank_above_the_side_of_the_matrix():
+    model = tiny_bert()
+    plan = plan_ranks(profile_of(model))
+    name = min(plan.modules)
+    edited = replace(plan, modules={**plan.modules, name: 33})
+    with pytest.raises(RankError, match=f"Rank 33 of {name} is above its smaller side, 32"):
+        lora_config(edited, model)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gelora import dimension
 from gelora.dimension import ESTIMATORS, Gride, LevinaBickel, TwoNN
 from gelora.dimension.estimators import make_estimator
 from gelora.dimension.fitting import graph_standard_error
@@ -178,7 +179,22 @@ def test_a_name_is_an_estimator() -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(ConfigError, match="one of twonn_linfit, .*levina_bickel; Got 'mle'"):
+    with pytest.raises(ConfigError, match="one of twonn_linfit, .*levina_bickel. Got 'mle'"):
         make_estimator("mle")
     with pytest.raises(ConfigError, match="discard_fraction must be between 0 and 0.9. Got 1.0"):
         make_estimator("twonn_linfit", discard_fraction=1.0)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_fit_keeps_what_estimate_returns(name: str) -> None:
+    points = gaussian(200, seed=0, dimension=3)
+    estimator = make_estimator(name)
+    assert estimator.fit(points) is estimator
+    estimate = make_estimator(name).estimate(points)
+    assert estimator.dimension_ == estimate.dimension
+    assert estimator.standard_error_ == estimate.standard_error
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'gelora.dimension' has no attribute 'ThreeNN'"):
+        dimension.ThreeNN  # noqa: B018

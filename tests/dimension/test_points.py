@@ -70,3 +70,13 @@ def test_positions_are_among_the_rows(
 @pytest.mark.parametrize(("value", "scale"), [(1.0, 1.0), (1e300, 2.0**-997), (1e-300, 2.0**996)])
 def test_scales_keep_squares_in_range(value: float, scale: float) -> None:
     assert open_points(np.full((2, 2), value), rows=None, device=None).safe_scale == scale
+
+
+def test_lists_and_truth_values_are_points() -> None:
+    assert as_tensor([[1.0, 2.0], [3.0, 4.0]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert as_tensor(np.eye(2, dtype=bool)).tolist() == [[True, False], [False, True]]
+
+
+def test_a_column_of_texts_is_refused() -> None:
+    with pytest.raises(HiddenStatesError, match="Expected numbers; got values of type .*texts"):
+        as_tensor([["a", "b"], ["c", "d"]])

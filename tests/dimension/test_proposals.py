@@ -270,3 +270,10 @@ def test_the_format_is_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert choose_format(CPU) == "float32"
     assert choose_format(torch.device("mps")) == "float32"
+
+
+def test_the_format_is_what_the_gpu_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, expected in ((True, "bfloat16"), (False, "float32")):
+        supported = lambda *, including_emulation, native=native: native and not including_emulation  # noqa: E731
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert choose_format(torch.device("cuda")) == expected

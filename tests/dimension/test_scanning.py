@@ -99,3 +99,10 @@ def test_a_sample_with_too_many_is_given_up_and_no_other(seed: int) -> None:
     pairs, given_up = scan_all(points)
     assert np.flatnonzero(given_up).tolist() == crowd.tolist()
     assert not np.isin(pairs.rows, crowd).any()
+
+
+def test_a_share_without_tiles_finds_no_pairs() -> None:
+    points = np.random.default_rng(0).normal(size=(8, 4))  # one tile, which another process takes
+    pairs, given_up = scan_all(points, share=(1, 2))
+    assert len(pairs) == 0
+    assert given_up.tolist() == [False] * 8

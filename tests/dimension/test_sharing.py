@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -67,6 +69,20 @@ def test_the_nearest_are_chosen_the_lower_first_among_equals() -> None:
 def test_one_process_has_nothing_to_merge() -> None:
     found = np.ones((1, 2)), np.ones((1, 2), dtype=np.int64), np.zeros(1, dtype=bool)
     assert all(before is after for before, after in zip(found, merge(*found, None), strict=True))
+
+
+def test_two_processes_merge_what_each_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = np.array([[1.0, 3.0]]), np.array([[4, 8]]), np.array([False])
+    theirs = np.array([[1.0, 2.0]]), np.array([[2, 6]]), np.array([True])
+
+    def gather(told: list, part: tuple, group: object) -> None:
+        told[:] = [part, theirs]
+
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    distances, indices, given_up = merge(*ours, SimpleNamespace(size=lambda: 2))
+    assert distances.tolist() == [[1.0, 1.0]]
+    assert indices.tolist() == [[2, 4]]  # the lower one first among equals
+    assert given_up.tolist() == [True]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from example_profiles import make_profile
-from gelora.dimension.profile import Verdict
+from gelora.dimension.profile import NOT_LINEAR, LeftOut, Verdict
 from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.ranks import plan_ranks
 from gelora.ranks.advice import certainty, likely_range, measurement_advice, plan_advice
@@ -196,15 +196,24 @@ def test_a_certainty_is_a_probability_or_with_a_budget_nine_tenths_of_it():
     assert likely_range(plan, 0) == (11, 12)
     assert [certainty(plan, sublayer) for sublayer in (0, 1)] == ["11–12", ""]
     for rule, expected in (("paper", "0.90"), ("confident", "0.96")):
-        assert (
-            certainty(
-                replace(
-                    plan,
-                    settings=RankSettings(
-                        rank_rule=rule, budget="r=8" if rule == "budget" else None
-                    ),
-                ),
-                0,
-            )
-            == expected
-        )
+        assert certainty(replace(plan, settings=RankSettings(rank_rule=rule)), 0) == expected
+
+
+def test_plan_advice_counts_the_weights_without_adapter():
+    """2 blocks of 4 x 32² in attention and 2 x 32² above, and half as many weights of experts."""
+    profile = make_profile((1, 4, 7))
+    experts = LeftOut("mlp.experts.up", NOT_LINEAR, 6 * 32**2)
+    profile = replace(profile, left_out=(experts,))
+    assert plan_advice(plan_ranks(profile), profile) == ()
+    (sentence,) = plan_advice(plan_ranks(profile, target_modules="all-linear"), profile)
+    assert sentence.startswith("33 % of the blocks' weights get no adapter: mlp.experts.up (not a")
+    assert "--target_parameters mlp.experts.up adapts the experts, too." in sentence
+
+
+def test_plan_advice_names_modules_that_share_a_weight():
+    tied = LeftOut("mlp.down", "shared between blocks", 32**2)
+    profile = replace(make_profile((1, 4, 7)), left_out=(tied,))
+    (sentence,) = plan_advice(plan_ranks(profile), profile)
+    assert (
+        sentence == "8 % of the blocks' weights get no adapter: mlp.down (shared between blocks)."
+    )

@@ -137,3 +137,27 @@ def test_one_wording_of_what_growth_says_of_ranks():
     paths += (ROOT / "src").rglob("*.jinja")
     wrong = re.compile(r"needs?\s+a\s+(LoRA|rank)[^.]*at\s+least|rank\s+1[^.]*is enough for this")
     assert not [path for path in paths if wrong.search(path.read_text())]
+
+
+def test_rank_decision_names_modules_whose_matrices_are_smaller():
+    profile = make_profile((1, 9, 17), key_width=4)
+    first, *_ = rank_decision(plan_ranks(profile), profile)
+    assert first == "Use rank 9 in all 2 blocks, and less in modules whose matrices are smaller."
+
+
+def test_rank_decision_is_silent_on_growth_from_a_constant_layer():
+    profile = replace(make_profile((0, 9)), constant_layers=(0,))
+    sentences = rank_decision(plan_ranks(profile), profile)
+    assert not any("dimension grows" in sentence for sentence in sentences)
+
+
+def test_rank_decision_on_a_budget_whose_ranks_never_move():
+    profile = make_profile((5, 8, 8))
+    exact = replace(
+        profile.series["twonn_linfit"],
+        standard_errors=(0.0,) * 3,
+        increment_standard_errors=(0.0,) * 2,
+    )
+    profile = replace(profile, series={"twonn_linfit": exact})
+    *_, certainty = rank_decision(plan_ranks(profile, budget="r=8"), profile)
+    assert "nine times in ten each rank stays as it is" in certainty

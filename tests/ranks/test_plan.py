@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from example_profiles import make_profile
-from gelora.dimension.profile import DimensionProfile
+from gelora.dimension.profile import NOT_LINEAR, DimensionProfile, LeftOut
 from gelora.errors import ArtifactError, ConfigError, RankError
 from gelora.ranks import RankPlan, plan_ranks
 
@@ -361,3 +361,33 @@ def test_from_dict_reads_every_plan_and_profile_that_is_committed():
         DimensionProfile.from_pretrained(path)
     assert len(files) > 2
     assert len(profiles) > 2
+
+
+def test_plan_ranks_keeps_the_data_of_the_profile_in_its_file():
+    profile = replace(make_profile([5, 8]), data={"train": {"rows": 100}})
+    profile = replace(profile, left_out=(LeftOut("experts.up", NOT_LINEAR, 64),))
+    assert DimensionProfile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile
+    plan = plan_ranks(profile)
+    assert plan.data == profile.data
+    assert RankPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_from_dict_refuses_a_module_outside_the_blocks():
+    payload = plan_ranks(make_profile([5, 8])).to_dict()
+    edited = {field: {**payload[field], "head.out": 1} for field in ("modules", "alphas")}
+    with pytest.raises(ArtifactError, match=r"the module head\.out, which is in no block"):
+        RankPlan.from_dict({**payload, **edited})
+
+
+@pytest.mark.parametrize("rank", [1.5, True])
+@pytest.mark.parametrize("name", ["min_rank", "max_rank"])
+def test_plan_ranks_refuses_a_rank_that_is_no_whole_number(name, rank):
+    with pytest.raises(RankError, match=f"{name} is {rank}; a rank is a whole number"):
+        plan_ranks(make_profile([5, 8]), **{name: rank})
+
+
+def test_plan_ranks_refuses_a_budget_larger_than_any_model():
+    with pytest.raises(
+        ConfigError, match=r"budget '1e30' is above 1e\+\d+ parameters, more than any"
+    ):
+        plan_ranks(make_profile([5, 8]), budget="1e30")
