@@ -21,6 +21,7 @@ dimensions = st.floats(0, 30)
 pairs = st.lists(st.tuples(dimensions, dimensions), min_size=2, max_size=8)
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(pairs, st.sampled_from([{}, {"rank_rule": "confident"}, {"budget": "r=6"}, {"max_rank": 3}]))
 def test_it_is_both_profiles_and_both_plans_with_their_differences(layers, rule):
     before, after = (make_profile(column) for column in zip(*layers, strict=True))
@@ -33,6 +34,7 @@ def test_it_is_both_profiles_and_both_plans_with_their_differences(layers, rule)
     assert found.parameters_saved == 256 * found.ranks_saved  # each rank costs the same here
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(pairs)
 def test_the_other_way_round_every_difference_changes_its_sign(layers):
     before, after = (make_profile(column) for column in zip(*layers, strict=True))
@@ -47,6 +49,7 @@ def test_the_other_way_round_every_difference_changes_its_sign(layers):
     assert there.total_ranks == back.total_ranks[::-1]
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(st.lists(dimensions, min_size=2, max_size=8))
 def test_a_profile_does_not_differ_from_itself(layers):
     found = compare_profiles(make_profile(layers), make_profile(layers))

@@ -18,6 +18,7 @@ from tiny_models import TINY_MODELS
 dimension_lists = st.lists(st.floats(0, 30), min_size=2, max_size=8)
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.data())
 def test_a_permuted_plan_has_the_same_ranks_elsewhere_and_costs_the_same(dimensions, data):
     profile = make_profile(dimensions)
@@ -35,6 +36,7 @@ def test_a_permuted_plan_has_the_same_ranks_elsewhere_and_costs_the_same(dimensi
     assert permuted(moved, profile, back) == plan
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists)
 def test_reversing_twice_is_the_plan(dimensions):
     profile = make_profile(dimensions)
@@ -46,6 +48,7 @@ def test_reversing_twice_is_the_plan(dimensions):
     assert permuted(once, profile, order) == plan
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(0, 1000))
 def test_shuffling_changes_the_ranks_wherever_they_differ(dimensions, seed):
     profile = make_profile(dimensions)

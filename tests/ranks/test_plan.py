@@ -18,6 +18,7 @@ dimension_lists = st.lists(st.floats(0, 30), min_size=2, max_size=8)
 roundings = st.sampled_from(["nearest", "up", "down"])
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, roundings)
 def test_paper_rank_is_the_lower_bound_plus_one(dimensions, rounding):
     plan = plan_ranks(make_profile(dimensions), rounding=rounding)
@@ -46,6 +47,7 @@ def test_confident_rule_by_hand(dimensions, paper, confident):
     assert plan_ranks(profile, rank_rule="confident").ranks == (confident,)
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("budget", [None, "r=4"])
 def test_growth_out_of_a_constant_layer_is_not_counted(budget):
     flat = make_profile([12.0, 12.0, 12.0, 15.0])
@@ -53,6 +55,7 @@ def test_growth_out_of_a_constant_layer_is_not_counted(budget):
     assert plan_ranks(constant, budget=budget).ranks == plan_ranks(flat, budget=budget).ranks
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(1, 32))
 def test_uniform_growth_spends_a_uniform_budget_evenly(dimensions, rank):
     layer = make_profile([dimensions[0]] * len(dimensions))
@@ -61,6 +64,7 @@ def test_uniform_growth_spends_a_uniform_budget_evenly(dimensions, rank):
     assert plan.trainable_parameters == plan.budget
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(1, 30))
 def test_budget_is_spent_to_within_one_sublayer(dimensions, rank):
     plan = plan_ranks(make_profile(dimensions), budget=f"r={rank}")
@@ -70,6 +74,7 @@ def test_budget_is_spent_to_within_one_sublayer(dimensions, rank):
     assert left < sublayer or all(r == 32 for r in plan.ranks)
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(1, 30))
 @example([0.0, 2.0, 12.0], 6)  # in proportion to 3 and 11 it would be 3 and 9
 def test_budget_keeps_the_lower_bounds_it_can_pay_for(dimensions, rank):
@@ -79,6 +84,7 @@ def test_budget_keeps_the_lower_bounds_it_can_pay_for(dimensions, rank):
         assert all(r >= bound for r, bound in zip(plan.ranks, plan.bounds, strict=True))
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(1, 30))
 def test_budget_ranks_grow_with_the_increments(dimensions, rank):
     profile = make_profile(dimensions)
@@ -90,6 +96,7 @@ def test_budget_ranks_grow_with_the_increments(dimensions, rank):
             assert high_rank >= low_rank
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists, st.integers(1, 6), st.integers(6, 32), st.sampled_from([None, "r=6"]))
 def test_limits_hold(dimensions, low, high, budget):
     plan = plan_ranks(make_profile(dimensions), min_rank=low, max_rank=high, budget=budget)
@@ -167,6 +174,7 @@ def test_a_half_without_adapted_modules_has_rank_zero_and_spends_nothing():
     assert plan.trainable_parameters == plan.budget == 2 * 3 * 256
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(dimension_lists)
 def test_sublayers_are_blocks_unless_halves_were_measured(dimensions):
     plan = plan_ranks(make_profile(dimensions))

@@ -127,12 +127,14 @@ def test_a_sufficient_rank_is_the_smallest_and_grows_with_the_confidence(ranks, 
     assert (ranks < high).mean() < max(one, other)
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=8), st.sampled_from(["r=5", None]))
 def test_without_errors_every_rank_is_certain(dimensions, budget):
     plan = plan_ranks(with_errors(dimensions, 0.0, 0.0), budget=budget)
     assert plan.rank_probabilities == tuple({rank: 1.0} for rank in plan.ranks)
 
 
+@pytest.mark.usefixtures("few_draws")
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=8))
 def test_without_errors_the_confident_ranks_are_the_papers(dimensions):
     profile = with_errors(dimensions, 0.0, 0.0)
