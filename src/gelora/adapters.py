@@ -5,6 +5,9 @@ saves. So every key here is a full path, escaped, and matches one module only. F
 everything is ordinary PEFT.
 """
 
+# PEFT and safetensors type their interfaces in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -81,15 +84,14 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     wanted = expert_parameters(model, lora_arguments.get("target_parameters") or (), blocks)
     experts = {name: expert_rank(plan, name, prefix) for name in wanted}
     named = {"target_modules": sorted(ranks), "target_parameters": sorted(experts) or None}
-    return LoraConfig(
-        **{
-            **rank_arguments({**ranks, **experts}, alpha),
-            "fan_in_fan_out": stores_transposed(model, ranks),
-            **lora_arguments,
-            **named,
-            **head_arguments(model, lora_arguments),
-        },
-    )
+    arguments: dict[str, Any] = {
+        **rank_arguments({**ranks, **experts}, alpha),
+        "fan_in_fan_out": stores_transposed(model, ranks),
+        **lora_arguments,
+        **named,
+        **head_arguments(model, lora_arguments),
+    }
+    return LoraConfig(**arguments)
 
 
 def expert_rank(plan: RankPlan, name: str, prefix: str) -> int:

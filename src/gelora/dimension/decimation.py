@@ -91,7 +91,8 @@ def _mean_over(
     process_group: ProcessGroup | None,
 ) -> tuple[float, float]:
     """Return the mean dimension over disjoint parts, which are independent, and its error."""
-    dimensions, errors = [], []
+    dimensions: list[float] = []
+    errors: list[float] = []
     for rows in parts:
         distances, neighbors = search(
             replace(layer, rows=torch.as_tensor(rows, device=layer.values.device)),

@@ -6,6 +6,9 @@ with a ratio of 1. A sample set aside at one layer is set aside at all, or layer
 be compared sample by sample. It estimates nothing: see `twonn.py` and `layers.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256

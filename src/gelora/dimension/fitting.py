@@ -6,6 +6,9 @@ and of a difference of two. The laws themselves are in `twonn.py`, `gride.py` an
 `levina_bickel.py`; `estimators.py` names them all.
 """
 
+# scipy has no types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+
 import math
 import warnings
 from dataclasses import asdict, dataclass

@@ -4,6 +4,9 @@ The larger n, the larger the scale and the smaller the error of chance; the larg
 edges and curvature do to it. With n = 1 it is TwoNN by maximum likelihood.
 """
 
+# scipy has no types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +76,11 @@ class Gride(Settings, PointEstimator):
         # Since 1 - z/2 <= g(z) <= 1, the root lies between these; widened by more than rounding.
         top = (first + n - 1) / mean
         bracket = (2 * top / (3 * n - 1) * (1 - 1e-6), top / n * (1 + 1e-6))
-        dimension = root_scalar(lambda d: slopes(d).mean(), bracket=bracket, rtol=1e-13).root
+
+        def mean_slope(dimension: float) -> float:
+            return float(slopes(dimension).mean())
+
+        dimension = root_scalar(mean_slope, bracket=bracket, rtol=1e-13).root
         z = dimension * log_mu
         curvature = 1 + (n - 1) * (_planck(z) * (_planck(z) + z)).mean()
         return Fit(dimension, dimension * slopes(dimension) / curvature)

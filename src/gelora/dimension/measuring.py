@@ -4,6 +4,9 @@ Each pair is summed alike wherever it stands, so a distance is the same to the l
 tile, in every process, and from either end. It decides nothing: see `neighbors.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor

@@ -13,6 +13,9 @@ the precision of products, nor the size of tiles, nor how many processes share t
 approximate, and does not treat duplicates: see `duplicates.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false
+
 import functools
 import math
 from dataclasses import dataclass

@@ -4,6 +4,9 @@ They may lie in memory, on a GPU, or in a file mapped into memory; nothing here 
 It searches nothing: see `neighbors.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 import math
 import warnings
 from collections.abc import Iterator

@@ -18,8 +18,11 @@ roundoff u is off by at most γ = (1 + u)ⁿ - 1 times the sum of the magnitudes
 and Stability of Numerical Algorithms", section 3.1), here at most |h_x|² + |h_y|² and a little.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -99,7 +102,7 @@ def make_format(name: FormatName, device: torch.device) -> Format:
 def cpu_multiplies_bfloat16() -> bool:
     """Return whether the processor multiplies bfloat16 by itself; else it takes 40 times longer."""
     try:
-        return bool(torch.cpu._is_avx512_bf16_supported())
+        return bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
     except AttributeError:  # it is private: without it, float32 is right everywhere
         return False
 
@@ -113,7 +116,7 @@ def _cpu_may_round() -> bool:
 
 
 @contextmanager
-def own_settings(device: torch.device) -> Iterator[None]:
+def own_settings(device: torch.device) -> Generator[None, None, None]:
     """Keep autocast from casting factors, and CUDA from adding partial sums in bfloat16."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_bf16_reduced_precision_reduction

@@ -8,6 +8,9 @@ it. A sample that keeps some tens of pairs to the end is given up: the format is
 it. Nothing is measured exactly here: see `neighbors.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

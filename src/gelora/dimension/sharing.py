@@ -4,6 +4,9 @@ A process that saw some of a sample's pairs knows the nearest among these; the n
 among the nearest of the parts. It measures nothing: see `neighbors.py`.
 """
 
+# torch types some of its methods in part only.
+# pyright: reportUnknownMemberType=false
+
 import numpy as np
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int

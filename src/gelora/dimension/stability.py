@@ -133,7 +133,7 @@ def _warn_of_verdicts(
     estimator: str,
 ) -> None:
     """Name the layers of each doubtful verdict with their dimension, and what to do."""
-    doubts = []
+    doubts: list[str] = []
     for verdict in DOUBTFUL:
         layers = [i for i, given in enumerate(verdicts) if given == verdict]
         if layers:

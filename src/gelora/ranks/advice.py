@@ -163,7 +163,7 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
             doubtful[sublayer] = layers
     if not doubtful:
         return ""
-    layers = sorted(set().union(*doubtful.values()))
+    layers = sorted(set[int]().union(*doubtful.values()))
     reasons = [
         f"{verdict} at {list_some([profile.layers[i] for i in found])} "
         f"({advice_on(verdict, estimator=profile.settings.estimator)})"

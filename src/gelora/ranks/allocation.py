@@ -67,8 +67,9 @@ def _ideals(
     def fits(scale: Float[np.ndarray, " draws"]) -> Bool[np.ndarray, " draws"]:
         return _total(costs, at(scale)) <= budget
 
-    high = ceilings.max() / weights.min(axis=1)  # here every rank is at its ceiling
-    low = np.where(fits(high), high, 0.0)
+    # At the highest scale every rank is at its ceiling.
+    high: Float[np.ndarray, " draws"] = ceilings.max() / weights.min(axis=1)
+    low: Float[np.ndarray, " draws"] = np.where(fits(high), high, 0.0)
     for _ in range(40):  # to a part in 10^12, far below what whole ranks can tell
         middle = (low + high) / 2
         payable = fits(middle)
