@@ -4,6 +4,7 @@
 # make test-fast    the tests of the core and of the command line's flags: two minutes on two cores
 # make coverage     make test, and fail where it covers too little of the package
 # make test-shapes  those that hand over arrays, with types and shapes checked on every call
+# make docs    the documentation, into docs/_build/html; a warning is an error
 # make install only the environment, .venv; the two above do it themselves
 
 PYTHON ?= python3
@@ -17,14 +18,14 @@ WITH_ARRAYS := dimension ranks hidden_states tasks lab/baselines lab/theory
 FAST := dimension ranks test_adapters.py cli/test_parsing.py cli/test_help.py cli/test_values.py \
 	test_project.py test_workflows.py test_check_coverage.py
 
-.PHONY: install run test test-fast test-slow test-shapes coverage lint
+.PHONY: install run test test-fast test-slow test-shapes coverage lint docs
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into .venv: about two minutes, and five where torch has to be downloaded."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --progress-bar off --constraint constraints.txt --editable '.[quickstart,test,lint]'
+	$(BIN)/pip install --progress-bar off --constraint constraints.txt --editable '.[quickstart,test,lint,docs]'
 	touch $@
 
 run: install
@@ -50,3 +51,6 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --project .
+
+docs: install
+	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html

@@ -1,4 +1,4 @@
-"""The README's estimators run as they stand; its flags, verbs and links exist."""
+"""The README's estimators run as they stand; the flags, verbs and links of all pages exist."""
 
 import re
 from pathlib import Path
@@ -12,10 +12,10 @@ from gelora import RankPlan
 from gelora.cli.config import FLAGS, VERBS
 from gelora.cli.parsing import ALIASES, training_fields
 from gelora.ranks import plan_ranks
+from written_pages import ROOT, written_pages
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / name for name in (*written_pages(), "benchmarks/README.md")]
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -46,7 +46,9 @@ def test_flags_exist():
     scripts = "".join(script.read_text() for script in (ROOT / "benchmarks").glob("*.py"))
     assert len(said) > 8
     ours = FLAGS.keys() | set(re.findall(r'"--(\w+)"', scripts))
-    assert said - {"help"} <= ours | ALIASES.keys() | training_fields("instruction_tuning")
+    assert said - {"help", "multi_gpu"} <= ours | ALIASES.keys() | training_fields(
+        "instruction_tuning"
+    )
 
 
 def test_verbs_exist():
@@ -54,12 +56,27 @@ def test_verbs_exist():
     assert set(re.findall(r"gelora ([a-z]+)", commands)) - {"cd"} <= VERBS.keys()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+
+
+def entries(page: Path) -> list[str]:
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [line for tree in trees for line in tree.splitlines() if line and line[0] != ":"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target in links(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_every_page_is_found_from_the_readme():
-    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
-    assert pages <= set(re.findall(r"\]\(([^)#]+)\)", README))
+def test_every_page_is_found_from_the_readme_and_from_the_front_page():
+    pages = {ROOT / name for name in written_pages()}
+    for start, others in (("README.md", pages), ("docs/index.md", pages - {ROOT / "README.md"})):
+        found = [ROOT / start]
+        for page in found:
+            names = links(page) + [f"{name}.md" for name in entries(page)]
+            targets = [(page.parent / name).resolve() for name in names]
+            found += dict.fromkeys(t for t in targets if t in pages and t not in found)
+        assert {*found} == others

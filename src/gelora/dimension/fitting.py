@@ -90,7 +90,7 @@ class PointEstimator:
             This estimator, with `dimension_` and `standard_error_`.
 
         Raises:
-            As `estimate`.
+            HiddenStatesError: As `estimate` does.
         """
         del y
         estimate = self.estimate(X)  # type: ignore[misc]
