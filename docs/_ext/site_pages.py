@@ -18,8 +18,13 @@ import repository
 def write_pages(app: Sphinx) -> None:
     """Write the generated pages; a page that has not changed keeps its time, and is not rebuilt."""
     pages = {f"reference/{path}": text for path, text in reference.pages().items()}
-    for path, text in (pages | repository.pages()).items():
-        file = Path(app.srcdir) / path
+    pages |= repository.pages()
+    root = Path(app.srcdir)
+    for file in (*root.glob("reference/**/*.md"), *root.glob("results/*.md")):
+        if file.relative_to(root).as_posix() not in pages:  # of a verb that was renamed
+            file.unlink()
+    for path, text in pages.items():
+        file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
@@ -38,6 +43,12 @@ def keep_colons(_: Sphinx, what: str, *rest: Any) -> None:
         lines.insert(0, "\\ ")  # a line without a colon, which shows nothing
 
 
+def mend_signature(_: Sphinx, *rest: Any) -> tuple[str | None, str | None]:
+    """Write a default that is no literal, such as a factory, as dots that Sphinx can parse."""
+    *_, signature, returned = rest
+    return signature and re.sub(r"<[\w ]+>", "...", signature), returned
+
+
 def mend_spaces(_: Sphinx, page: nodes.document) -> None:
     """Keep a number and its error on one line, and write dashes where Sphinx leaves two hyphens."""
     for text in list(page.findall(nodes.Text)):
@@ -51,5 +62,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write_pages)
     app.connect("source-read", mend_links)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", mend_signature)
     app.connect("doctree-read", mend_spaces)
     return {"parallel_read_safe": True}
