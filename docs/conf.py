@@ -18,7 +18,7 @@ extensions = [
     "site_pages",
 ]
 exclude_patterns = ["_build"]
-suppress_warnings = ["myst.header"]  # the README of an experiment may skip a level of headings
+suppress_warnings = ["myst.header"]  # the README of an experiment may skip a layer of headings
 smartquotes = False  # they turn the two hyphens of a flag into a dash
 default_role = "literal"  # docstrings write code between single backticks
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from gelora.artifacts import write_text
 from gelora.report.figures import dimension_figure
 from gelora.report.run_files import read_run
+from gelora.report.templating import sentence
 from gelora.report.theme import standalone, to_svg
-from gelora.report.wording import describe_plan
 
 
 def main(run_folder: str, path: str) -> None:
@@ -20,7 +20,7 @@ def main(run_folder: str, path: str) -> None:
     run = read_run(Path(run_folder))
     svg = to_svg(
         dimension_figure(run.profile, run.plan),
-        description=describe_plan(run.profile, run.plan),
+        description=sentence("plan_in_words", run.profile, run.plan),
     )
     write_text(Path(path), standalone(svg))
 

@@ -390,7 +390,7 @@ def test_from_dict_refuses_a_module_outside_the_blocks():
 @pytest.mark.parametrize("rank", [1.5, True])
 @pytest.mark.parametrize("name", ["min_rank", "max_rank"])
 def test_plan_ranks_refuses_a_rank_that_is_no_whole_number(name, rank):
-    with pytest.raises(RankError, match=f"{name} is {rank}; a rank is a whole number"):
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number.* Got {rank}"):
         plan_ranks(make_profile([5, 8]), **{name: rank})
 
 

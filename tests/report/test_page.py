@@ -11,7 +11,7 @@ from gelora.errors import ArtifactError
 from gelora.ranks.advice import certainty
 from gelora.report import write_report
 from gelora.report.run_files import read_run
-from gelora.report.tables import sublayer_rows
+from gelora.report.tables import rank_table
 from report.example_run import example_profile, write_example_run
 
 VOID = {"meta", "wbr", "br", "hr", "img", "input", "link"}
@@ -23,8 +23,9 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.open, self.tags, self.ids, self.code, self.text = [], [], [], [], ""
-        self.html = html
-        self.feed(html)
+        self.html = html.replace("\u00a0", " ")
+        self.feed(self.html)
+        self.text = " ".join(self.text.split())
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
@@ -65,14 +66,14 @@ def page(run):
 
 def test_page_opens_with_the_result_and_has_all_parts(page):
     assert "GeLoRA report: cola, FacebookAI/roberta-base" in page.text
-    assert "Matthews correlation 0.493\u00a0±\u00a00.029 on 1,043 validation texts" in page.text
+    assert "Matthews correlation 0.493 ± 0.029 on 1,043 validation texts" in page.text
     headings = re.findall(r"<h2>(.*?)</h2>", page.html)
     assert headings == [
         "Dimension and ranks",
-        "Result",
-        "Can I trust the dimension?",
-        "How it was made",
         "Load the adapter",
+        "Result",
+        "How reliable is the dimension?",
+        "How it was made",
         "How to cite",
     ]
     for words in (
@@ -84,6 +85,40 @@ def test_page_opens_with_the_result_and_has_all_parts(page):
         "Facco",
     ):
         assert words in page.text
+
+
+def test_contents_list_every_section(page):
+    anchors = [a["href"].removeprefix("#") for a in page.all("a")]
+    assert anchors == [section["id"] for section in page.all("section")]
+
+
+def test_the_rank_stands_beside_its_block_in_a_box_that_scrolls(page):
+    boxes = re.findall(
+        r'<div class="scroll" tabindex="0"><table.*?</table></div>', page.html, re.DOTALL
+    )
+    assert len(boxes) == page.html.count("<table") == 3
+    assert re.findall(r'<th scope="col">(.*?)</th>', boxes[0])[:2] == ["block", "rank"]
+
+
+def test_numbers_keep_their_units_and_flags_their_hyphens(run):
+    html = (run / "report.html").read_text()
+    text = re.sub(r"<(svg|pre|style)\b.*?</\1>|<[^>]*>", "", html, flags=re.DOTALL)
+    assert "0.493\u00a0±\u00a00.029" in text
+    assert "5\u00a0min 58\u00a0s" in text
+    assert not re.findall(r"\d [%±]|± \d|\d (?:s|min|h|GB)\b", text)
+    assert "<code>--states</code> normalized" in html
+
+
+def test_only_settings_that_differ_from_the_defaults_are_unfolded(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    write_report(folder, defaults={"learning_rate": 0.001, "num_train_epochs": 3, "seed": 42})
+    made = (folder / "report.html").read_text().partition('<section id="made">')[2]
+    unfolded = re.sub(r"<details>.*?</details>", "", made, flags=re.DOTALL)
+    assert "learning_rate: 0.0002" in unfolded
+    assert "task_name: cola" in unfolded
+    assert "num_train_epochs" not in unfolded
+    assert "num_train_epochs: 3" in made
 
 
 def test_nothing_is_loaded_from_a_network(page):
@@ -106,10 +141,10 @@ def test_tables_tell_their_headings_and_add_up(page):
     assert all(cell["scope"] in {"row", "col"} for cell in page.all("th"))
     row = re.search(r'<tr><th scope="row">1</th>.*', page.html)[0]
     assert re.findall(r">([^<>]+)</(?:td|b)>", row) == [
-        "8.82 ± 0.18", "+0.81 ± 0.07", "1", "2", "0.96", "4", "12,288",
+        "2", "0.96", "8.82 ± 0.18", "+0.81 ± 0.07", "1", "4", "12,288",
     ]  # fmt: skip
     total = re.search(r'<tr><th scope="row">total</th>.*', page.html)[0]
-    assert re.findall(r">(\d[^<>]*)</(?:td|b)>", total) == ["4", "16", "48", "98,304"]
+    assert re.findall(r">(\d[^<>]*)</(?:td|b)>", total) == ["16", "4", "48", "98,304"]
 
 
 def test_the_loading_code_is_python_and_needs_no_gelora(page, run):
@@ -150,11 +185,11 @@ def test_doubts_are_told_layer_by_layer_and_explained(tmp_path):
     (row,) = re.findall(r'<tr><th scope="row">block 3</th>.*', page.html)
     part = f"{profile.decimation[-1].dimensions[3]:.2f}"
     dimensions = [f"{series.dimensions[3]:.2f}" for series in profile.series.values()]
-    *numbers, verdict = re.findall(r">([^<>]+)</td>", row)
-    assert numbers == ["10.36 ± 0.21", *dimensions[1:], part, "19 %"]
+    first, verdict, *numbers = re.findall(r">([^<>]+)</(?:td|span)>", row)
+    assert [first, *numbers] == ["10.36 ± 0.21", *dimensions[1:], part, "19 %"]
     assert verdict == "noisy: rises from 7.5 at 483 texts to 10.4 at 3,871; may be biased"
     assert "By 483 samples: embeddings 0.00" in page.html
-    assert "the states' shape. It is so at block 3 and block 7: compare" in page.text
+    assert "the states' shape. This is so at block 3 and block 7: compare" in page.text
     for words in ("docs/accuracy.md", "compare --states normalized", "(many neighbours) from"):
         assert words in page.text
 
@@ -201,7 +236,7 @@ def test_half_blocks_have_a_row_each(tmp_path):
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
     write_example_run(tmp_path, profile=profile, rank_rule="confident", target_modules="all-linear")
     page = Page(write_report(tmp_path).read_text())
-    rows = re.findall(r'<tr><th scope="row">(\d[^<]*)</th><td><code>(.*?)</code>', page.html)
+    rows = re.findall(r'<tr><th scope="row">(\d[^<]*)</th>.*<code>(.*?)</code>', page.html)
     assert rows == [
         (f"{block + 1} {half}", f"layers.<wbr>{block}")
         for block in range(2)
@@ -229,7 +264,7 @@ def test_rank_one_everywhere_is_said_and_a_budget_offered(tmp_path):
     write_example_run(folder, profile=example_profile(growth=0.05))
     page = Page(write_report(folder).read_text())
     assert "grows by less than one in 12 of 12 blocks" in page.text
-    assert "this is plain LoRA of rank 1" in page.text
+    assert "This is plain LoRA of rank 1" in page.text
     command = f"--budget r=8 --profile '{folder}' --output_dir '{folder}-r8'"
     assert f"gelora plan --rank_rule budget {command}" in page.code
 
@@ -271,6 +306,7 @@ def test_what_is_not_adapted_has_no_probability(tmp_path):
     profile = example_profile((("layers.0",),), granularity="sublayer")
     write_example_run(tmp_path, profile=profile)
     plan = read_run(tmp_path).plan
-    attention, mlp = sublayer_rows(profile, plan)
-    assert attention.certainty == f"{plan.certainties[0]:.2f}"
-    assert (mlp.rank, mlp.certainty, mlp.modules, mlp.parameters) == (0, "", 0, "0")
+    attention, mlp = rank_table(plan, profile).to_dict("records")
+    assert attention["P(rank)"] == f"{plan.certainties[0]:.2f}"
+    empty = {"rank": "0", "P(rank)": "", "modules": "0", "parameters": "0"}
+    assert mlp.items() >= empty.items()

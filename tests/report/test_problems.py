@@ -6,8 +6,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from gelora.report import write_card, write_report
-from gelora.report.result_wording import in_order, result_note, result_sentence
 from gelora.report.run_files import read_run
+from gelora.report.templating import sentence
+from gelora.report.text import in_order
 from report.example_problems import PROBLEMS, write_example_of
 
 SENTENCES = {
@@ -35,7 +36,7 @@ def run(tmp_path, problem):
 
 
 def test_the_page_opens_with_the_result_in_its_unit(run, problem):
-    html = write_report(run).read_text().replace("&nbsp;", " ")
+    html = write_report(run).read_text().replace("\u00a0", " ")
     assert SENTENCES[problem] in html
     assert f"{CLASSES[problem]}.from_pretrained" in html
     assert "AutoModelForSequenceClassification" not in html
@@ -71,15 +72,15 @@ def test_parts_follow_the_whole():
 
 
 def test_what_the_figures_mean_is_said():
-    note = result_note(PROBLEMS["question_answering"], {})
+    note = sentence("result_note", PROBLEMS["question_answering"], {})
     assert note.startswith("On the validation questions, ± standard error. F1 and exact match are")
     assert "best threshold was chosen by the questions that it is scored on" in note
-    note = result_note(PROBLEMS["instruction_tuning"], {"load_best_model_at_end": True})
-    assert "the same model on the same texts, as it came" in note
-    assert "Perplexity is that of the completions' tokens." in note
-    assert "chosen by the same examples, so that the result flatters it" in note
+    note = sentence("result_note", PROBLEMS["instruction_tuning"], {"load_best_model_at_end": True})
+    assert "the same model on the same texts, before training" in note
+    assert "The perplexity is of the completions' tokens." in note
+    assert "chosen by the same examples, so the result is too good" in note
     typed = {"load_best_model_at_end": "false"}
-    assert "flatters" not in result_note(PROBLEMS["instruction_tuning"], typed)
+    assert "too good" not in sentence("result_note", PROBLEMS["instruction_tuning"], typed)
 
 
 def test_the_head_is_counted_only_where_there_is_one(run, problem):
@@ -88,4 +89,4 @@ def test_the_head_is_counted_only_where_there_is_one(run, problem):
 
 
 def test_the_sentence_is_that_of_the_files(run, problem):
-    assert result_sentence(read_run(run).metrics) == SENTENCES[problem]
+    assert sentence("result", read_run(run).metrics) == SENTENCES[problem]

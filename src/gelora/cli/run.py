@@ -9,11 +9,10 @@ from gelora.cli.forwarding import (
 )
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_notes
+from gelora.cli.report import write_run_report
 from gelora.cli.tables import metrics_summary, rank_table
 from gelora.cli.train import train
-from gelora.lab.pages.theory_section import theory_section
 from gelora.ranks.decision import rank_decision
-from gelora.report import write_report
 from gelora.report.decision import result_decision
 
 
@@ -30,7 +29,7 @@ def main(config: Config) -> Output:
     )
     report = config.folder / REPORT_FILE
     if loading.is_main_process():
-        write_report(config.folder, sections=[theory_section])
+        write_run_report(config.folder)
     decision = [*result_decision(metrics), *rank_decision(planned, profile)]
     parts = [
         "\n".join([rank_table(planned, profile), *plan_notes(planned, profile)]),

@@ -9,7 +9,7 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
 from gelora.report.decision import result_decision
-from gelora.report.result_wording import samples_word
+from gelora.report.text import samples_word
 
 TWONN = frozenset({"twonn_linfit", "twonn_mle"})
 

@@ -6,14 +6,15 @@ Pure: values in, text out.
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
+
 from gelora.cli.tables import table
 from gelora.dimension.profile import DimensionProfile
-from gelora.lab.pages import theory_wording
+from gelora.lab.pages.theory_section import theory_sentence
 from gelora.lab.pages.theory_tables import (
-    USE_HEADINGS,
-    theory_rows,
-    tolerance_rows,
-    use_rows,
+    block_table,
+    tolerance_table,
+    use_table,
     weights_fishers,
 )
 from gelora.lab.theory.record import TheoryRecord
@@ -21,27 +22,23 @@ from gelora.lab.theory.theorem import check_theorem
 from gelora.lab.theory.usage import bound_in_use
 from gelora.ranks import RankPlan
 
-_HEADINGS = (
-    *("block", "dimension", "rank by input", "verdict"),
-    *("growth", "rank by weights", "verdict"),
-)
-_TOLERANCE_HEADINGS = (
-    *("tolerance", "rank by input", "dimension ≤ rank", "rank by weights", "growth ≤ rank"),
-)
+_STATEMENTS = ("dimension", "increment")
 
 
 def theory_text(profile: DimensionProfile, plan: RankPlan, theory: TheoryRecord) -> str:
     """Return the tables of what was measured, and what there is to know about them."""
     uses = bound_in_use(theory.updates, plan, theory.tolerance)
     sentences = [
-        *theory_wording.verdict_sentences(profile, theory),
-        *theory_wording.tolerance_sentences(profile, theory),
+        *(theory_sentence("verdict", profile, theory, name) for name in _STATEMENTS),
+        theory_sentence("tolerance", theory),
+        *(theory_sentence("breaking", profile, theory, name) for name in _STATEMENTS),
     ]
-    parts = [_block_table(profile, theory), "\n".join(sentences), _tolerance_table(profile, theory)]
+    tolerances = _lines(tolerance_table(profile, theory))
+    parts = [_block_table(profile, theory), "\n".join(sentences), table(*tolerances)]
     if theory.fishers:
-        parts.append(theory_wording.fisher_sentence(theory))
+        parts.append(theory_sentence("fisher", theory))
     if uses:
-        parts += [table(USE_HEADINGS, use_rows(uses)), theory_wording.use_sentence(uses)]
+        parts += [table(*_lines(use_table(uses))), theory_sentence("use", uses)]
     return "\n\n".join(parts)
 
 
@@ -71,27 +68,17 @@ def theory_payload(
 
 
 def _block_table(profile: DimensionProfile, theory: TheoryRecord) -> str:
-    rows = [
-        [
-            *(row.name, row.dimension.left, row.dimension.rank, row.dimension.verdict),
-            *(row.growth.left, row.growth.rank, row.growth.verdict),
-        ]
-        for row in theory_rows(profile, theory)
-    ]
+    headings, rows = _lines(block_table(profile, theory).drop(columns="below tolerance"))
     fishers = weights_fishers(profile, theory)
     if not fishers:
-        return table(_HEADINGS, rows)
+        return table(headings, rows)
     return table(
-        [*_HEADINGS, "Fisher rank", "effective"],
+        [*headings, "Fisher rank", "effective"],
         [[*row, *ranks] for row, ranks in zip(rows, fishers, strict=True)],
     )
 
 
-def _tolerance_table(profile: DimensionProfile, theory: TheoryRecord) -> str:
-    return table(
-        _TOLERANCE_HEADINGS,
-        [
-            [row.tolerance, row.input_ranks, row.dimension, row.parameter_ranks, row.growth]
-            for row in tolerance_rows(profile, theory)
-        ],
-    )
+def _lines(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return a frame's headings and rows, in the terminal's shorter words."""
+    headings = [name.replace("by the ", "by ") for name in frame.columns]
+    return headings, frame.to_numpy().tolist()

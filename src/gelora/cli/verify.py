@@ -19,18 +19,17 @@ from gelora.cli.console import Output, shows_progress
 from gelora.cli.forwarding import check_training, lora_arguments, training_arguments
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan
+from gelora.cli.report import write_run_report
 from gelora.cli.theory_text import theory_payload, theory_text
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError
 from gelora.exports.saved import WEIGHTS_NAME
-from gelora.lab.pages.theory_section import theory_section
 from gelora.lab.theory.fisher import block_fishers
 from gelora.lab.theory.jacobian import block_jacobians
 from gelora.lab.theory.record import BlockFisher, ModuleUpdate, Stage, TheoryRecord
 from gelora.lab.theory.samples import sample_batches
 from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
-from gelora.report import write_report
 from gelora.tasks import LABEL_COLUMNS, TaskData, texts_of
 from gelora.training.wrapping import wrap
 
@@ -62,7 +61,7 @@ def main(config: Config) -> Output:
     theory = verify(config, data, profile, planned, arguments=arguments)
     report = config.folder / REPORT_FILE
     if loading.is_main_process():
-        write_report(config.folder, sections=[theory_section])
+        write_run_report(config.folder)
     files = {"theory": str(config.folder / THEORY_FILE), "report": str(report)}
     return Output(
         f"{theory_text(profile, planned, theory)}\n\n{report}",

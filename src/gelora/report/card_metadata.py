@@ -1,17 +1,14 @@
-"""The head of a model card: what the Hub reads to list, filter and compare models.
+"""The metadata of a model card, by which the Hub lists, filters and compares models."""
 
-Values in, values out.
-"""
-
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from gelora.report.result_wording import metric_name, second_set
+from gelora.report.text import metric_name, second_set
 
 _PIPELINES = {
     "classification": "text-classification",
@@ -29,7 +26,6 @@ _METRIC_TYPES = {
     "spearman": "spearmanr",
 }
 """The Hub's names of the metrics that it knows."""
-_TAGS = ("gelora", "lora")
 
 
 def card_metadata(
@@ -38,32 +34,36 @@ def card_metadata(
     data: Mapping[str, Any],
     model: str,
     found: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> ModelCardData:
     """Return the metadata of a run's card.
 
     Args:
         metrics: What metrics.json holds.
-        data: Where the texts of each split came from, as environment.json says it.
+        data: Origin of each split, from environment.json.
         model: The model without adapter; named only if it can be on the Hub, which refuses a card
             that names a folder.
-        found: What PEFT wrote, or an earlier card: kept, but for what is said anew here.
+        found: Metadata of PEFT's card or an earlier one; keys that are not set here are kept.
     """
     is_public = is_on_hub(model)
     tags = [
         tag for tag in found.get("tags") or () if is_public or not tag.startswith("base_model:")
     ]
     dataset = (data.get("train") or {}).get("dataset") or ""
-    metadata: dict[str, Any] = {
+    known: dict[str, Any] = {
         "base_model": model if is_public else None,
         "library_name": "peft",
         "pipeline_tag": _PIPELINES[metrics["problem"]],
-        "tags": sorted({*tags, *_TAGS}),
+        "tags": sorted({*tags, "gelora", "lora"}),
         "datasets": [dataset] if is_on_hub(dataset) else None,
         "metrics": sorted({*filter(None, map(metric_type, metrics["metrics"]))}) or None,
-        "model-index": _index(metrics, model, data) if metrics["metrics"] else None,
+        "model_name": f"{Path(model).name} on {metrics['task']}",
+        "eval_results": _results(metrics, data) or None,
     }
-    kept = {key: value for key, value in found.items() if key not in metadata}
-    return {key: value for key, value in {**metadata, **kept}.items() if value is not None}
+    kept = {key: value for key, value in found.items() if key not in {*known, "model-index"}}
+    card = ModelCardData(**{**kept, **known})
+    if not card.eval_results:
+        card.pop("model_name")  # which the Hub knows in its index of results alone
+    return card
 
 
 def is_on_hub(name: str) -> bool:
@@ -84,31 +84,24 @@ def metric_type(name: str) -> str | None:
     return _METRIC_TYPES.get(second_set(name)[0])
 
 
-def _index(metrics: Mapping[str, Any], model: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the metrics by validation set, as the Hub's index of models has them."""
-    by_set: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _results(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[EvalResult]:
+    """Return the metrics that the Hub knows, by validation set."""
+    results: list[EvalResult] = []
     for name, metric in sorted(metrics["metrics"].items()):
+        split = second_set(name)[1] or "validation"
+        origin = data.get(split) or {}
         if kind := metric_type(name):
-            by_set[second_set(name)[1] or "validation"].append(
-                {"type": kind, "value": metric["value"], "name": metric_name(name)}
+            results.append(
+                EvalResult(
+                    task_type=_PIPELINES[metrics["problem"]],
+                    # A file is no data set of the Hub, whatever the task.
+                    dataset_type=origin.get("dataset") or "local",
+                    dataset_name=metrics["task"],
+                    dataset_config=origin.get("config"),
+                    dataset_split=origin.get("split") or split,
+                    metric_type=kind,
+                    metric_name=metric_name(name),
+                    metric_value=metric["value"],
+                )
             )
-    results = [
-        {
-            "task": {"type": _PIPELINES[metrics["problem"]]},
-            "dataset": _dataset(metrics["task"], data.get(split) or {}, split),
-            "metrics": values,
-        }
-        for split, values in sorted(by_set.items(), reverse=True)
-    ]
-    return [{"name": f"{Path(model).name} on {metrics['task']}", "results": results}]
-
-
-def _dataset(task: str, origin: Mapping[str, Any], split: str) -> dict[str, Any]:
-    """Return what metrics were taken on; a file is no data set of the Hub's, whatever the task."""
-    dataset = {
-        "name": task,
-        "type": origin.get("dataset") or "local",
-        "config": origin.get("config"),
-        "split": origin.get("split") or split,
-    }
-    return {key: value for key, value in dataset.items() if value is not None}
+    return results

@@ -1,10 +1,7 @@
-"""What the figures share: labels beside points, the axis of layers, and a grid of small panels.
-
-Knows profiles and axes, and nothing of what a figure shows.
-"""
+"""What the figures share: labels beside points, the axis of layers, and a grid of small panels."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
 from gelora.dimension.profile import DimensionProfile
-from gelora.report.stacks import StackLayout, short_names
+from gelora.report.stacks import StackLayout
 from gelora.report.theme import MUTED
 
 WIDTH = 9.0  # inches; the page scales it to its column
@@ -97,47 +94,22 @@ def panel_step(count: int) -> int:
     return math.ceil(count / MAX_PANELS)
 
 
-def layer_panels(
-    profile: DimensionProfile,
-    draw: Callable[[Axes, int], None],
-    *,
-    height: float,
-    sharey: bool = False,
-) -> Figure:
-    """Make a figure of one small panel for every layer, each drawn by `draw(axes, layer)`.
-
-    Args:
-        profile: Whose layers.
-        draw: Draws one panel; it is not called for constant layers, which are called so.
-        height: Of a row of panels, in inches.
-        sharey: Whether the panels have one vertical axis.
-    """
-
-    def draw_layer(panel: Axes, layer: int) -> None:
-        if layer not in profile.constant_layers:
-            draw(panel, layer)
-            return
-        panel.text(0.5, 0.5, "constant", transform=panel.transAxes, ha="center", color=MUTED)
-        if not sharey:
-            panel.set_yticks([])
-
-    return panels(short_names(profile), draw_layer, height=height, sharey=sharey)
-
-
 def panels(
     names: Sequence[str],
     draw: Callable[[Axes, int], None],
     *,
     height: float,
     sharey: bool = False,
+    constant: Collection[int] = (),
 ) -> Figure:
     """Make a figure of one small panel for every name, or of every few where there are many.
 
     Args:
         names: Titles of the panels.
         draw: Draws one panel, given its index among the names.
-        height: Of a row of panels, in inches.
+        height: Height of a row of panels in inches.
         sharey: Whether the panels have one vertical axis.
+        constant: Indices whose panels say "constant" instead.
     """
     shown = range(0, len(names), panel_step(len(names)))
     rows = math.ceil(len(shown) / COLUMNS)
@@ -149,5 +121,10 @@ def panels(
         panel.set_title(names[index], fontsize=8.5, pad=4)
         panel.set_xticks([])
         panel.grid(visible=False)
-        draw(panel, index)
+        if index not in constant:
+            draw(panel, index)
+            continue
+        panel.text(0.5, 0.5, "constant", transform=panel.transAxes, ha="center", color=MUTED)
+        if not sharey:
+            panel.set_yticks([])
     return figure

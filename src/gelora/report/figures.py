@@ -1,8 +1,6 @@
-"""The report's figures of a run: its dimensions and ranks, and the course of its training.
+"""The figures of a run: its dimensions and ranks, and its losses and metric in training.
 
-Pure functions on matplotlib's object interface: numbers in, a `Figure` out, which `theme.to_svg`
-makes text. They draw; what is said about the numbers, and which figures a page has, is decided in
-`page`. How far to trust the dimensions is shown in `trust_figures`.
+Pure functions on matplotlib's object interface: numbers in, a `Figure` out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +27,12 @@ from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, themed
 
 MAX_CURVE_POINTS = 300
 STEP_COLOURS = (GREEN, PURPLE)
-"""Of a block's steps: the block itself or its attention half, and its MLP half."""
+"""Of a block's sublayers: the block itself or its attention half, and its MLP half."""
 
 
 @themed
 def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
-    """Draw the dimension at every layer with its error, and below it the rank of every step."""
+    """Draw the dimension at every layer with its error, and below it the rank of every sublayer."""
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     layouts = stack_layouts(profile)
@@ -58,20 +56,23 @@ def dimension_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     upper.margins(x=0.1, y=0.18)
     upper.spines.bottom.set_visible(False)
     upper.set_title("Dimension, ± 1 standard error")
-    lower.set_title("LoRA rank; the dash is the paper's lower bound on parameters")
+    has_bounds = any(bound > 0 for bound in plan.bounds)
+    lower.set_title(f"LoRA rank{'; the dash is the lower bound' if has_bounds else ''}")
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     lower.margins(x=0.1, y=0.2)
     lower.set_ylim(bottom=0)
-    label_halves(lower, layouts[0].halves)
+    label_halves(lower, layouts[0].halves, plan)
     label_layers(lower, layouts)
     return figure
 
 
-def label_halves(axes: Axes, halves: Sequence[str]) -> None:
-    """Name the halves of a block by their colours, above the axes' right end."""
+def label_halves(axes: Axes, halves: Sequence[str], plan: RankPlan) -> None:
+    """Name the adapted halves of a block by their colours, above the axes' right end."""
     if len(halves) == 1:
         return
-    for half, colour, shift in zip(halves, STEP_COLOURS, (-30, 0), strict=True):
+    for index, (half, colour, shift) in enumerate(zip(halves, STEP_COLOURS, (-30, 0), strict=True)):
+        if not any(plan.ranks[index::2]):
+            continue
         axes.annotate(
             half, (1, 1), (shift, 10), xycoords="axes fraction", textcoords="offset points",
             color=colour, ha="right",
@@ -86,10 +87,11 @@ def _draw_constant(axes: Axes, layout: StackLayout, profile: DimensionProfile) -
             axes.plot(
                 position, 0, "o", color=MUTED, fillstyle="none", transform=at_bottom, clip_on=False
             )
-            axes.annotate(
-                "constant", (position, 0), (0, 6), xycoords=at_bottom, textcoords="offset points",
-                color=MUTED, ha="center",
-            )  # fmt: skip
+            if layer == layout.layers[0] or layer - 1 not in profile.constant_layers:
+                axes.annotate(
+                    "constant", (position, 0), (0, 6), xycoords=at_bottom, color=MUTED,
+                    textcoords="offset points", ha="center",
+                )  # fmt: skip
 
 
 def _draw_ranks(axes: Axes, layout: StackLayout, plan: RankPlan) -> None:
@@ -137,15 +139,16 @@ def training_figure(
     panels[0].set_title("Loss")
     if metric_steps:
         panels[1].plot(metric_steps, metric_values, color=PURPLE, marker="o", markersize=3.5)
-        label_end(panels[1], metric_steps[-1], metric_values[-1], "adapter", PURPLE)
-        for name, value in references.items():
-            panels[1].axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-            panels[1].annotate(
-                name, (0, value), (4, 3), xycoords=("axes fraction", "data"),
-                textcoords="offset points", color=MUTED,
-            )  # fmt: skip
+        span = [min(entry["step"] for entry in history if "step" in entry), metric_steps[-1]]
+        for value in references.values():
+            panels[1].plot(span, [value] * 2, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        named = [(metric_steps[-1], value, name, MUTED) for name, value in references.items()]
+        ends = [(metric_steps[-1], metric_values[-1], "adapter", PURPLE), *named]
+        panels[1].margins(y=0.12)
+        label_ends(panels[1], ends, height=1.7)
         panels[0].spines.bottom.set_visible(False)
         panels[1].set_title(metric_label)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].set_xlabel("step")
     return figure
 

@@ -1,12 +1,10 @@
-"""The few lines of Python that load a trained adapter with plain PEFT and use it once.
-
-Text only: nothing is run here. The report and the model card show the same lines.
-"""
+"""The few lines of Python that load a trained adapter with plain PEFT and use it once."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from gelora.report.templating import template
 from gelora.tasks.known import TASKS
 
 _CLASSES = {
@@ -14,30 +12,6 @@ _CLASSES = {
     "regression": "AutoModelForSequenceClassification",
     "question_answering": "AutoModelForQuestionAnswering",
     "instruction_tuning": "AutoModelForCausalLM",
-}
-_USES = {
-    "classification": """\
-logits = model(**tokenizer({texts}, return_tensors="pt")).logits
-print(model.config.id2label[logits.argmax().item()])""",
-    "regression": """\
-print(model(**tokenizer({texts}, return_tensors="pt")).logits.item())""",
-    "question_answering": """\
-inputs = tokenizer("A question?", "The text that may answer it.", return_tensors="pt")
-outputs = model(**inputs)
-start, end = outputs.start_logits.argmax(), outputs.end_logits.argmax()
-print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))""",
-    "instruction_tuning": """\
-{prompt}
-tokens = model.generate(**inputs, max_new_tokens=200)
-print(tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))""",
-}
-_PROMPTS = {
-    "text": 'inputs = tokenizer("The prompt, as in training.", return_tensors="pt")',
-    "chat": """\
-chat = [{"role": "user", "content": "What is asked for?"}]
-inputs = tokenizer.apply_chat_template(
-    chat, add_generation_prompt=True, return_dict=True, return_tensors="pt"
-)""",
 }
 
 
@@ -52,38 +26,35 @@ def loading_code(
     """Return the lines for one run.
 
     Args:
-        metrics: Of the run: its problem, and the labels of its head.
+        metrics: What `metrics.json` holds: the problem, and the labels of the head.
         model: Name or path of the model without adapter.
         adapter: Folder or Hub id of the adapter.
         config: The run's flags: the model's revision, and whether it needs code of its own.
-        data: Where each split came from, and whether its rows are chats or texts.
+        data: Origin of each split, and whether its rows are chats or texts.
     """
-    kind, problem = _CLASSES[metrics["problem"]], metrics["problem"]
     source = [_quoted(model)]
     if config.get("model_revision"):
         source.append(f"revision={_quoted(config['model_revision'])}")
     if config.get("trust_remote_code"):
         source.append("trust_remote_code=True")
     # A chat template that did not come with the model lies beside the adapter, with its tokenizer.
-    tokens = [_quoted(adapter)] if config.get("chat_template_path") else source
+    tokenizer = [_quoted(adapter)] if config.get("chat_template_path") else source
     task = TASKS.get(metrics["task"])
     columns = config.get("text_columns") or (task.text_columns if task else ())
-    form = (data.get("train") or {}).get("form") or "text"
-    texts = '"A text."' if len(columns) < 2 else '"A text.", "Its pair."'
-    return "\n".join([
-        "from peft import PeftModel",
-        f"from transformers import {kind}, AutoTokenizer",
-        "",
-        f"tokenizer = AutoTokenizer.from_pretrained({', '.join(tokens)})",
-        _call(f"model = {kind}.from_pretrained", [*source, *_head_arguments(metrics)]),
-        f"model = PeftModel.from_pretrained(model, {_quoted(adapter)})",
-        "",
-        _USES[problem].replace("{texts}", texts).replace("{prompt}", _PROMPTS[form]),
-    ])  # fmt: skip
+    kind = _CLASSES[metrics["problem"]]
+    return template("loading.py.jinja").render(
+        kind=kind,
+        problem=metrics["problem"],
+        tokenizer=f"AutoTokenizer.from_pretrained({', '.join(tokenizer)})",
+        model=_call(f"{kind}.from_pretrained", [*source, *_head_arguments(metrics)]),
+        adapter=_quoted(adapter),
+        form=(data.get("train") or {}).get("form") or "text",
+        is_pair=len(columns) > 1,
+    )
 
 
 def _head_arguments(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what gives the loaded model the head that was trained."""
+    """Return the arguments that give the loaded model the head that was trained."""
     if metrics["problem"] == "regression":
         return ["num_labels=1"]
     if metrics["problem"] != "classification":
@@ -99,8 +70,8 @@ def _quoted(text: str) -> str:
 
 
 def _call(function: str, arguments: list[str]) -> str:
-    """Return a call on one line, or on one for each argument where that would be long."""
+    """Return a call on one line, or with a line for each argument where that is too long."""
     line = f"{function}({', '.join(arguments)})"
-    if len(line) <= 88:
+    if len(f"model = {line}") <= 88:
         return line
-    return "\n".join([f"{function}(", *(f"    {one}," for one in arguments), ")"])
+    return "\n".join([f"{function}(", *(f"    {argument}," for argument in arguments), ")"])

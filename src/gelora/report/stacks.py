@@ -3,9 +3,11 @@
 Only names and positions; nothing is drawn or written here.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gelora.dimension.profile import HALVES, DimensionProfile
+from gelora.report.text import list_runs
 
 HALF_NAMES = dict(zip(HALVES, ("attention", "MLP"), strict=True))
 
@@ -57,6 +59,17 @@ def layer_names(profile: DimensionProfile) -> list[str]:
     return [label for layout in stack_layouts(profile) for label in layout.labels()]
 
 
+def list_layers(profile: DimensionProfile, layers: Iterable[int]) -> str:
+    """Name layers, runs of three or more by their ends: "embeddings and block 2 to block 5"."""
+    return list_runs(layer_names(profile), layers, everything="all layers")
+
+
+def describe_layers(profile: DimensionProfile, values: Sequence[float]) -> str:
+    """Return a value for every layer in words."""
+    named = zip(layer_names(profile), values, strict=True)
+    return ", ".join(f"{name} {value:.2f}" for name, value in named)
+
+
 def short_names(profile: DimensionProfile) -> list[str]:
     """Return the same, short enough for a panel or a table's first column."""
     names = layer_names(profile)
@@ -65,21 +78,3 @@ def short_names(profile: DimensionProfile) -> list[str]:
     if profile.settings.granularity == "sublayer":
         return [name.replace("block ", "") for name in names]
     return names
-
-
-def block_names(profile: DimensionProfile) -> list[str]:
-    """Return the name of every whole block, "block 1", in the profile's order."""
-    return [
-        f"{layout.name} block {index + 1}".lstrip()
-        for layout in stack_layouts(profile)
-        for index in range(len(layout.sublayers) // len(layout.halves))
-    ]
-
-
-def block_positions(profile: DimensionProfile) -> list[int]:
-    """Return the place of every whole block's output on a figure's horizontal axis."""
-    return [
-        position
-        for layout in stack_layouts(profile)
-        for position in layout.positions[len(layout.halves) :: len(layout.halves)]
-    ]

@@ -1,185 +1,165 @@
-"""The rows of the report's tables and its list of facts, as text.
-
-They say what the files hold, number by number; sentences about it are in `wording`.
-"""
+"""The tables of a run as data frames of text, and how they stand in HTML and Markdown."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
 
 from gelora.dimension.drift import verdict_word, verdict_words
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
-from gelora.ranks.advice import certainty
-from gelora.report import wording
-from gelora.report.run_files import RunFiles
+from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty
+from gelora.report import text
 from gelora.report.stacks import short_names
-from gelora.report.trust_figures import ESTIMATORS
 
 
-@dataclass(frozen=True)
-class SublayerRow:
-    """One row of the table of sublayers."""
-
-    number: str
-    path: str
-    dimension: str
-    increment: str
-    bound: int
-    rank: int
-    certainty: str
-    modules: int
-    parameters: str
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One row of the table of layers.
-
-    Attributes:
-        name: The layer's.
-        dimension: By the profile's estimator.
-        others: By the others of `estimators`.
-        part: The dimension by the smallest parts of the samples.
-        share: Of the variance, in three coordinates.
-        verdict: How far to trust the dimension: verdict, drift and bias.
-        is_stable: Whether the verdict is stable, without a drift.
-    """
-
-    name: str
-    dimension: str
-    others: tuple[str, ...]
-    part: str
-    share: str
-    verdict: str
-    is_stable: bool
-
-
-def estimators(run: RunFiles) -> list[str]:
-    """Return the names of the profile's estimators, its own first."""
-    others = [name for name in ESTIMATORS if name in run.profile.series]
-    return sorted(others, key=lambda name: name != run.profile.settings.estimator)
-
-
-def layer_rows(run: RunFiles) -> list[LayerRow]:
-    """Return a row for every layer."""
-    profile = run.profile
-    _, *others = [profile.series[name].dimensions for name in estimators(run)]
-    smallest = profile.decimation[-1]
-    return [
-        LayerRow(
-            name=name,
-            dimension=wording.with_error(
-                profile.dimensions[i], profile.standard_errors[i], decimals=2
-            ),
-            others=tuple(wording.number(dimensions[i], 2) for dimensions in others),
-            part=wording.number(smallest.dimensions[i], 2),
-            share=f"{100 * profile.top_variance_shares[i]:.0f} %",
-            verdict=verdict_words(profile, i),
-            is_stable=verdict_word(profile, i) == "stable",
-        )
-        for i, name in enumerate(short_names(profile))
-    ]
-
-
-def sublayer_rows(profile: DimensionProfile, plan: RankPlan) -> list[SublayerRow]:
-    """Return a row for every sublayer."""
+def rank_table(plan: RankPlan, profile: DimensionProfile | None = None) -> pd.DataFrame:
+    """Return a row for every block or half block: its rank, and the numbers behind the rank."""
+    if profile is None:
+        ranks = {"block": plan.sublayers, "rank": map(str, plan.ranks)}
+        return text_frame({**ranks, "parameters": map("{:,}".format, plan.parameters)})
     modules = Counter(
         profile.sublayer_of(module) for module in profile.modules if module.name in plan.modules
     )
     names = short_names(profile)
-    rows: list[SublayerRow] = []
     per_block = len(profile.sublayers) // len(profile.blocks)
-    for sublayer in range(len(profile.sublayers)):
-        layer = profile.layer_of(sublayer)
-        rows.append(
-            SublayerRow(
-                number=names[layer].removeprefix("block "),
-                path=profile.blocks[sublayer // per_block],
-                dimension=wording.with_error(
-                    profile.dimensions[layer], profile.standard_errors[layer], decimals=2
-                ),
-                increment=wording.with_error(
-                    profile.increments[sublayer],
-                    profile.increment_standard_errors[sublayer],
-                    decimals=2,
-                    sign=True,
-                ),
-                bound=plan.bounds[sublayer],
-                rank=plan.ranks[sublayer],
-                certainty=certainty(plan, sublayer),
-                modules=modules[sublayer],
-                parameters=f"{plan.parameters[sublayer]:,}",
-            )
-        )
-    return rows
+    return text_frame(
+        {
+            "block": names[layer].removeprefix("block "),
+            "rank": str(plan.ranks[sublayer]),
+            CERTAINTY_HEADINGS[plan.settings.rule]: certainty(plan, sublayer),
+            "dimension": text.with_error(
+                profile.dimensions[layer], profile.standard_errors[layer], decimals=2
+            ),
+            "increment": text.with_error(
+                profile.increments[sublayer],
+                profile.increment_standard_errors[sublayer],
+                decimals=2,
+                sign=True,
+            ),
+            "lower bound": str(plan.bounds[sublayer]),
+            "modules": str(modules[sublayer]),
+            "parameters": f"{plan.parameters[sublayer]:,}",
+            "name": profile.blocks[sublayer // per_block],
+        }
+        for sublayer in range(len(profile.sublayers))
+        for layer in [profile.layer_of(sublayer)]
+    )
 
 
-def modules_note(run: RunFiles) -> str:
-    """Say which modules are adapted, by their parts in a block."""
-    roles = dict.fromkeys(m.role for m in run.profile.modules if m.name in run.plan.modules)
-    words = {"query_key_value": "fused query-key-value", "mlp": "MLP"}
-    names = [words.get(role, role) for role in roles]
-    return f"Adapted in each block: {', '.join(names)}."
+def page_rank_table(plan: RankPlan, profile: DimensionProfile) -> pd.DataFrame:
+    """Return the ranks with their sums, for a page."""
+    frame = rank_table(plan, profile)
+    frame["name"] = pd.Series(map(code, frame["name"]), dtype=object)
+    frame.loc[len(frame)] = {
+        **dict.fromkeys(frame.columns, ""),
+        "block": "total",
+        "rank": str(sum(plan.ranks)),
+        "lower bound": str(sum(plan.bounds)),
+        "modules": str(len(plan.modules)),
+        "parameters": f"{plan.trainable_parameters:,}",
+    }
+    return frame
 
 
-def facts(run: RunFiles, more_hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return how the run was made, as pairs of a heading and its text.
+def code(name: str) -> Markup:
+    """Return a module's path as code that may break after a dot or slash."""
+    breakable = escape(name).replace(".", Markup(".<wbr>")).replace("/", Markup("/<wbr>"))
+    return Markup(f"<code>{breakable}</code>")
+
+
+def estimators(profile: DimensionProfile) -> list[str]:
+    """Return the names of the profile's estimators, its own first."""
+    known = [name for name in text.ESTIMATOR_NAMES if name in profile.series]
+    return sorted(known, key=lambda name: name != profile.settings.estimator)
+
+
+def layer_table(profile: DimensionProfile) -> pd.DataFrame:
+    """Return a row for every layer: its dimension by each estimator, and the verdict on it."""
+    _, *others = estimators(profile)
+    smallest = profile.decimation[-1]
+
+    def verdict(layer: int) -> str:
+        words = verdict_words(profile, layer)
+        doubt = verdict_word(profile, layer) != "stable"
+        return Markup('<span class="doubt">{}</span>').format(words) if doubt else words
+
+    def row(layer: int, name: str) -> dict[str, str]:
+        numbers = {text.ESTIMATOR_NAMES[e]: profile.series[e].dimensions[layer] for e in others}
+        if len(profile.decimation) > 1:
+            numbers[f"by {smallest.num_samples:,} samples"] = smallest.dimensions[layer]
+        return {
+            "layer": name,
+            text.ESTIMATOR_NAMES[profile.settings.estimator]: text.with_error(
+                profile.dimensions[layer], profile.standard_errors[layer], decimals=2
+            ),
+            "verdict": verdict(layer),
+            **{heading: text.number(value, 2) for heading, value in numbers.items()},
+            "in 3 coordinates": f"{100 * profile.top_variance_shares[layer]:.0f} %",
+        }
+
+    return text_frame(row(layer, name) for layer, name in enumerate(short_names(profile)))
+
+
+def metric_table(metrics: Mapping[str, Any], *, own: str = "adapter") -> pd.DataFrame:
+    """Return a row for every metric: the adapter's value, and each baseline's.
 
     Args:
-        run: Its files.
-        more_hashes: By name, the content hashes of files that further sections show.
+        metrics: What `metrics.json` holds.
+        own: Heading of the adapter's column.
     """
-    profile, environment = run.profile, run.environment
-    hashes = run.hashes() | dict(more_hashes)
-    halves = profile.settings.granularity == "sublayer"
-    places = "after both halves of every block" if halves else "after every block"
-    found = [
-        ("Model", run.model),
-        ("Model revision", environment.get("model_revision")),
-        ("Data", _flatten(environment.get("data"), ": ", "; ")),
-        ("Measured", f"{profile.num_used:,} samples, {profile.forward_tokens:,} tokens"),
-        ("States", f"{profile.settings.states}, {profile.settings.pooling} pooling, {places}"),
-        ("Estimator", estimator_words(profile)),
-        ("Rule", f"{run.plan.settings.rule}, dimensions rounded {run.plan.settings.rounding}"),
-        ("Scale alpha/r", f"{run.plan.scaling:g} in every module"),
-        ("Seed", f"{profile.seed} for measuring"),
-    ]
-    if run.metrics is not None:
-        trainable = run.metrics["trainable_parameters"]
-        seconds = run.metrics["seconds"]
-        peak = run.metrics.get("peak_memory_bytes")
-        found += [
-            ("Seed", f"{run.metrics['seed']} for training"),
-            ("Parameters", ", ".join(f"{part} {n:,}" for part, n in sorted(trainable.items()))),
-            ("Time", ", ".join(f"{k} {wording.duration(seconds[k])}" for k in sorted(seconds))),
-            ("Peak memory", f"{peak / 1e9:.2f} GB" if peak else None),
-        ]
-    processors = environment.get("processor_count")
-    found += [
-        ("Device", environment.get("device")),
-        ("Processors", str(processors) if processors else None),
-        ("Platform", environment.get("platform")),
-        ("Python", environment.get("python")),
-        ("Packages", _flatten(environment.get("packages"))),
-        ("Git commit", environment.get("git_commit")),
-        ("Hashes", " → ".join(f"{name} {hash_[:16]}" for name, hash_ in hashes.items())),
-    ]
-    return [(heading, str(text)) for heading, text in found if text]
+    problem, baselines = metrics["problem"], metrics["baselines"]
+    columns = {text.baseline_name(name, problem): baselines[name] for name in baselines}
+    return text_frame(
+        {
+            "metric": text.metric_name(name),
+            **{
+                heading: text.metric_value(values.get(name), problem)
+                for heading, values in {own: metrics["metrics"], **columns}.items()
+            },
+            text.samples_word(problem): f"{metrics['metrics'][name]['num_samples']:,}",
+        }
+        for name in text.in_order(metrics)
+    )
 
 
-def estimator_words(profile: DimensionProfile) -> str:
-    """Return the profile's estimator, and what it leaves out."""
-    if profile.settings.estimator != "twonn_linfit":
-        return profile.settings.estimator
-    return f"twonn_linfit, largest {100 * profile.settings.discard_fraction:g} % discarded"
+def html_table(frame: pd.DataFrame, label: str, classes: str = "") -> Markup:
+    """Return a table for a page; its first column names the rows.
+
+    Args:
+        frame: Text in every cell, escaped unless it is `Markup`.
+        label: What the table shows, for readers who do not see it.
+        classes: Classes of the table for the page's style.
+    """
+    safe = frame.map(escape).rename(columns=lambda name: str(escape(name)))
+    first = safe.columns[0]
+    named = safe.set_index(first).rename_axis(index=None, columns=first)
+    with pd.option_context("display.max_colwidth", None):
+        html = named.to_html(border=0, escape=False, justify="inherit", classes=classes or None)
+    html = html.replace("\n      ", "").replace("\n    </tr>", "</tr>")  # a row is a line
+    head, body = html.split("</thead>")
+    head = head.replace("<table", f'<table aria-label="{escape(label)}"', 1)
+    head, body = head.replace("<th>", '<th scope="col">'), body.replace("<th>", '<th scope="row">')
+    return Markup(f'<div class="scroll" tabindex="0">{head}</thead>{body}</div>')
 
 
-def _flatten(value: object, colon: str = " ", comma: str = ", ") -> str:
-    """Return a JSON value on one line, in words rather than brackets."""
-    if isinstance(value, Mapping):
-        known = {key: one for key, one in sorted(value.items()) if one is not None}
-        return comma.join(f"{key}{colon}{_flatten(one)}" for key, one in known.items())
-    if isinstance(value, list | tuple):
-        return " ".join(map(_flatten, value))
-    return "" if value is None else str(value)
+def markdown_table(frame: pd.DataFrame, rule: str = "---:") -> str:
+    """Return a table in GitHub's Markdown; the first column stands to the left.
+
+    Pandas' own `to_markdown` needs another package, and leaves a "|" in a cell as it is.
+
+    Args:
+        frame: Text in every cell.
+        rule: Markdown's alignment of the other columns, by default to the right.
+    """
+    lines = [list(frame.columns), ["---", *[rule] * (frame.shape[1] - 1)]]
+    rows = [*lines, *frame.to_numpy().tolist()]
+    cells = [[text.one_line(cell).replace("|", r"\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def text_frame(cells: Any) -> pd.DataFrame:
+    """Return a data frame that keeps `Markup`, which pandas' own type of text would not."""
+    return pd.DataFrame(cells, dtype=object)

@@ -38,7 +38,7 @@ def names(axes):
 
 
 def test_quality_by_parameters_has_every_method_and_the_front(summaries):
-    (axes,) = figures.parameters_figure(summaries, metric_label="accuracy").axes
+    (axes,) = figures.quality_figure(summaries, "parameters", metric_label="accuracy").axes
     points = [line for line in axes.lines if len(line.get_xdata()) == 1]
     drawn = sorted((point.get_xdata()[0], point.get_ydata()[0]) for point in points)
     expected = [(figures.adapter_parameters(one), one.mean) for one in summaries]
@@ -53,7 +53,7 @@ def test_quality_by_parameters_has_every_method_and_the_front(summaries):
 
 
 def test_time_is_of_choosing_ranks_and_of_training(summaries):
-    (axes,) = figures.seconds_figure(summaries, metric_label="accuracy").axes
+    (axes,) = figures.quality_figure(summaries, "seconds", metric_label="accuracy").axes
     seconds = {float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1}
     assert seconds == {5.0, 60.0, 300.0, 560.0}
     assert axes.get_xlim()[0] == 0
@@ -61,7 +61,7 @@ def test_time_is_of_choosing_ranks_and_of_training(summaries):
 
 def test_one_budget_needs_no_legend_and_no_mark(summaries):
     one = [summary for summary in summaries if summary.budget == "r=2"]
-    (axes,) = figures.parameters_figure(one, metric_label="accuracy").axes
+    (axes,) = figures.quality_figure(one, "parameters", metric_label="accuracy").axes
     assert axes.get_legend() is None
     assert "gelora" in names(axes)
 

@@ -124,7 +124,7 @@ def test_methods_off_the_budget_are_marked_and_explained(tmp_path):
     results = example_results(FEW, seeds=[0], changes={"full": {"meets_budget": False}})
     write_comparison(write_results(results, tmp_path))
     text = (tmp_path / "table.md").read_text()
-    assert "| full | 20,000 † |" in text
+    assert "| 20,000 † |" in text
     assert "† misses the budget of 20,000 parameters: it has one size" in text
 
 

@@ -14,9 +14,9 @@ from gelora.lab.pages.comparison_tables import (
     rank_table,
     sensitivity_table,
     to_csv,
-    to_markdown,
     trial_table,
 )
+from gelora.report.tables import markdown_table
 from lab.comparison.results_examples import example_results
 from lab.comparison.test_sensitivity import ranks, varied_results
 
@@ -38,13 +38,13 @@ def summaries(results):
 
 
 def cells(table, name):
-    (row,) = [row for row in table.rows if row[0] == name]
-    return dict(zip(table.headings, row, strict=True))
+    (row,) = [row for row in table.to_dict("records") if row[table.columns[0]] == name]
+    return row
 
 
 def test_methods_stand_with_their_cost_and_difference_the_best_first(summaries):
     table = method_table(summaries, "classification")
-    assert [row[0] for row in table.rows][::3] == ["full", "linear-probe"]
+    assert list(table["method"])[::3] == ["full", "linear-probe"]
     own, full = cells(table, "gelora"), cells(table, "full")
     assert own["parameters"] == "20,000"
     assert own["choosing ranks"] == "12.0 s"
@@ -65,7 +65,7 @@ def test_methods_stand_with_their_cost_and_difference_the_best_first(summaries):
 
 def test_the_chosen_rate_is_in_brackets_and_diverged_is_said(results):
     table = trial_table(results.trials, results.rows, "classification")
-    assert table.headings == ("method", "0.0005", "0.001")
+    assert list(table.columns) == ["method", "0.0005", "0.001"]
     assert cells(table, "lora") == {"method": "lora", "0.0005": "[0.710]", "0.001": "diverged"}
 
 
@@ -77,15 +77,14 @@ def test_a_trial_that_is_not_there_yet_is_a_dash(results):
 def test_mean_ranks_have_a_column_for_each_budget():
     ranks_found = mean_ranks(summarise(example_results(METHODS, budgets=("r=2", "r=8"))))
     table = rank_table(ranks_found)
-    assert table.headings == ("method", "r=2", "r=8")
-    assert table.rows[0] == ("full", "1.00", "1.00")
-    assert table.rows[-1] == ("linear-probe", "4.00", "4.00")
+    assert list(table.columns) == ["method", "r=2", "r=8"]
+    assert list(table.iloc[0]) == ["full", "1.00", "1.00"]
+    assert list(table.iloc[-1]) == ["linear-probe", "4.00", "4.00"]
 
 
 def test_how_ranks_and_result_move():
     results = varied_results(({}, ranks(1, 2, 2), 0.7), ({"pooling": "last"}, ranks(1, 3, 2), 0.9))
     table = sensitivity_table(variations(results), "classification")
-    assert table.label == "gelora-paper on cola at r=2, varied"
     first, moved = cells(table, "as it is"), cells(table, "pooling last")
     assert (first["mean rank"], first["ranks by block"]) == ("1.67", "1 2 2")
     assert (first["modules moved"], first["p"]) == ("–", "–")
@@ -97,15 +96,15 @@ def test_how_ranks_and_result_move():
 def test_failures_say_where_and_why():
     failure = Failure("run", "rte", "sora", {"pooling": "last"}, "r=2", 3, 1e-3, "Error: no")
     nowhere = Failure("ranks", "cola", "", {}, "", None, None, "Error: at all")
-    assert failure_table([failure, nowhere]).rows == [
-        ("rte pooling=last", "sora", "run", "r=2", "3", "0.001", "Error: no"),
-        ("cola", "–", "ranks", "–", "–", "–", "Error: at all"),
+    assert failure_table([failure, nowhere]).to_numpy().tolist() == [
+        ["rte pooling=last", "sora", "run", "r=2", "3", "0.001", "Error: no"],
+        ["cola", "–", "ranks", "–", "–", "–", "Error: at all"],
     ]
 
 
 def test_markdown_keeps_its_columns_whatever_is_in_the_cells():
     failure = Failure("run", "a|b", "sora", {}, "r=2", 0, 1e-3, "line\nline | more")
-    lines = to_markdown(failure_table([failure])).splitlines()
+    lines = markdown_table(failure_table([failure])).splitlines()
     assert len(lines) == 3
     assert lines[2] == r"| a\|b | sora | run | r=2 | 0 | 0.001 | line line \| more |"
 

@@ -7,12 +7,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from gelora.lab.pages import theory_figures as figures
+from gelora.lab.pages.theory_tables import block_positions
 from gelora.lab.theory.record import BlockJacobian
 from gelora.lab.theory.spectra import TOLERANCES, Spectrum
 from gelora.lab.theory.theorem import check_theorem
 from gelora.lab.theory.usage import bound_in_use
 from gelora.ranks import plan_ranks
-from gelora.report.stacks import block_positions
 from gelora.report.theme import BLUE, GREEN, PURPLE
 from lab.pages.example_theory import example_theory
 from report.example_run import example_profile

@@ -8,7 +8,7 @@ import pytest
 from gelora.artifacts import THEORY_FILE
 from gelora.errors import ArtifactError
 from gelora.lab.pages.theory_section import theory_section
-from gelora.lab.pages.theory_tables import theory_rows, use_rows
+from gelora.lab.pages.theory_tables import block_table, use_table
 from gelora.lab.theory.usage import bound_in_use
 from gelora.report import write_report
 from lab.pages.example_theory import example_theory
@@ -51,6 +51,21 @@ def test_the_section_stands_before_how_it_was_made_and_describes_its_figures(tmp
     assert "→ theory " in page.text
 
 
+def test_times_captions_and_descriptions_hold_what_is_drawn(tmp_path):
+    write(tmp_path / "a")
+    page = page_of(tmp_path / "a")
+    assert "Time: fisher 12.5 s, jacobians 2 min 21 s." in page.text
+    lines = "weights blue, LoRA factors purple, before training dotted and after training solid."
+    assert f"Eigenvalues: {lines}" in page.text
+    described = [svg["aria-label"] for svg in page.all("svg")]
+    assert any("block 2 ≥ 128 and " in words for words in described)
+    for tolerance in ("0.1", "0.01", "0.001", "0.0001"):
+        assert any(f"At {tolerance}: rank" in words for words in described)
+    write(tmp_path / "b", trained=False)
+    caption = "weights blue, LoRA factors purple, before training dotted."
+    assert f"Eigenvalues: {caption}" in page_of(tmp_path / "b").text
+
+
 def test_without_the_record_the_page_is_byte_for_byte_as_before(tmp_path):
     write_example_run(tmp_path, profile=PROFILE)
     before = write_report(tmp_path, sections=[theory_section]).read_bytes()
@@ -64,18 +79,13 @@ def test_without_the_record_the_page_is_byte_for_byte_as_before(tmp_path):
 def test_tables_hold_the_numbers_and_what_fails_is_marked(tmp_path):
     plan, theory = write(tmp_path, ranks={"encoder.layer.1": 2})
     section = page_of(tmp_path).html.partition("<h2>Theory</h2>")[2]
-    violated = theory_rows(PROFILE, theory)[1]
+    violated = block_table(PROFILE, theory).to_numpy().tolist()[1]
     (row,) = re.findall(r'<tr><th scope="row">block 2</th>.*doubt.*', section)
-    sides = (violated.dimension, violated.growth)
-    assert re.findall(r">([^<>]+)</td>", row) == [
-        value
-        for side in sides
-        for value in (side.left, side.rank, side.verdict, side.breaking_tolerance)
-    ]
+    assert re.findall(r">([^<>]+)</td>", row) == violated[1:]
     assert '<dt class="doubt">violated</dt>' in section
     modules = re.findall(r'<tr><th scope="row"><code>(.*?)</code></th>(.*)</tr>', section)
     found = [[path.replace("<wbr>", ""), *re.findall(r">([^<>]+)<", r)] for path, r in modules]
-    assert found == use_rows(bound_in_use(theory.updates, plan))
+    assert found == use_table(bound_in_use(theory.updates, plan)).to_numpy().tolist()
 
 
 def test_a_run_that_was_not_trained_or_has_no_labels_shows_less(tmp_path):

@@ -20,38 +20,39 @@ THEORY = example_theory(PROFILE, PLAN, ranks={LOW: 3})
 
 
 def test_every_block_has_both_sides_of_both_inequalities():
-    rows = tables.theory_rows(PROFILE, THEORY)
-    assert [row.name for row in rows] == ["block 1", "block 2", "block 3"]
+    rows = tables.block_table(PROFILE, THEORY).to_numpy().tolist()
+    assert [row[0] for row in rows] == ["block 1", "block 2", "block 3"]
     found = check_theorem(PROFILE, THEORY.jacobians, tolerance=THEORY.tolerance)
     for row, dimension, growth in zip(rows, found[::2], found[1::2], strict=True):
-        for side, one in ((row.dimension, dimension), (row.growth, growth)):
-            assert side.left == f"{one.left:.2f} ± {one.standard_error:.2f}"
-            assert (side.rank, side.verdict) == (str(one.rank), one.verdict)
-            assert float(side.breaking_tolerance) == pytest.approx(one.breaking_tolerance, rel=0.05)
-    assert [row.dimension.rank for row in rows] == [f"≥ {MAX_RANK}", "3", f"≥ {MAX_RANK}"]
-    assert [row.dimension.verdict for row in rows] == ["holds", "violated", "holds"]
+        for side, one in ((row[1:5], dimension), (row[5:], growth)):
+            left, rank, verdict, tolerance = side
+            assert left == f"{one.left:.2f} ± {one.standard_error:.2f}"
+            assert (rank, verdict) == (str(one.rank), one.verdict)
+            assert float(tolerance) == pytest.approx(one.breaking_tolerance, rel=0.05)
+    assert [row[2] for row in rows] == [f"≥ {MAX_RANK}", "3", f"≥ {MAX_RANK}"]
+    assert [row[3] for row in rows] == ["holds", "violated", "holds"]
 
 
 def test_halves_of_blocks_are_not_told_apart():
     profile = example_profile(BLOCKS, granularity="sublayer")
     theory = example_theory(profile, plan_ranks(profile))
-    names = [row.name for row in tables.theory_rows(profile, theory)]
+    names = list(tables.block_table(profile, theory)["block"])
     assert names == ["block 1", "block 2", "block 3"]
 
 
 def test_a_smaller_tolerance_never_lowers_a_rank():
-    rows = tables.tolerance_rows(PROFILE, THEORY)
-    assert [row.tolerance for row in rows] == ["0.1", "0.01", "0.001", "0.0001"]
-    assert all(row.input_ranks == f"3 to ≥ {MAX_RANK}" for row in rows)
-    assert all(row.dimension == "holds 2, violated 1" for row in rows)
-    highest = [int(row.parameter_ranks.split()[-1]) for row in rows]
+    table = tables.tolerance_table(PROFILE, THEORY)
+    assert list(table["tolerance"]) == ["0.1", "0.01", "0.001", "0.0001"]
+    assert set(table["rank by the input"]) == {f"3 to ≥ {MAX_RANK}"}
+    assert set(table["dimension ≤ rank"]) == {"holds 2, violated 1"}
+    highest = [int(ranks.split()[-1]) for ranks in table["rank by the weights"]]
     assert highest == sorted(highest)
     assert highest[0] < highest[-1] == 100
 
 
 def test_the_records_own_tolerance_has_a_row():
-    rows = tables.tolerance_rows(PROFILE, replace(THEORY, tolerance=0.03))
-    assert [row.tolerance for row in rows] == ["0.1", "0.03", "0.01", "0.001", "0.0001"]
+    table = tables.tolerance_table(PROFILE, replace(THEORY, tolerance=0.03))
+    assert list(table["tolerance"]) == ["0.1", "0.03", "0.01", "0.001", "0.0001"]
 
 
 @pytest.mark.parametrize(
@@ -68,10 +69,11 @@ def test_a_range_of_ranks(ranks, text):
 
 
 def test_fisher_rows_hold_ranks_and_effective_ranks():
-    assert tables.fisher_headings(THEORY) == [
-        "weights, before", "weights, after", "LoRA factors, before", "LoRA factors, after",
+    table = tables.fisher_table(PROFILE, THEORY)
+    assert list(table.columns) == [
+        "block", "weights, before", "weights, after", "LoRA factors, before", "LoRA factors, after",
     ]  # fmt: skip
-    rows = tables.fisher_rows(PROFILE, THEORY)
+    rows = table.to_numpy().tolist()
     after = tables.fishers_of(THEORY, "lora", "after")[LOW].spectrum
     rank = after.numerical_rank(THEORY.tolerance).value
     assert rows[1][-1] == f"{rank} ({after.effective_rank:.1f})"
@@ -83,30 +85,29 @@ def test_fisher_rows_hold_ranks_and_effective_ranks():
 
 def test_before_training_there_is_no_arrow():
     theory = example_theory(PROFILE, PLAN, trained=False)
-    assert tables.fisher_headings(theory) == ["weights, before", "LoRA factors, before"]
+    assert tables.measured_fishers(theory) == [("weights", "before"), ("lora", "before")]
     assert all("→" not in ranks for ranks, _ in tables.weights_fishers(PROFILE, theory))
 
 
 def test_texts_without_labels_have_no_fisher_columns():
     theory = example_theory(PROFILE, PLAN, labelled=False)
-    assert tables.fisher_headings(theory) == []
+    assert tables.measured_fishers(theory) == []
     assert tables.weights_fishers(PROFILE, theory) == []
 
 
 def test_a_block_without_modules_to_adapt_has_no_fisher_information():
     fishers = tuple(one for one in THEORY.fishers if one.block != LOW)
     theory = replace(THEORY, fishers=fishers)
-    assert tables.fisher_rows(PROFILE, theory)[1] == ["block 2", "", "", "", ""]
+    assert list(tables.fisher_table(PROFILE, theory).iloc[1]) == ["block 2", "", "", "", ""]
     assert tables.weights_fishers(PROFILE, theory)[1] == ("", "")
 
 
 def test_every_module_has_its_ranks():
     uses = bound_in_use(THEORY.updates, PLAN)
-    rows = tables.use_rows(uses)
+    rows = tables.use_table(uses).to_numpy().tolist()
     assert [row[0] for row in rows] == list(PLAN.modules)
     bounds = dict(zip(PLAN.blocks, PLAN.bounds, strict=True))
     for use, row in zip(uses, rows, strict=True):
         rank = PLAN.modules[use.module]
         assert row[1:4] == [str(bounds[use.block]), str(rank), str(-(-rank // 2))]
         assert row[4] == f"{use.stable_rank:.2f}"
-    assert len(rows[0]) == len(tables.USE_HEADINGS)

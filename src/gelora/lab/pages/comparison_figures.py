@@ -1,11 +1,10 @@
 """The figures of a comparison: quality by cost with its Pareto front, and differences.
 
-Pure functions: summaries in, a `Figure` out. Which of them a page has is decided in
-`comparison_page`.
+Pure functions: summaries in, a `Figure` out.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,25 +33,23 @@ def total_seconds(summary: Summary) -> float:
     return summary.median("selection_seconds") + summary.median("training_seconds")
 
 
+COSTS: Mapping[str, Cost] = {"parameters": adapter_parameters, "seconds": total_seconds}
+
+
 @themed
-def parameters_figure(summaries: Sequence[Summary], *, metric_label: str) -> Figure:
-    """Draw a task's quality by the adapter's parameters, all budgets together."""
-    figure, axes = _quality(summaries, adapter_parameters, metric_label)
-    counts = [count for one in summaries if (count := adapter_parameters(one)) > 0]
+def quality_figure(summaries: Sequence[Summary], cost: str, *, metric_label: str) -> Figure:
+    """Draw a task's quality by a cost of `COSTS`, all budgets together."""
+    figure, axes = _quality(summaries, COSTS[cost], metric_label)
+    if cost == "seconds":
+        axes.set_xlim(left=0)
+        axes.set_xlabel("seconds of choosing ranks and training")
+        return figure
+    counts = [count for summary in summaries if (count := adapter_parameters(summary)) > 0]
     if counts:  # the head alone has none, and a logarithm has no 0
         axes.set_xscale("symlog", linthresh=min(counts), linscale=0.4)
         axes.set_xlim(left=-min(counts) / 2 if len(counts) < len(summaries) else min(counts) / 2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.set_xlabel("parameters beside the head")
-    return figure
-
-
-@themed
-def seconds_figure(summaries: Sequence[Summary], *, metric_label: str) -> Figure:
-    """Draw a task's quality by the seconds of choosing ranks and training, all budgets together."""
-    figure, axes = _quality(summaries, total_seconds, metric_label)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("seconds of choosing ranks and training")
     return figure
 
 
@@ -126,27 +123,24 @@ def _name_points(
 ) -> None:
     """Name the front, and `gelora` wherever it is.
 
-    Left above a point of the front is where by definition none other is, so names stand there, one
-    line higher than the one before where points are close; `gelora` off the front is named below.
+    No point lies to the upper left of the front, so the front's names stand there. `gelora` off the
+    front is named to the lower right. Names keep a line's distance where points are close.
     """
     low, high = axes.get_ylim()
-    several = len({one.budget for one in summaries}) > 1
-    lowest = -math.inf
-    for one in [*best, *(one for one in summaries if one not in best)]:
-        on_front = one in best
-        if not on_front and one.method != REFERENCE_METHOD:
-            continue
-        shift = 4.0
-        if on_front:
-            height = 72 * PLOT_HEIGHT * (one.mean - low) / (high - low)
-            shift = max(4.0, lowest - height)
-            lowest = height + shift + LINE
-        axes.annotate(
-            f"{one.method} ({one.budget})" if several else one.method,
-            (cost(one), one.mean), (-5, shift) if on_front else (5, -shift),
-            textcoords="offset points", fontsize=8, color=_colour(one),
-            ha="right" if on_front else "left", va="bottom" if on_front else "top",
-        )  # fmt: skip
+    several = len({summary.budget for summary in summaries}) > 1
+    others = [one for one in summaries if one not in best and one.method == REFERENCE_METHOD]
+    for named, side in ((best, 1), (sorted(others, key=lambda one: -one.mean), -1)):
+        free = -math.inf
+        for one in named:
+            height = side * 72 * PLOT_HEIGHT * (one.mean - low) / (high - low)
+            shift = max(4.0, free - height)
+            free = height + shift + LINE
+            axes.annotate(
+                f"{one.method} ({one.budget})" if several else one.method,
+                (cost(one), one.mean), (-5 * side, shift * side), textcoords="offset points",
+                fontsize=8, color=_colour(one), ha="right" if side > 0 else "left",
+                va="bottom" if side > 0 else "top",
+            )  # fmt: skip
 
 
 def _colour(summary: Summary) -> str:

@@ -1,28 +1,38 @@
 """`write_comparison`: the tables, the plots and one self-contained page of a comparison's folder.
 
-Gathers what the template shows; numbers come from `comparison.statistics`, sentences from
-`comparison_wording`. Nothing on the page is loaded from a network, and the same results give the
-same bytes.
+The sentences stand in `templates/`. Nothing on the page is loaded from a network, and the same
+results give the same bytes.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 import yaml
+from jinja2 import Template
 from markupsafe import Markup
 
 from gelora.artifacts import REPORT_FILE, write_text
-from gelora.lab.comparison.results import REFERENCE_METHOD, Results, read_results
+from gelora.lab.comparison.results import (
+    REFERENCE_METHOD,
+    Results,
+    Row,
+    Trial,
+    read_results,
+    task_label,
+)
+from gelora.lab.comparison.search import is_tied
 from gelora.lab.comparison.sensitivity import Variation, variations
-from gelora.lab.comparison.statistics import Summary, mean_ranks, summarise
+from gelora.lab.comparison.statistics import SIGNIFICANT, Summary, mean_ranks, summarise
 from gelora.lab.pages import comparison_figures as figures
 from gelora.lab.pages import comparison_tables as tables
-from gelora.lab.pages import comparison_wording as wording
-from gelora.lab.pages.comparison_tables import Table, to_markdown
-from gelora.report.result_wording import metric_name, samples_word
-from gelora.report.templating import template
+from gelora.report.tables import html_table, markdown_table
+from gelora.report.templating import sentence, template
+from gelora.report.text import keep_together, metric_name, samples_word
 from gelora.report.theme import standalone, to_svg
 
 TABLE_FILE = "table.md"
@@ -30,51 +40,23 @@ CSV_FILE = "table.csv"
 PLOTS_FOLDER = "plots"
 
 _Item = TypeVar("_Item")
-_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class TaskFigure:
-    """A figure of a task, as it stands on the page and as a file of its own."""
+class Search:
+    """How many learning rates were chosen, and how many of these choices are doubtful.
 
-    name: str
-    svg: Markup
-    caption: str
+    Attributes:
+        choices: Number of choices.
+        fewer: Choices among fewer rates than the others.
+        tied: Choices between rates that did equally well.
+        at_edge: Choices of the smallest or largest rate of the grid.
+    """
 
-
-@dataclass(frozen=True)
-class Place:
-    """A task at a budget: its table, and what is said of it."""
-
-    budget: str
-    parameters: str
-    sentences: Sequence[str]
-    table: Table
-    note: str
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """All that the page has of a task."""
-
-    name: str
-    figures: Sequence[TaskFigure]
-    places: Sequence[Place]
-
-
-@dataclass(frozen=True)
-class Content:
-    """All that the page and the Markdown file have, in their order."""
-
-    headline: Sequence[str]
-    progress: str
-    tasks: Sequence[TaskPart]
-    ranks: Table | None
-    sensitivity_note: str
-    sensitivity: Sequence[Table]
-    trials_note: str
-    trials: Sequence[Table]
-    failures: Table
+    choices: int
+    fewer: int
+    tied: int
+    at_edge: int
 
 
 def write_comparison(folder: str | Path) -> Path:
@@ -93,155 +75,144 @@ def write_comparison(folder: str | Path) -> Path:
     results = read_results(folder)
     summaries, varied = summarise(results), variations(results)
     content = _content(results, summaries, varied)
-    for task in content.tasks:
-        for figure in task.figures:
-            path = folder / PLOTS_FOLDER / f"{_file_name(task.name)}-{figure.name}.svg"
+    for task, drawn in content["figures"].items():
+        for name, svg in drawn.items():
+            path = folder / PLOTS_FOLDER / f"{_file_name(task)}-{name}.svg"
             path.parent.mkdir(exist_ok=True)
-            write_text(path, standalone(figure.svg))
+            write_text(path, standalone(svg))
     write_text(folder / CSV_FILE, tables.to_csv(summaries, varied))
-    write_text(folder / TABLE_FILE, _markdown(content))
-    write_text(folder / REPORT_FILE, _page(content, results))
+    markdown = comparison_template("comparison.md.jinja", table=_plain_table).render(content)
+    write_text(folder / TABLE_FILE, markdown)
+    page = comparison_template("comparison.html.jinja", table=_page_table).render(content)
+    write_text(folder / REPORT_FILE, keep_together(page))
     return folder / REPORT_FILE
+
+
+def comparison_template(name: str, **functions: Any) -> Template:
+    """Return a template that knows the functions of comparisons, and those that are passed."""
+    known = {
+        "REFERENCE_METHOD": REFERENCE_METHOD,
+        "SIGNIFICANT": SIGNIFICANT,
+        "OFF_BUDGET": tables.OFF_BUDGET,
+        "groups": groups,
+        "interval": tables.interval,
+        "mean_and_deviation": tables.mean_and_deviation,
+        "method_table": tables.method_table,
+        "p_text": tables.p_text,
+        "within_budget": within_budget,
+    }
+    return template(name, package="gelora.lab.pages", functions={**known, **functions})
+
+
+def comparison_sentence(name: str, *values: object) -> str:
+    """Return a sentence of `comparison_sentences.jinja` on one line."""
+    return sentence(name, *values, source=comparison_template("comparison_sentences.jinja"))
+
+
+def groups(items: Iterable[_Item], *names: str) -> dict[Any, list[_Item]]:
+    """Return the items by attributes, in the order in which each group first comes."""
+    key, found = attrgetter(*names), dict[Any, list[_Item]]()
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def within_budget(summaries: Sequence[Summary]) -> list[Summary]:
+    """Return the methods whose every run meets the budget."""
+    return [summary for summary in summaries if all(row.meets_budget for row in summary.rows)]
 
 
 def _content(
     results: Results, summaries: Sequence[Summary], varied: Sequence[Variation]
-) -> Content:
+) -> dict[str, Any]:
+    """Return the values that the page and the Markdown file show."""
     problems = {name: reference.problem for name, reference in results.references.items()}
-    ranks = mean_ranks(summaries) if len({one.task for one in summaries}) > 1 else {}
-    by_setting = _grouped(varied, lambda v: (v.summary.task, v.summary.budget, v.summary.method))
-    trials = _grouped(results.trials, lambda trial: (trial.task, trial.budget))
-    rows = _grouped(results.rows, lambda row: (row.task, row.budget))
-    return Content(
-        headline=wording.headline(summaries) if summaries else [],
-        progress=wording.progress(results),
-        tasks=[
-            _task(task, found, problems[task])
-            for task, found in _grouped(summaries, lambda one: one.task).items()
-        ],
-        ranks=tables.rank_table(ranks) if ranks else None,
-        sensitivity_note=wording.sensitivity_note(varied) if varied else "",
-        sensitivity=[
-            tables.sensitivity_table(found, problems[setting[0]])
-            for setting, found in by_setting.items()
-        ],
-        trials_note=wording.trials_note(results),
-        trials=[
-            tables.trial_table(found, rows.get(place, []), problems[place[0]])
-            for place, found in trials.items()
-        ],
-        failures=tables.failure_table(results.failures),
+    by_task, settings = groups(summaries, "task"), results.settings
+    rows, trials = groups(results.rows, "task", "budget"), groups(results.trials, "task", "budget")
+    by_setting = groups(varied, "summary.method", "summary.task", "summary.budget")
+    axes = ("seeds", "tasks", "methods", "budgets")
+    return {
+        "results": results,
+        "summaries": summaries,
+        "varied": varied,
+        "problems": problems,
+        "tested": [summary for summary in summaries if summary.difference is not None],
+        "names": list(dict.fromkeys(task["name"] for task in settings["tasks"])),
+        "models": list(dict.fromkeys(task["model"]["name_or_path"] for task in settings["tasks"])),
+        "asked": math.prod(len(settings[axis]) for axis in axes),
+        "figures": {task: _figures(here, problems[task]) for task, here in by_task.items()},
+        "ranks": tables.rank_table(mean_ranks(summaries)) if len(by_task) > 1 else None,
+        "sensitivity": {
+            f"{method} on {task} at {budget}, varied": tables.sensitivity_table(
+                here, problems[task]
+            )
+            for (method, task, budget), here in by_setting.items()
+        },
+        "search": search(results),
+        "trials": {
+            f"Learning rates tried on {task} at {budget}": tables.trial_table(
+                here, rows.get((task, budget), []), problems[task]
+            )
+            for (task, budget), here in trials.items()
+        },
+        "failures": tables.failure_table(results.failures),
+        "settings": yaml.safe_dump(dict(settings), sort_keys=False),
+    }
+
+
+def search(results: Results) -> Search | None:
+    """Return how learning rates were chosen; None if they were not searched."""
+    if not results.trials:
+        return None
+    rates = sorted({trial.learning_rate for trial in results.trials})
+    tried: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in results.trials:
+        tried.setdefault(_place(trial), []).append(trial)
+    chosen = {_place(row): row.learning_rate for row in results.rows if _place(row) in tried}
+    asked = len(results.settings["learning_rates"])
+    at_edge = sum(rate in (rates[0], rates[-1]) for rate in chosen.values())
+    return Search(
+        choices=len(chosen),
+        fewer=sum(len(tried[place]) < asked for place in chosen),
+        tied=sum(is_tied(tried[place]) for place in chosen),
+        at_edge=at_edge if len(rates) > 1 else 0,
     )
 
 
-def _grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
-    """Return the items by a key, in the order in which each first comes."""
-    groups: dict[_Key, list[_Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups
+def _place(record: Row | Trial) -> tuple[str, str, str]:
+    """Return what has one learning rate: a method on a task, varied or not, at a budget."""
+    return task_label(record.task, record.varied), record.budget, record.method
 
 
-def _task(name: str, summaries: Sequence[Summary], problem: str) -> TaskPart:
-    places = [
-        Place(
-            budget=budget,
-            parameters=f"{here[0].rows[0].budget_parameters:,}",
-            sentences=wording.place_sentences(here, problem),
-            table=tables.method_table(here, problem),
-            note=wording.place_note(here, problem),
-        )
-        for budget, here in _grouped(summaries, lambda one: one.budget).items()
-    ]
-    return TaskPart(name, _figures(summaries, problem), places)
-
-
-def _figures(summaries: Sequence[Summary], problem: str) -> list[TaskFigure]:
+def _figures(summaries: Sequence[Summary], problem: str) -> dict[str, Markup]:
     metric = metric_name(summaries[0].rows[0].headline_metric)
     label = f"{metric} on the validation {samples_word(problem)}"
-    found: list[TaskFigure] = []
-    for name, draw, cost, words in (
-        ("parameters", figures.parameters_figure, figures.adapter_parameters, "parameters"),
-        ("seconds", figures.seconds_figure, figures.total_seconds, "seconds"),
-    ):
-        best = wording.describe(figures.front(summaries, cost), problem)
-        found.append(
-            TaskFigure(
-                name,
-                Markup(
-                    to_svg(
-                        draw(summaries, metric_label=label),
-                        description=f"Quality by {words}; the Pareto front is {best}.",
-                    )
-                ),
-                "Mean ± standard deviation over seeds, gelora and its kin in blue. The line is the "
-                f"Pareto front: no other method is as good with fewer {words}.",
-            )
-        )
-    tested = [one for one in summaries if one.difference is not None]
+    drawn: dict[str, str] = {}
+    for cost, measure in figures.COSTS.items():
+        front = comparison_sentence("front", figures.front(summaries, measure), cost, problem)
+        figure = figures.quality_figure(summaries, cost, metric_label=label)
+        drawn[cost] = to_svg(figure, description=front)
+    tested = [summary for summary in summaries if summary.difference is not None]
     if tested:
-        found.append(
-            TaskFigure(
-                "differences",
-                Markup(
-                    to_svg(
-                        figures.differences_figure(tested, metric_label=metric),
-                        description="Differences from gelora with their intervals: "
-                        + ", ".join(
-                            f"{one.method} at {one.budget} "
-                            f"{tables.interval(one.difference, problem)}"
-                            for one in tested
-                        ),
-                    )
-                ),
-                "Each method less gelora, with its 95 % interval before correction. By the "
-                "corrected p gelora wins against those in green, loses against those in red, and "
-                "ties with the others.",
-            )
+        drawn["differences"] = to_svg(
+            figures.differences_figure(tested, metric_label=metric),
+            description=comparison_sentence("differences", tested, problem),
         )
-    return found
+    # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
+    return {name: Markup(svg) for name, svg in drawn.items()}
 
 
-def _markdown(content: Content) -> str:
-    parts = ["# Comparison", *content.headline[:1], " ".join(content.headline[1:])]
-    parts.append(content.progress)
-    if content.headline:
-        parts.append(f"{wording.OUTCOME_NOTE} {wording.TEST_NOTE}")
-    for task in content.tasks:
-        for place in task.places:
-            parts += [
-                f"## {task.name}, budget {place.budget} ({place.parameters} parameters)",
-                " ".join(place.sentences),
-                to_markdown(place.table).rstrip(),
-                place.note,
-            ]
-    if content.ranks is not None:
-        parts += ["## Mean rank over tasks", to_markdown(content.ranks).rstrip()]
-    parts.append(content.sensitivity_note)
-    for table in content.sensitivity:
-        parts += [f"## {table.label}", to_markdown(table).rstrip()]
-    parts += ["## Learning rates", content.trials_note]
-    for table in content.trials:
-        parts += [f"### {table.label}", to_markdown(table).rstrip()]
-    if content.failures.rows:
-        parts += ["## What failed", to_markdown(content.failures).rstrip()]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def _plain_table(frame: pd.DataFrame) -> str:
+    return markdown_table(frame, rule="---")
 
 
-def _page(content: Content, results: Results) -> str:
-    settings: Mapping[str, Any] = results.settings
-    tasks = settings["tasks"]
-    return template("comparison.html.jinja", package="gelora.lab.pages").render(
-        vars(content),
-        reference=REFERENCE_METHOD,
-        names=list(dict.fromkeys(task["name"] for task in tasks)),
-        models=list(dict.fromkeys(task["model"]["name_or_path"] for task in tasks)),
-        outcome_note=wording.OUTCOME_NOTE,
-        test_note=wording.TEST_NOTE,
-        settings=yaml.safe_dump(dict(settings), sort_keys=False),
-    )
+def _page_table(frame: pd.DataFrame, label: str, classes: str = "") -> Markup:
+    """Return a table for the page, with the row of `gelora` in bold."""
+    own = f'<th scope="row">{REFERENCE_METHOD}</th>'
+    html = html_table(frame, label, classes)
+    return Markup(str(html).replace(f"<tr>{own}", f'<tr class="own">{own}'))
 
 
 def _file_name(task: str) -> str:
-    """Return a task's name as that of a file: it may be one, with folders."""
+    """Return a task's name as a file name: a task may be named by a path."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in task)

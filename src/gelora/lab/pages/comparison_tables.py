@@ -1,85 +1,52 @@
-"""The tables of a comparison, as text in cells, and how they stand in Markdown and CSV.
+"""The tables of a comparison as data frames of text, and all its numbers as CSV."""
 
-Numbers only; sentences about them are in `comparison_wording`.
-"""
+from collections.abc import Mapping, Sequence
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import pandas as pd
 
 from gelora.lab.comparison.results import REFERENCE_METHOD, Failure, Row, Trial
 from gelora.lab.comparison.sensitivity import Variation
 from gelora.lab.comparison.statistics import Difference, Summary
-from gelora.report.result_wording import DECIMALS, metric_name
-from gelora.report.wording import duration, number, with_error
+from gelora.report.tables import text_frame
+from gelora.report.text import DECIMALS, duration, metric_name, number, with_error
 
 OFF_BUDGET = "†"
 NONE = "–"
 _OUTCOMES = {"win": "wins", "tie": "ties", "loss": "loses"}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as text.
-
-    Attributes:
-        label: What it shows.
-        headings: One for each column.
-        rows: One text for each heading; the first names the row.
-    """
-
-    label: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-def method_table(summaries: Sequence[Summary], problem: str) -> Table:
+def method_table(summaries: Sequence[Summary], problem: str) -> pd.DataFrame:
     """Return every method on a task at a budget, the best first."""
-    first = summaries[0]
-    metric = metric_name(first.rows[0].headline_metric)
-    ordered = sorted(summaries, key=lambda one: -one.quality)
-    return Table(
-        f"Methods on {first.task} at {first.budget}",
-        (
-            *("method", "parameters", metric, "seeds", f"less {REFERENCE_METHOD} [95 %]"),
-            *("p", "corrected p", REFERENCE_METHOD, "learning rate", "training", "choosing ranks"),
-        ),
-        [
-            (
-                one.method,
-                parameters(one),
-                mean_and_deviation(one, problem),
-                str(len(one.rows)),
-                interval(one.difference, problem),
-                NONE if one.difference is None else p_text(one.difference.p_value),
-                NONE if one.difference is None else p_text(one.difference.corrected_p),
-                NONE if one.difference is None else _OUTCOMES[one.difference.outcome],
-                learning_rates(one.rows),
-                duration(one.median("training_seconds")),
-                _selection(one),
-            )
-            for one in ordered
-        ],
+    metric = metric_name(summaries[0].rows[0].headline_metric)
+    return text_frame(
+        {
+            "method": summary.method,
+            metric: mean_and_deviation(summary, problem),
+            f"less {REFERENCE_METHOD} [95 %]": interval(difference, problem),
+            "parameters": parameters(summary),
+            "seeds": str(len(summary.rows)),
+            "p": p_text(difference and difference.p_value),
+            "corrected p": p_text(difference and difference.corrected_p),
+            REFERENCE_METHOD: NONE if difference is None else _OUTCOMES[difference.outcome],
+            "learning rate": learning_rates(summary.rows),
+            "training": duration(summary.median("training_seconds")),
+            "choosing ranks": duration(seconds) if seconds else NONE,
+        }
+        for summary in sorted(summaries, key=lambda summary: -summary.quality)
+        for difference in [summary.difference]
+        for seconds in [summary.median("selection_seconds")]
     )
 
 
-def rank_table(ranks: dict[str, dict[str, float]]) -> Table:
-    """Return every method's mean rank over tasks, a column for each budget."""
-    methods = list(dict.fromkeys(name for one in ranks.values() for name in one))
-    means = {name: [one[name] for one in ranks.values() if name in one] for name in methods}
-    methods.sort(key=lambda name: sum(means[name]) / len(means[name]))
-    return Table(
-        "Mean rank over tasks",
-        ("method", *ranks),
-        [
-            (name, *(f"{one[name]:.2f}" if name in one else NONE for one in ranks.values()))
-            for name in methods
-        ],
-    )
+def rank_table(ranks: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Return every method's mean rank over tasks, a column for each budget, the best first."""
+    means = pd.DataFrame(ranks)
+    means = means.loc[means.mean(axis=1).sort_values(kind="stable").index]
+    cells = means.map(lambda mean: NONE if pd.isna(mean) else f"{mean:.2f}")
+    return cells.rename_axis("method").reset_index()
 
 
-def trial_table(trials: Sequence[Trial], rows: Sequence[Row], problem: str) -> Table:
+def trial_table(trials: Sequence[Trial], rows: Sequence[Row], problem: str) -> pd.DataFrame:
     """Return the learning rates that were tried for a task and budget; the chosen is in brackets.
 
     Args:
@@ -89,71 +56,60 @@ def trial_table(trials: Sequence[Trial], rows: Sequence[Row], problem: str) -> T
     """
     rates = sorted({trial.learning_rate for trial in trials})
     chosen = {(_method(row), row.learning_rate) for row in rows}
-    found = {(_method(trial), trial.learning_rate): trial for trial in trials}
+    tried = {(_method(trial), trial.learning_rate): trial.value for trial in trials}
 
     def cell(method: str, rate: float) -> str:
-        trial = found.get((method, rate))
-        if trial is None:
+        if (method, rate) not in tried:
             return NONE
-        text = "diverged" if trial.value is None else number(trial.value, DECIMALS.get(problem, 3))
+        value = tried[method, rate]
+        text = "diverged" if value is None else number(value, DECIMALS.get(problem, 3))
         return f"[{text}]" if (method, rate) in chosen else text
 
-    return Table(
-        f"Learning rates tried on {trials[0].task} at {trials[0].budget}",
-        ("method", *(f"{rate:g}" for rate in rates)),
-        [
-            (method, *(cell(method, rate) for rate in rates))
-            for method in dict.fromkeys(map(_method, trials))
-        ],
+    return text_frame(
+        {"method": method, **{f"{rate:g}": cell(method, rate) for rate in rates}}
+        for method in dict.fromkeys(map(_method, trials))
     )
 
 
-def sensitivity_table(found: Sequence[Variation], problem: str) -> Table:
+def sensitivity_table(found: Sequence[Variation], problem: str) -> pd.DataFrame:
     """Return how ranks and result move with a setting, of one method on a task at a budget."""
-    first = found[0].summary
-    metric = metric_name(first.rows[0].headline_metric)
-    return Table(
-        f"{first.method} on {first.task} at {first.budget}, varied",
-        (
-            *("setting", "mean rank", "ranks by block", "modules moved", "parameters"),
-            *(metric, "seeds", "less the first [95 %]", "p"),
-        ),
-        [
-            (
-                varied_text(one),
-                f"{sum(one.ranks.values()) / len(one.ranks):.2f}" if one.ranks else NONE,
-                " ".join(one.block_ranks) or NONE,
-                NONE
-                if one.modules_moved is None
-                else f"{one.modules_moved} of {one.modules_shared}",
-                parameters(one.summary),
-                mean_and_deviation(one.summary, problem),
-                str(len(one.summary.rows)),
-                interval(one.difference, problem),
-                NONE if one.difference is None else p_text(one.difference.p_value),
-            )
-            for one in found
-        ],
+    metric = metric_name(found[0].summary.rows[0].headline_metric)
+    return text_frame(
+        {
+            "setting": varied_text(variation),
+            "mean rank": f"{sum(ranks.values()) / len(ranks):.2f}" if ranks else NONE,
+            "ranks by block": " ".join(variation.block_ranks) or NONE,
+            "modules moved": NONE
+            if variation.modules_moved is None
+            else f"{variation.modules_moved} of {variation.modules_shared}",
+            "parameters": parameters(variation.summary),
+            metric: mean_and_deviation(variation.summary, problem),
+            "seeds": str(len(variation.summary.rows)),
+            "less the first [95 %]": interval(variation.difference, problem),
+            "p": p_text(variation.difference and variation.difference.p_value),
+        }
+        for variation in found
+        for ranks in [variation.ranks]
     )
 
 
-def failure_table(failures: Sequence[Failure]) -> Table:
+def failure_table(failures: Sequence[Failure]) -> pd.DataFrame:
     """Return what failed in the last call."""
-    return Table(
-        "What failed",
-        ("task", "method", "stage", "budget", "seed", "learning rate", "error"),
-        [
-            (
-                " ".join([one.task, *(f"{name}={value}" for name, value in one.varied.items())]),
-                one.method or NONE,
-                one.stage,
-                one.budget or NONE,
-                NONE if one.seed is None else str(one.seed),
-                NONE if one.learning_rate is None else f"{one.learning_rate:g}",
-                one.error,
-            )
-            for one in failures
-        ],
+    return text_frame(
+        {
+            "task": " ".join(
+                [failure.task, *(f"{name}={value}" for name, value in failure.varied.items())]
+            ),
+            "method": failure.method or NONE,
+            "stage": failure.stage,
+            "budget": failure.budget or NONE,
+            "seed": NONE if failure.seed is None else str(failure.seed),
+            "learning rate": NONE
+            if failure.learning_rate is None
+            else f"{failure.learning_rate:g}",
+            "error": failure.error,
+        }
+        for failure in failures
     )
 
 
@@ -182,12 +138,14 @@ def interval(difference: Difference | None, problem: str) -> str:
     return f"{sign}{value} [{low}, {high}]"
 
 
-def p_text(p_value: float) -> str:
+def p_text(p_value: float | None) -> str:
     """Return a p-value.
 
-    >>> p_text(0.0317), p_text(2e-6)
-    ('0.032', '< 0.001')
+    >>> p_text(0.0317), p_text(2e-6), p_text(None)
+    ('0.032', '< 0.001', '–')
     """
+    if p_value is None:
+        return NONE
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
@@ -202,29 +160,16 @@ def learning_rates(rows: Sequence[Row]) -> str:
     return ", ".join(f"{rate:g}" for rate in sorted({row.learning_rate for row in rows}))
 
 
-def to_markdown(table: Table) -> str:
-    """Return a table in GitHub's Markdown."""
-    lines = [table.headings, ["---"] * len(table.headings), *table.rows]
-    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
 def to_csv(summaries: Sequence[Summary], found: Sequence[Variation]) -> str:
     """Return all summaries in full precision, a line for each method on a task at a budget.
 
     Variations come last, with what is varied and their difference from the first of them.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    lines = [_csv_line(one, "", one.difference) for one in summaries]
-    lines += [
-        _csv_line(one.summary, ";".join(f"{k}={v}" for k, v in one.varied.items()), one.difference)
-        for one in found
-    ]
-    if lines:
-        writer.writerow(lines[0])
-        writer.writerows(line.values() for line in lines)
-    return buffer.getvalue()
+    lines = [_csv_line(summary, "", summary.difference) for summary in summaries]
+    for variation in found:
+        varied = ";".join(f"{name}={value}" for name, value in variation.varied.items())
+        lines.append(_csv_line(variation.summary, varied, variation.difference))
+    return text_frame(lines).to_csv(index=False, lineterminator="\n") if lines else ""
 
 
 def _csv_line(one: Summary, varied: str, difference: Difference | None) -> dict[str, object]:
@@ -261,8 +206,3 @@ def _csv_line(one: Summary, varied: str, difference: Difference | None) -> dict[
 
 def _method(record: Row | Trial) -> str:
     return ", ".join([record.method, *(f"{k} {v}" for k, v in record.varied.items())])
-
-
-def _selection(summary: Summary) -> str:
-    seconds = summary.median("selection_seconds")
-    return duration(seconds) if seconds else NONE

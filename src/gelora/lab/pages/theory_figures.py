@@ -1,7 +1,4 @@
-"""The report's figures of the theory: spectra, ranks by tolerance, Fisher information, ranks used.
-
-Pure functions as in `figures`; what is said about them is in `theory_wording`.
-"""
+"""The figures of the theory: spectra, ranks by tolerance, Fisher information, ranks used."""
 
 from collections.abc import Sequence
 
@@ -10,14 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gelora.dimension.profile import DimensionProfile
-from gelora.lab.pages.theory_tables import fishers_of, of
+from gelora.lab.pages.theory_tables import (
+    block_names,
+    block_positions,
+    fishers_of,
+    inequalities,
+)
 from gelora.lab.theory.record import FisherOf, JacobianOf, Stage, TheoryRecord
 from gelora.lab.theory.spectra import TOLERANCES, Spectrum
-from gelora.lab.theory.theorem import Statement, check_theorem
+from gelora.lab.theory.theorem import Statement
 from gelora.lab.theory.usage import ModuleUse
 from gelora.ranks import RankPlan
 from gelora.report.drawing import WIDTH, label_ends, label_layers, panels
-from gelora.report.stacks import block_names, block_positions, stack_layouts
+from gelora.report.stacks import stack_layouts
 from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, VERMILION, themed
 
 SMALLEST_SHARE = 1e-5
@@ -31,6 +33,7 @@ FISHER_STYLES: dict[tuple[FisherOf, Stage], tuple[str, str]] = {
     ("lora", "before"): (PURPLE, ":"),
     ("lora", "after"): (PURPLE, "-"),
 }
+STATEMENTS: Sequence[Statement] = ("dimension", "increment")
 _RANK_HEIGHT = 1.9
 
 
@@ -40,7 +43,7 @@ def spectra_figure(profile: DimensionProfile, theory: TheoryRecord) -> Figure:
 
     A line down marks the dimension after the block, a line across the tolerance.
     """
-    dimensions = of(check_theorem(profile, theory.jacobians), "dimension")
+    dimensions = inequalities(profile, theory, "dimension")
     spectra = {(one.block, one.by): one.spectra for one in theory.jacobians}
 
     def draw(panel: Axes, index: int) -> None:
@@ -155,14 +158,14 @@ def _draw_ranks(
     positions = np.array(block_positions(profile))
     ends: list[tuple[float, float, str, str]] = []
     for tolerance in TOLERANCES:
-        found = of(check_theorem(profile, theory.jacobians, tolerance=tolerance), statement)
+        found = inequalities(profile, theory, statement, tolerance)
         ranks = np.array([one.rank.value for one in found])
         exact = np.array([one.rank.is_exact for one in found])
         axes.plot(positions, ranks, color=MUTED, linewidth=1)
         for shape, which in (("o", exact), ("^", ~exact)):
             axes.plot(positions[which], ranks[which], shape, color=MUTED, markersize=3.5)
         ends.append((positions[-1], ranks[-1], f"{tolerance:g}", MUTED))
-    found = of(check_theorem(profile, theory.jacobians), statement)
+    found = inequalities(profile, theory, statement)
     left, errors = [one.left for one in found], [one.standard_error for one in found]
     axes.errorbar(positions, left, yerr=errors, color=BLUE, marker="o", markersize=3.5)
     axes.set_yscale("symlog", linthresh=1, linscale=0.5)

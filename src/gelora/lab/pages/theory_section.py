@@ -1,24 +1,21 @@
-"""The report's section on the theory: what its template shows, gathered from the record.
+"""The report's section on what `gelora verify` measured."""
 
-Figures come from `theory_figures`, rows from `theory_tables`, sentences from `theory_wording`.
-"""
-
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from jinja2 import Template
 from markupsafe import Markup
 
 from gelora.artifacts import PROFILE_FILE, THEORY_FILE
-from gelora.dimension.profile import DimensionProfile
-from gelora.lab.pages import theory_figures, theory_tables, theory_wording
+from gelora.lab.pages import theory_figures as figures
+from gelora.lab.pages import theory_tables as tables
 from gelora.lab.theory.record import TheoryRecord
-from gelora.lab.theory.usage import ModuleUse, bound_in_use
-from gelora.ranks import RankPlan
-from gelora.report.page import Section
+from gelora.lab.theory.usage import bound_in_use
+from gelora.report.page import Section, svg
 from gelora.report.run_files import RunFiles, check_origin
-from gelora.report.templating import template
-from gelora.report.theme import to_svg
+from gelora.report.tables import code, html_table
+from gelora.report.templating import sentence, template
 
 
 def theory_section(folder: Path, run: RunFiles) -> Section | None:
@@ -30,60 +27,62 @@ def theory_section(folder: Path, run: RunFiles) -> Section | None:
     path = folder / THEORY_FILE
     if not path.is_file():
         return None
-    theory = TheoryRecord.from_pretrained(path)
-    check_origin(path, theory.profile_hash, PROFILE_FILE, run.profile.content_hash())
-    shown = _shown(run.profile, run.plan, theory)
-    page = template("theory.html.jinja", package="gelora.lab.pages").render(theory=shown)
-    # Markup: the template has escaped every name.
-    return Section("theory", theory.content_hash(), Markup(page))
-
-
-def _shown(profile: DimensionProfile, plan: RankPlan, theory: TheoryRecord) -> dict[str, Any]:
-    """Return what the template of the section shows."""
-    uses = bound_in_use(theory.updates, plan, theory.tolerance)
-    return {
-        "lead": theory_wording.verdict_sentences(profile, theory),
-        "notes": theory_wording.verdict_notes(profile, theory),
-        "tolerance": theory_wording.tolerance_sentences(profile, theory),
-        "rows": theory_tables.theory_rows(profile, theory),
-        "tolerance_rows": theory_tables.tolerance_rows(profile, theory),
-        "fisher": theory_wording.fisher_sentence(theory),
-        "fisher_headings": theory_tables.fisher_headings(theory),
-        "fisher_rows": theory_tables.fisher_rows(profile, theory),
-        "fisher_lines": theory_wording.fisher_lines(theory),
-        "use": theory_wording.use_sentence(uses),
-        "use_headings": theory_tables.USE_HEADINGS,
-        "use_rows": theory_tables.use_rows(uses),
-        "time": theory_wording.time_sentence(theory),
-        "figures": _figures(profile, plan, theory, uses),
-    }
-
-
-def _figures(
-    profile: DimensionProfile, plan: RankPlan, theory: TheoryRecord, uses: Sequence[ModuleUse]
-) -> dict[str, Markup]:
-    found = {
-        "spectra": to_svg(
-            theory_figures.spectra_figure(profile, theory),
-            description="Singular values of both Jacobians of every block, as shares of the "
-            f"largest. {theory_wording.describe_ranks(profile, theory)}",
-        ),
-        "ranks": to_svg(
-            theory_figures.ranks_figure(profile, theory),
-            description=theory_wording.describe_tolerances(profile, theory),
-        ),
+    profile, theory = run.profile, TheoryRecord.from_pretrained(path)
+    check_origin(path, theory.profile_hash, PROFILE_FILE, profile.content_hash())
+    uses = bound_in_use(theory.updates, run.plan, theory.tolerance)
+    drawn = {
+        "ranks": figures.ranks_figure(profile, theory),
+        "spectra": figures.spectra_figure(profile, theory),
     }
     if theory.fishers:
-        found["fisher"] = to_svg(
-            theory_figures.fisher_figure(profile, theory),
-            description="Eigenvalues of the Fisher information of every block, as shares of the "
-            f"largest. {theory_wording.fisher_sentence(theory)}",
-        )
+        drawn["fisher"] = figures.fisher_figure(profile, theory)
     if uses:
-        found["use"] = to_svg(
-            theory_figures.use_figure(plan, uses),
-            description="For every module: its planned rank, the rank of its update, its "
-            f"stable rank and the lower bound. {theory_wording.use_sentence(uses)}",
-        )
-    # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
-    return {name: Markup(svg) for name, svg in found.items()}
+        drawn["use"] = figures.use_figure(run.plan, uses)
+    page = _template("theory.html.jinja", table=_table, svg=svg).render(
+        profile=profile,
+        theory=theory,
+        uses=uses,
+        figures=drawn,
+        blocks=tables.block_table(profile, theory),
+        tolerances=tables.tolerance_table(profile, theory),
+        fishers=tables.fisher_table(profile, theory),
+        modules=tables.use_table(uses),
+        verdicts=[
+            verdict
+            for verdict in tables.VERDICTS
+            if any(verdict in tables.by_verdict(profile, theory, s) for s in figures.STATEMENTS)
+        ],
+    )
+    # Markup: the template has escaped every name.
+    return Section("theory", "Theory", theory.content_hash(), Markup(page))
+
+
+def theory_sentence(name: str, *values: object) -> str:
+    """Return a sentence of `theory_sentences.jinja` on one line."""
+    return sentence(name, *values, source=_template("theory_sentences.jinja"))
+
+
+def _template(name: str, **functions: Any) -> Template:
+    known = {
+        "OWNERS": tables.OWNERS,
+        "block_names": tables.block_names,
+        "by_verdict": tables.by_verdict,
+        "first_to_break": tables.first_to_break,
+        "fishers_of": tables.fishers_of,
+        "measured_fishers": tables.measured_fishers,
+        "numerical_ranks": tables.numerical_ranks,
+        "rank_range": tables.rank_range,
+        "fully_used": lambda uses: [u for u in uses if u.numerical_rank == u.planned_rank],
+        "below_bound": lambda uses: [u for u in uses if u.numerical_rank < u.bound],
+    }
+    return template(name, package="gelora.lab.pages", functions={**known, **functions})
+
+
+def _table(frame: pd.DataFrame, label: str) -> Markup:
+    """Return a table with paths as code, and verdicts that ask for doubt marked."""
+    if "module" in frame:
+        frame = frame.assign(module=pd.Series(map(code, frame["module"]), dtype=object))
+    html = str(html_table(frame, label))
+    for verdict in ("violated", "undecided"):
+        html = html.replace(f"<td>{verdict}<", f'<td class="doubt">{verdict}<')
+    return Markup(html)

@@ -6,13 +6,8 @@ import pytest
 
 from gelora.lab.comparison.sensitivity import variations
 from gelora.lab.comparison.statistics import Difference, Summary
-from gelora.lab.pages.comparison_wording import (
-    control_sentences,
-    headline,
-    place_sentences,
-    sensitivity_note,
-    trials_note,
-)
+from gelora.lab.pages.comparison_page import comparison_sentence as say
+from gelora.lab.pages.comparison_page import search
 from lab.comparison.results_examples import example_results
 from lab.comparison.test_sensitivity import ranks, varied_results
 
@@ -38,48 +33,55 @@ def summaries(**differences):
     ],
 )
 def test_a_control_says_what_it_means_for_the_places_of_ranks(difference, verdict):
-    (sentence,) = control_sentences(
-        summaries(gelora_shuffled=difference, lora=difference), "classification"
-    )
+    _, *tested = summaries(gelora_shuffled=difference, lora=difference)
+    sentence = say("controls", tested, "classification")
     assert sentence.startswith("With the same ranks in random places (gelora-shuffled)")
     assert verdict in sentence
 
 
 def test_few_that_it_ties_with_are_named_and_many_are_counted():
     few = {f"lora_r{rank}": TIE for rank in range(1, 6)}
-    named = place_sentences(summaries(**few), "classification")
-    assert named[-1] == ("It cannot be told from lora-r1, lora-r2, lora-r3, lora-r4 and lora-r5.")
-    counted = place_sentences(summaries(**few, lora=TIE, full=LOSS), "classification")
-    assert counted[1:] == ["It is worse than full.", "It cannot be told from the other 6."]
+    named = say("place", summaries(**few), "classification")
+    assert named.endswith(
+        ". It cannot be told from lora-r1, lora-r2, lora-r3, lora-r4 and lora-r5."
+    )
+    counted = say("place", summaries(**few, lora=TIE, full=LOSS), "classification")
+    assert counted.endswith(". It is worse than full. It cannot be told from the other 6.")
 
 
 def test_the_mark_of_a_variation_off_its_budget_is_explained():
     results = varied_results(({"pooling": "mean"}, ranks(1, 2, 2), 0.8))
     meets = variations(results)
-    assert "†" not in sensitivity_note(meets)
+    assert "†" not in say("sensitivity_note", meets)
     rows = [replace(row, meets_budget=False, budget_parameters=1536) for row in results.rows]
-    missed = sensitivity_note(variations(replace(results, rows=rows)))
-    assert missed.startswith(sensitivity_note(meets))
+    missed = say("sensitivity_note", variations(replace(results, rows=rows)))
+    assert missed.startswith(say("sensitivity_note", meets))
     assert "† misses the budget of 1,536 parameters" in missed
 
 
 def test_one_place_needs_no_list_of_places():
-    assert headline(summaries(lora=WIN)) == ["gelora wins 1, ties 0 and loses 0 in one comparison."]
-    both = [*summaries(lora=WIN), *(replace(s, budget="r=8") for s in summaries(lora=LOSS))]
-    assert headline(both) == [
-        "gelora wins 1, ties 0 and loses 1 in 2 comparisons.",
-        "On cola at r=2 it wins 1, ties 0 and loses 0.",
-        "On cola at r=8 it wins 0, ties 0 and loses 1.",
-    ]
+    _, *tested = summaries(lora=WIN)
+    assert say("headline", tested) == "gelora wins 1, ties 0 and loses 0 in one comparison."
+    assert say("by_place", tested) == ""
+    both = [*tested, *(replace(s, budget="r=8") for s in summaries(lora=LOSS)[1:])]
+    assert say("headline", both) == "gelora wins 1, ties 0 and loses 1 in 2 comparisons."
+    assert say("by_place", both) == (
+        "On cola at r=2 it wins 1, ties 0 and loses 0. "
+        "On cola at r=8 it wins 0, ties 0 and loses 1."
+    )
 
 
 def test_what_is_won_at_equal_budgets_is_told_from_what_is_won_at_any():
     off = [replace(row, meets_budget=False) for row in ROWS]
-    both = [*summaries(lora=LOSS), replace(summaries(linear_probe=WIN)[1], rows=off)]
-    assert headline(both) == [
-        "gelora wins 1, ties 0 and loses 1 in 2 comparisons.",
-        "Against those that meet the budget it wins 0, ties 0 and loses 1 in one comparison.",
-    ]
+    both = [summaries(lora=LOSS)[1], replace(summaries(linear_probe=WIN)[1], rows=off)]
+    assert say("headline", both) == "gelora wins 1, ties 0 and loses 1 in 2 comparisons."
+    assert say("by_place", both) == (
+        "Against those that meet the budget it wins 0, ties 0 and loses 1 in one comparison."
+    )
+
+
+def trials_note(results):
+    return say("trials_note", search(results))
 
 
 def test_methods_that_tried_fewer_rates_are_counted():

@@ -1,9 +1,7 @@
-"""The report's figures of trust: other estimators, other scales, the fits, and the ranks' chances.
-
-Pure functions as in `figures`; what is said about them is in `trust_wording`.
-"""
+"""The figures of diagnostics: other estimators, fewer samples, the fits, and the ranks' chances."""
 
 import math
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,29 +12,25 @@ from matplotlib.ticker import MaxNLocator
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
-from gelora.report.drawing import WIDTH, label_ends, label_layers, layer_panels, varying
+from gelora.report.drawing import WIDTH, label_ends, label_layers, panels, varying
 from gelora.report.figures import STEP_COLOURS, label_halves
-from gelora.report.stacks import stack_layouts
+from gelora.report.stacks import short_names, stack_layouts
+from gelora.report.text import ESTIMATOR_NAMES
 from gelora.report.theme import BLUE, GREEN, GRID, INK, MUTED, PURPLE, VERMILION, themed
 
-ESTIMATORS = {
-    "twonn_linfit": ("line fit", BLUE, "-", -0.1),
-    "twonn_mle": ("maximum likelihood", VERMILION, "-", 0.1),
-    "gride_2": ("Gride, n = 2", GREEN, "-", 0.0),
-    "gride_4": ("Gride, n = 4", GREEN, "--", 0.0),
-    "gride_8": ("Gride, n = 8", GREEN, ":", 0.0),
-    "levina_bickel": ("many neighbours", PURPLE, "-", 0.0),
+STYLES = {
+    "twonn_linfit": (BLUE, "-", -0.1),
+    "twonn_mle": (VERMILION, "-", 0.1),
+    "gride_2": (GREEN, "-", 0.0),
+    "gride_4": (GREEN, "--", 0.0),
+    "gride_8": (GREEN, ":", 0.0),
+    "levina_bickel": (PURPLE, "-", 0.0),
 }
-"""Label, colour, line and sideways shift of every estimator; every profile has the first two."""
+"""Colour, line and sideways shift of every estimator; every profile has the first two."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 LOWEST, HIGHEST = 0.5, 2.0
 """What a panel of the decimation shows at most, as a share of the dimension by all samples."""
 SMALLEST_CHANCE = 0.005
-
-
-def estimator_label(name: str) -> str:
-    """Return an estimator's name in words."""
-    return ESTIMATORS[name][0]
 
 
 @themed
@@ -76,7 +70,7 @@ def decimation_figure(profile: DimensionProfile) -> Figure:
             at_bottom = {"transform": panel.transAxes, "ha": "right", "color": colour}
             panel.text(0.98, 0.05, profile.verdicts[layer], **at_bottom)
 
-    figure = layer_panels(profile, draw, height=1.3)
+    figure = panels(short_names(profile), draw, height=1.3, constant=profile.constant_layers)
     figure.set_layout_engine("constrained", h_pad=0.1)
     figure.supxlabel(
         f"samples, from {min(sizes):,} at the left to all {max(sizes):,} at the right, on a log "
@@ -106,7 +100,7 @@ def chances_figure(profile: DimensionProfile, plan: RankPlan) -> Figure:
     layouts = stack_layouts(profile)
     axes.set_xlim(layouts[0].positions[0] - 0.5, layouts[-1].positions[-1] + 0.7)
     axes.set_ylim(low - 0.6, high + 0.6)
-    label_halves(axes, layouts[0].halves)
+    label_halves(axes, layouts[0].halves, plan)
     label_layers(axes, layouts)
     return figure
 
@@ -137,46 +131,35 @@ def _bar(position: int, rank: int, chance: float) -> Path:
 @themed
 def estimators_figure(profile: DimensionProfile) -> Figure:
     """Draw the dimension at every layer by each estimator: points for two, bands for more."""
-    names = [name for name in ESTIMATORS if name in profile.series]
-    draw = _draw_points if len(names) == 2 else _draw_band
+    names = [name for name in STYLES if name in profile.series]
     height = 2.8 if len(names) == 2 else 3.4
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     layouts = stack_layouts(profile)
     ends: list[tuple[float, float, str, str]] = []
     for name in names:
-        label, colour, _, _ = ESTIMATORS[name]
+        colour, line, shift = STYLES[name]
         for layout in layouts:
             layers, positions = varying(profile, layout)
             dimensions = np.array(profile.series[name].dimensions)[layers]
             errors = np.array(profile.series[name].standard_errors)[layers]
-            draw(axes, name, positions, dimensions, errors)
+            if len(names) == 2:
+                axes.errorbar(
+                    positions + shift, dimensions, yerr=errors, color=colour, linestyle="none",
+                    marker="o", markersize=3.5,
+                )  # fmt: skip
+            else:
+                low, high = dimensions - errors, dimensions + errors
+                axes.fill_between(positions, low, high, color=colour, alpha=0.12, linewidth=0)
+                axes.plot(positions, dimensions, color=colour, linestyle=line, linewidth=1.4)
             if layers and layout is layouts[-1]:
-                ends.append((positions[-1], dimensions[-1], label, colour))
+                end = positions[-1] + abs(shift), dimensions[-1]
+                ends.append((*end, ESTIMATOR_NAMES[name], colour))
     axes.margins(y=0.15)
     label_ends(axes, ends, height=height - 0.8)
     axes.set_title(f"Dimension by {NUMBERS[len(names)]} estimators, ± 1 standard error")
     label_layers(axes, layouts)
     return figure
-
-
-def _draw_points(
-    axes: Axes, name: str, positions: np.ndarray, dimensions: np.ndarray, errors: np.ndarray
-) -> None:
-    _, colour, _, shift = ESTIMATORS[name]
-    axes.errorbar(
-        positions + shift, dimensions, yerr=errors, color=colour, linestyle="none", marker="o",
-        markersize=3.5,
-    )  # fmt: skip
-
-
-def _draw_band(
-    axes: Axes, name: str, positions: np.ndarray, dimensions: np.ndarray, errors: np.ndarray
-) -> None:
-    _, colour, line, _ = ESTIMATORS[name]
-    low, high = dimensions - errors, dimensions + errors
-    axes.fill_between(positions, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.plot(positions, dimensions, color=colour, linestyle=line, linewidth=1.4)
 
 
 @themed
@@ -186,17 +169,19 @@ def fit_figure(profile: DimensionProfile) -> Figure:
     With r1 and r2 the distances to the two nearest neighbours, μ = r2/r1 has F(μ) = 1 − μ^(−d)
     (Facco et al. 2017, equation 5), so the points lie on a line through the origin.
     """
-
-    def draw(panel: Axes, layer: int) -> None:
-        _draw_fit(panel, profile, layer)
-
-    figure = layer_panels(profile, draw, height=1.4, sharey=True)
+    figure = panels(
+        short_names(profile),
+        partial(_draw_fit, profile=profile),
+        height=1.4,
+        sharey=True,
+        constant=profile.constant_layers,
+    )
     figure.supxlabel("log μ, each panel to its own scale", fontsize=9, color=MUTED)
     figure.supylabel("−log(1 − F)", fontsize=9, color=MUTED)
     return figure
 
 
-def _draw_fit(axes: Axes, profile: DimensionProfile, layer: int) -> None:
+def _draw_fit(axes: Axes, layer: int, *, profile: DimensionProfile) -> None:
     log_mu = np.array(profile.log_mu_quantiles[layer])
     fractions = (np.arange(log_mu.size) + 0.5) / log_mu.size
     height = -np.log1p(-fractions)

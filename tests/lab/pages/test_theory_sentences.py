@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gelora.lab.pages import theory_wording as wording
+from gelora.lab.pages.theory_section import theory_sentence as say
+from gelora.lab.pages.theory_tables import by_verdict
 from gelora.lab.theory.record import BlockJacobian
 from gelora.lab.theory.spectra import Spectrum
 from gelora.lab.theory.usage import ModuleUse, bound_in_use
@@ -35,13 +36,13 @@ def exact(rank):
 
 
 def test_where_all_is_well_one_verdict_is_given():
-    assert wording.verdict_sentence(PROFILE, THEORY, INPUT) == (
+    assert say("verdict", PROFILE, THEORY, INPUT) == (
         "The theorem's inequality, dimension ≤ rank by the input, holds in all 6 blocks."
     )
-    assert wording.verdict_sentence(PROFILE, THEORY, WEIGHTS) == (
+    assert say("verdict", PROFILE, THEORY, WEIGHTS) == (
         "The corollary, sharpened to growth ≤ rank by the weights to adapt, holds in all 6 blocks."
     )
-    assert [verdict for verdict, _ in wording.verdict_notes(PROFILE, THEORY)] == ["holds"]
+    assert list(by_verdict(PROFILE, THEORY, INPUT)) == ["holds"]
 
 
 def test_every_verdict_names_its_blocks():
@@ -55,16 +56,15 @@ def test_every_verdict_names_its_blocks():
             LAYERS[5]: Spectrum((1.0, 0.9), size=384, residual=0.8),
         },
     )
-    assert wording.verdict_sentence(PROFILE, theory, INPUT) == (
+    assert say("verdict", PROFILE, theory, INPUT) == (
         "The theorem's inequality, dimension ≤ rank by the input, holds in block 1, is tight in "
         "block 2, is violated in block 3 to block 5 and is undecided in block 6."
     )
-    verdicts = [verdict for verdict, _ in wording.verdict_notes(PROFILE, theory)]
-    assert verdicts == ["holds", "tight", "violated", "undecided"]
+    assert list(by_verdict(PROFILE, theory, INPUT)) == ["holds", "tight", "violated", "undecided"]
 
 
 def test_the_tolerance_is_explained():
-    said = wording.tolerance_sentence(replace(THEORY, tolerance=0.03))
+    said = say("tolerance", replace(THEORY, tolerance=0.03))
     assert "above 0.03 of the largest; a Jacobian's rank is the largest over 4 texts." in said
 
 
@@ -72,7 +72,7 @@ def test_the_first_block_to_break_is_named():
     falling = Spectrum(tuple(0.8**i for i in range(30)), size=384)
     theory = with_spectra("input", {LAYERS[3]: falling})
     needed = int(PROFILE.dimensions[4]) + 1
-    assert wording.breaking_sentence(PROFILE, theory, INPUT) == (
+    assert say("breaking", PROFILE, theory, INPUT) == (
         "The rank by the input reaches the dimension, rounded up, at any tolerance below "
         f"{0.8 ** (needed - 1):.2g}; block 4 is the first where it would not."
     )
@@ -80,11 +80,11 @@ def test_the_first_block_to_break_is_named():
 
 def test_a_rank_that_is_never_enough_and_one_that_always_is():
     theory = with_spectra("input", {LAYERS[2]: exact(4)})
-    assert wording.breaking_sentence(PROFILE, theory, INPUT) == (
+    assert say("breaking", PROFILE, theory, INPUT) == (
         "At no tolerance does the rank by the input reach the dimension in block 3."
     )
     flat = with_spectra("parameters", dict.fromkeys(LAYERS, exact(9)))
-    assert wording.breaking_sentence(PROFILE, flat, WEIGHTS) == (
+    assert say("breaking", PROFILE, flat, WEIGHTS) == (
         "The rank by the weights reaches the growth at any tolerance, in every block."
     )
 
@@ -92,14 +92,14 @@ def test_a_rank_that_is_never_enough_and_one_that_always_is():
 def test_what_too_few_singular_values_say_of_the_first_to_break_is_a_bound():
     few = Spectrum((1.0, 0.9), size=384, residual=0.8)
     theory = with_spectra("input", {LAYERS[1]: few})
-    assert wording.breaking_sentence(PROFILE, theory, INPUT) == (
+    assert say("breaking", PROFILE, theory, INPUT) == (
         "The rank by the input reaches the dimension, rounded up, in block 2 at tolerances below "
         "0.8 alone, if at any."
     )
 
 
 def test_fisher_information_before_and_after():
-    said = wording.fisher_sentence(THEORY)
+    said = say("fisher", THEORY)
     assert (
         "the gradients of 32 labelled texts, which no rank of it can exceed: weights before "
         in (said)
@@ -110,21 +110,17 @@ def test_fisher_information_before_and_after():
         if (one.of, one.stage) == ("lora", "after")
     ]
     assert f"; LoRA factors after training, rank {min(ranks)} to {max(ranks)}, effective" in said
-    assert wording.fisher_lines(THEORY) == (
-        "weights blue, LoRA factors purple, before training dotted and after training solid"
-    )
 
 
 def test_before_training_nothing_is_said_of_after():
     theory = example_theory(PROFILE, PLAN, trained=False)
-    assert "after" not in wording.fisher_sentence(theory) + wording.fisher_lines(theory)
+    assert "after" not in say("fisher", theory)
 
 
 def test_without_labels_or_an_adapter_nothing_is_said():
     theory = example_theory(PROFILE, PLAN, labelled=False, trained=False)
-    assert not wording.fisher_sentence(theory)
-    assert not wording.fisher_lines(theory)
-    assert not wording.use_sentence(bound_in_use(theory.updates, PLAN))
+    assert not say("fisher", theory)
+    assert not say("use", bound_in_use(theory.updates, PLAN))
 
 
 def use(*, bound, planned, used, stable):
@@ -137,18 +133,11 @@ def test_how_much_of_the_rank_was_used():
         use(bound=3, planned=4, used=2, stable=1.25),
         use(bound=0, planned=2, used=0, stable=0.0),
     ]
-    assert wording.use_sentence(uses) == (
+    assert say("use", uses) == (
         "Of the rank given to 3 modules, 10 in all, training used 6 (60 %): all of it in 1 of "
         "them, and less than the growth of the dimension in 1. The stable rank of their updates "
         "is 0.00 to 2.50."
     )
-
-
-def test_times_and_descriptions_hold_the_numbers():
-    assert wording.time_sentence(THEORY) == "Time: fisher 12.5 s, jacobians 2 min 21 s."
-    assert "block 3 ≥ 128 and " in wording.describe_ranks(PROFILE, THEORY)
-    told = wording.describe_tolerances(PROFILE, THEORY)
-    assert all(f"At {tolerance}: rank" in told for tolerance in ("0.1", "0.01", "0.001", "0.0001"))
 
 
 @pytest.mark.parametrize("granularity", ["block", "sublayer"])
@@ -156,4 +145,4 @@ def test_two_stacks_are_told_apart(granularity):
     stacks = (("encoder.block.0", "encoder.block.1"), ("decoder.block.0",))
     profile = example_profile(stacks, granularity=granularity)
     theory = example_theory(profile, plan_ranks(profile), ranks={"decoder.block.0": 2})
-    assert "violated in decoder block 1" in wording.verdict_sentence(profile, theory, INPUT)
+    assert "violated in decoder block 1" in say("verdict", profile, theory, INPUT)

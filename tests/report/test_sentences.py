@@ -1,24 +1,28 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from example_profiles import with_settings
 from gelora.ranks import plan_ranks
-from gelora.report import trust_wording
+from gelora.ranks.advice import measurement_advice
+from gelora.report.diagnostics import layers_by_verdict
+from gelora.report.stacks import list_layers
+from gelora.report.templating import sentence
 from report.example_run import example_profile
 
 
 def test_verdicts_are_counted_and_those_that_occur_explained():
     profile = example_profile(constant=True, noisy=(3, 4, 5, 9))
-    assert trust_wording.verdict_sentence(profile) == (
+    assert sentence("verdicts", profile) == (
         "Verdicts on the dimension: stable at 8 of 13 layers, noisy at 4 and constant at 1; at 10 "
         "it is high enough to be biased."
     )
-    (stable, _), (noisy, told), (constant, also) = trust_wording.verdict_notes(profile)
-    assert (stable, noisy, constant) == ("stable", "noisy", "constant")
-    assert "the states' shape. It is so at block 3 to block 5 and block 9: compare layers" in told
-    assert "It is so at embeddings: choose another --pooling" in also
+    assert list(layers_by_verdict(profile)) == ["stable", "noisy", "constant"]
+    noisy, constant = (sentence("meaning", name, profile) for name in ("noisy", "constant"))
+    assert "the states' shape. This is so at block 3 to block 5 and block 9: compare" in noisy
+    assert "This is so at embeddings: choose another --pooling" in constant
 
 
 def test_verdict_sentence_names_the_layer_that_drifts_most():
@@ -30,12 +34,11 @@ def test_verdict_sentence_names_the_layer_that_drifts_most():
         whole = replace(whole, dimensions=_with(whole.dimensions, layer, all_texts))
         part = replace(part, dimensions=_with(part.dimensions, layer, few))
     profile = replace(profile, decimation=(whole, replace(part, num_samples=250)))
-    sentence = trust_wording.verdict_sentence(profile)
-    assert "stable at 11 of 13 layers and drifting at 2" in sentence
-    assert "block 12, where it falls from 14.0 at 250 texts to 10.9 at 3,871" in sentence
-    notes = dict(trust_wording.verdict_notes(profile))
-    assert "at block 3 it falls from 12.0" in notes["drifting"]
-    assert "block 12" not in notes["stable"]
+    text = sentence("verdicts", profile)
+    assert "stable at 11 of 13 layers and drifting at 2" in text
+    assert "block 12, where it falls from 14.0 at 250 texts to 10.9 at 3,871" in text
+    assert "at block 3 it falls from 12.0" in sentence("meaning", "drifting", profile)
+    assert "block 12" not in sentence("meaning", "stable", profile)
 
 
 def _with(values, index, value):
@@ -44,12 +47,9 @@ def _with(values, index, value):
 
 def test_where_all_is_stable_no_layer_is_named():
     profile = replace(example_profile(), biased_layers=())
-    assert trust_wording.verdict_sentence(profile) == (
-        "Verdict on the dimension: stable at all 13 layers."
-    )
-    ((verdict, meaning),) = trust_wording.verdict_notes(profile)
-    assert verdict == "stable"
-    assert "block" not in meaning
+    assert sentence("verdicts", profile) == ("Verdict on the dimension: stable at all 13 layers.")
+    assert list(layers_by_verdict(profile)) == ["stable"]
+    assert "block" not in sentence("meaning", "stable", profile)
 
 
 ALL_MEASURED = "4,000 texts were measured: all that were asked for, or all there are."
@@ -64,7 +64,7 @@ SETTLED = "the ranks had stayed the same over three growths of their number."
 
 
 @pytest.mark.parametrize(
-    ("stopped_by", "precision", "sentence"),
+    ("stopped_by", "precision", "text"),
     [
         ("num_samples", None, ALL_MEASURED),
         ("num_samples", 0.0, ALL_MEASURED),
@@ -73,9 +73,9 @@ SETTLED = "the ranks had stayed the same over three growths of their number."
         ("stable_ranks", 0.25, f"Measuring stopped after 4,000 texts: {SETTLED}"),
     ],
 )
-def test_why_measuring_stopped(stopped_by, precision, sentence):
+def test_why_measuring_stopped(stopped_by, precision, text):
     profile = replace(with_settings(example_profile(), precision=precision), stopped_by=stopped_by)
-    assert trust_wording.stop_sentence(profile) == sentence
+    assert sentence("stopped", profile) == text
 
 
 def test_an_increment_out_of_a_constant_layer_does_not_count():
@@ -86,21 +86,21 @@ def test_an_increment_out_of_a_constant_layer_does_not_count():
     profile = replace(profile, series={"twonn_linfit": series})
     profile = with_settings(profile, precision=0.3)
     for reason in ("precision", "num_samples"):
-        sentence = trust_wording.stop_sentence(replace(profile, stopped_by=reason))
-        assert "0.07" in sentence
-        assert "0.9" not in sentence
+        text = sentence("stopped", replace(profile, stopped_by=reason))
+        assert "0.07" in text
+        assert "0.9" not in text
 
 
 def test_samples_and_copies_are_counted():
-    sentence = trust_wording.samples_sentence(example_profile())
-    assert "120 exact copies and 9 copies up to rounding" in sentence
-    assert "(3.2 %); the same 3,871 are used at every layer: states as each block" in sentence
+    text = sentence("samples", example_profile())
+    assert "120 exact copies and 9 copies up to rounding" in text
+    assert "(3.2 %); the same 3,871 are used at every layer: states as each block" in text
     distinct = replace(
         with_settings(example_profile(), states="normalized"),
         num_duplicates=0,
         num_near_duplicates=0,
     )
-    assert trust_wording.samples_sentence(distinct) == (
+    assert sentence("samples", distinct) == (
         "No text repeats another, and all 3,871 are used at every layer: normalized states, with "
         "mean pooling."
     )
@@ -109,7 +109,7 @@ def test_samples_and_copies_are_counted():
 def test_layers_are_named_in_words():
     shares = (0.1,) * 10 + (0.51, 0.5, 0.83)
     profile = replace(example_profile(), biased_layers=(3, 4, 5, 6), top_variance_shares=shares)
-    bias, coordinates = trust_wording.measurement_sentences(profile)
+    bias, coordinates = measurement_advice(profile, listed=partial(list_layers, profile))
     assert bias.startswith("At block 3 to block 6 the dimension is so high")
     assert "up to 83 % of the variance at block 10 and block 12, so" in coordinates
 
@@ -123,33 +123,33 @@ def test_the_least_sure_rank_is_named(rule, word):
     sure, least = (2, "rank 1 of block 2, with 0.95") if rule == "confident" else (
         1, "rank 2 of block 1, with 0.75",
     )  # fmt: skip
-    sentence = trust_wording.chances_sentence(profile, plan)
-    assert f"the rank {word} with a probability of 0.9 or more in {sure} of 2 blocks" in sentence
-    assert sentence.endswith(f"the least sure is {least}.")
+    text = sentence("chances", profile, plan)
+    assert f"the rank {word} with a probability of 0.9 or more in {sure} of 2 blocks" in text
+    assert text.endswith(f"the least sure is {least}.")
 
 
 def test_a_budget_has_ranges_and_the_widest_is_named():
     profile = example_profile((("layers.0", "layers.1"),), growth=2.0)
     chances = ({3: 0.3, 4: 0.4, 5: 0.3}, {1: 0.04, 2: 0.5, 5: 0.46})
     plan = replace(plan_ranks(profile, budget="r=4"), ranks=(4, 3), rank_probabilities=chances)
-    sentence = trust_wording.chances_sentence(profile, plan)
-    assert "each of the 2 blocks a rank within its 90 % range" in sentence
-    assert sentence.endswith("the widest is 2–5, about rank 3 of block 2.")
-    assert "0." not in sentence
+    text = sentence("chances", profile, plan)
+    assert "each of the 2 blocks a rank within its 90 % range" in text
+    assert text.endswith("the widest is 2–5, about rank 3 of block 2.")
+    assert "0." not in text
 
 
-def test_sublayers_without_adapters_are_not_counted_as_sure():
+def test_steps_without_adapters_are_not_counted_as_sure():
     profile = example_profile((("layers.0", "layers.1"),), granularity="sublayer")
-    assert "of 2 half blocks" in trust_wording.chances_sentence(profile, plan_ranks(profile))
+    assert "of 2 half blocks" in sentence("chances", profile, plan_ranks(profile))
 
 
 def test_line_and_likelihood_that_agree_and_that_do_not():
     profile = example_profile()
-    assert "agree: they differ most, by 5 %" in trust_wording.agreement_sentence(profile)
+    assert "agree: they differ most, by 5 %" in sentence("nearest", profile)
     line = profile.series["twonn_linfit"]
     halved = replace(line, dimensions=(line.dimensions[0] / 2, *line.dimensions[1:]))
     apart = replace(profile, series={"twonn_linfit": line, "twonn_mle": halved})
-    said = trust_wording.agreement_sentence(apart)
+    said = sentence("nearest", apart)
     assert said.startswith(
         "Be careful: line fit and maximum likelihood differ by 100 % (8.01 and 4.01) at embeddings"
     )
@@ -157,8 +157,8 @@ def test_line_and_likelihood_that_agree_and_that_do_not():
 
 def test_agreement_where_there_is_nothing_to_compare():
     constant = replace(example_profile(), constant_layers=tuple(range(13)))
-    assert not trust_wording.agreement_sentence(constant)
-    assert not trust_wording.farther_sentence(example_profile())
+    assert not sentence("nearest", constant)
+    assert not sentence("farther", example_profile())
 
 
 def test_the_widest_gap_to_farther_neighbours_is_named():
@@ -169,11 +169,11 @@ def test_the_widest_gap_to_farther_neighbours_is_named():
     first, last = line.dimensions[-1], raised.dimensions[-1]
     assert (
         f"by up to 100 %, to {last:.2f} (Gride, n = 4) from {first:.2f} at block 12. Higher is"
-        in trust_wording.farther_sentence(profile)
+        in sentence("farther", profile)
     )
     lower = example_profile(all_estimators=True)
-    assert "16 %, to " in trust_wording.farther_sentence(lower)
-    assert "Lower is usual" in trust_wording.farther_sentence(lower)
+    assert "16 %, to " in sentence("farther", lower)
+    assert "Lower is usual" in sentence("farther", lower)
 
 
 def test_the_widest_gap_of_the_fits_is_named():
@@ -188,7 +188,7 @@ def test_the_widest_gap_of_the_fits_is_named():
         bent = tuple(stretch * x for x in exact[7])
         fits = replace(profile, log_mu_quantiles=(*exact[:7], bent, (), *exact[9:]))
         gap = 100 * max(1 - (1 - shares[:45]) ** stretch - shares[:45])
-        assert trust_wording.fit_sentence(fits).startswith(
+        assert sentence("fits", fits).startswith(
             f"{opening}: line and samples differ by up to {gap:.1f} percentage points of F, at "
             "block 7"
         )

@@ -1,7 +1,4 @@
-"""How the dimensions moved in training, where they were measured again: a figure and a sentence.
-
-They come from the Trainer's log, in which `DimensionCallback` leaves them.
-"""
+"""The dimensions that `DimensionCallback` measured again in training, from the Trainer's log."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,19 +8,18 @@ from matplotlib.figure import Figure
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.report.drawing import WIDTH, label_ends, label_layers, varying
-from gelora.report.stacks import layer_names, stack_layouts
+from gelora.report.stacks import stack_layouts
 from gelora.report.theme import BLUE, MUTED, themed
-from gelora.report.wording import number
 
 MAX_CURVES = 6
 _HEIGHT = 2.6
 
-Course = Sequence[tuple[int, tuple[float, ...]]]
+History = Sequence[tuple[int, tuple[float, ...]]]
 """Steps of training, ascending, each with the dimension of every layer."""
 
 
-def dimension_course(profile: DimensionProfile, history: Sequence[Mapping[str, Any]]) -> Course:
-    """Return what was measured in training; empty unless that was at two steps or more."""
+def read_history(profile: DimensionProfile, history: Sequence[Mapping[str, Any]]) -> History:
+    """Return the dimensions by step; empty with fewer than two measurements."""
     blocks = {path: f"block_{i:02d}" for i, path in enumerate(profile.blocks, start=1)}
     parts = (layer.partition("/") for layer in profile.layers)
     names = [
@@ -38,16 +34,16 @@ def dimension_course(profile: DimensionProfile, history: Sequence[Mapping[str, A
 
 
 @themed
-def course_figure(profile: DimensionProfile, course: Course) -> Figure:
+def history_figure(profile: DimensionProfile, history: History) -> Figure:
     """Draw the dimension at every layer, one curve for each of up to six steps of training."""
     figure = Figure(figsize=(WIDTH, _HEIGHT + 0.4), layout="constrained")
     axes = figure.subplots()
     layouts = stack_layouts(profile)
     errors = np.array(profile.standard_errors)
-    shown = np.linspace(0, len(course) - 1, min(MAX_CURVES, len(course))).round().astype(int)
+    shown = np.linspace(0, len(history) - 1, min(MAX_CURVES, len(history))).round().astype(int)
     ends: list[tuple[float, float, str, str]] = []
     for place, index in enumerate(shown):
-        step, dimensions = course[index][0], np.array(course[index][1])
+        step, dimensions = history[index][0], np.array(history[index][1])
         is_last = place == len(shown) - 1
         colour = BLUE if is_last else MUTED
         strength = 0.35 + 0.65 * place / (len(shown) - 1)
@@ -68,12 +64,6 @@ def course_figure(profile: DimensionProfile, course: Course) -> Figure:
     return figure
 
 
-def course_sentence(profile: DimensionProfile, course: Course) -> str:
-    """Return where the dimension moved most from the first measurement to the last."""
-    (first_step, first), (last_step, last) = course[0], course[-1]
-    layer = int(np.abs(np.subtract(last, first)).argmax())
-    return (
-        f"The dimensions were measured at {len(course)} steps of training. From step "
-        f"{first_step:,} to step {last_step:,} that of {layer_names(profile)[layer]} moved most, "
-        f"from {number(first[layer], 2)} to {number(last[layer], 2)}. The ranks stay as planned."
-    )
+def largest_move(history: History) -> int:
+    """Return the layer whose dimension moved most from the first measurement to the last."""
+    return int(np.abs(np.subtract(history[-1][1], history[0][1])).argmax())

@@ -1,4 +1,4 @@
-"""The figures of trust by their data: what was drawn, not how it looks."""
+"""The figures of diagnostics by their data: what was drawn, not how it looks."""
 
 from dataclasses import replace
 
@@ -9,7 +9,8 @@ from matplotlib.colors import to_hex
 from example_profiles import with_settings
 from gelora.dimension import ESTIMATORS
 from gelora.ranks import plan_ranks
-from gelora.report import drawing, trust_figures
+from gelora.report import diagnostic_figures, drawing
+from gelora.report.text import ESTIMATOR_NAMES
 from gelora.report.theme import BLUE, GREEN, PURPLE, VERMILION
 from report.example_run import example_profile
 
@@ -27,7 +28,7 @@ def shown(figure):
 
 def test_decimation_panels_hold_the_parts_of_the_samples_and_their_errors():
     profile = example_profile(noisy=(3,))
-    panels = shown(trust_figures.decimation_figure(profile))
+    panels = shown(diagnostic_figures.decimation_figure(profile))
     assert len(panels) == len(profile.layers)
     sizes = [part.num_samples for part in profile.decimation]
     for layer, panel in enumerate(panels):
@@ -48,7 +49,7 @@ def test_decimation_panels_hold_the_parts_of_the_samples_and_their_errors():
 
 def test_decimation_panels_span_the_same_share_and_doubtful_layers_are_named():
     profile = example_profile(noisy=(3,), constant=True)
-    constant, *panels = shown(trust_figures.decimation_figure(profile))
+    constant, *panels = shown(diagnostic_figures.decimation_figure(profile))
     assert texts(constant) == ["constant"]
     assert not constant.lines
     reaches = [panel.get_ylim() / np.array(panel.lines[0].get_ydata()) for panel in panels]
@@ -68,7 +69,7 @@ def test_a_wild_layer_does_not_flatten_the_others(factor):
     profile = example_profile()
     whole, half, *_ = profile.decimation
     wild = replace(half, dimensions=(factor * half.dimensions[0], *half.dimensions[1:]))
-    panel = trust_figures.decimation_figure(replace(profile, decimation=(whole, wild))).axes[1]
+    panel = diagnostic_figures.decimation_figure(replace(profile, decimation=(whole, wild))).axes[1]
     low, high = panel.get_ylim() / np.array(panel.lines[0].get_ydata())
     assert low > 0.3
     assert high < 2.6
@@ -91,7 +92,7 @@ def bars(axes):
 def test_a_bar_for_every_chance_as_wide_as_it_is_likely(rule):
     profile = example_profile((ENCODER, DECODER), growth=2.0)
     plan = plan_ranks(profile, rank_rule=rule)
-    (axes,) = trust_figures.chances_figure(profile, plan).axes
+    (axes,) = diagnostic_figures.chances_figure(profile, plan).axes
     positions = [1, 2, 3, 4, 7, 8, 9, 10, 11, 12]
     expected = sorted(
         (position, rank, 0.9 * chance, GREEN, rank == planned)
@@ -99,7 +100,7 @@ def test_a_bar_for_every_chance_as_wide_as_it_is_likely(rule):
             positions, plan.ranks, plan.rank_probabilities, strict=True
         )
         for rank, chance in chances.items()
-        if chance >= trust_figures.SMALLEST_CHANCE
+        if chance >= diagnostic_figures.SMALLEST_CHANCE
     )
     drawn = bars(axes)
     assert [bar[:2] + bar[3:] for bar in drawn] == [bar[:2] + bar[3:] for bar in expected]
@@ -109,21 +110,21 @@ def test_a_bar_for_every_chance_as_wide_as_it_is_likely(rule):
 
 def test_half_blocks_have_their_colours_and_those_without_adapters_no_bars():
     profile = example_profile((ENCODER,), granularity="sublayer")
-    (attention,) = trust_figures.chances_figure(profile, plan_ranks(profile)).axes
+    (attention,) = diagnostic_figures.chances_figure(profile, plan_ranks(profile)).axes
     assert {(position % 2, colour) for position, _, _, colour, _ in bars(attention)} == {(1, GREEN)}
     both = plan_ranks(profile, target_modules="all-linear")
-    (axes,) = trust_figures.chances_figure(profile, both).axes
+    (axes,) = diagnostic_figures.chances_figure(profile, both).axes
     found = {(position % 2, colour) for position, _, _, colour, _ in bars(axes)}
     assert found == {(1, GREEN), (0, PURPLE)}
 
 
 def test_every_estimator_has_a_name():
-    assert set(trust_figures.ESTIMATORS) == set(ESTIMATORS)
+    assert set(diagnostic_figures.STYLES) == set(ESTIMATOR_NAMES) == set(ESTIMATORS)
 
 
 def test_two_estimators_stand_side_by_side_with_their_errors():
     profile = example_profile((ENCODER, DECODER))
-    (axes,) = trust_figures.estimators_figure(profile).axes
+    (axes,) = diagnostic_figures.estimators_figure(profile).axes
     assert set(texts(axes)) == {"line fit", "maximum likelihood"}
     drawn = [container[0].get_ydata() for container in axes.containers]
     series = [profile.series[name] for name in ("twonn_linfit", "twonn_mle")]
@@ -139,9 +140,9 @@ def test_two_estimators_stand_side_by_side_with_their_errors():
 
 def test_six_estimators_are_bands_that_do_not_cross_from_stack_to_stack():
     profile = example_profile((ENCODER, DECODER), all_estimators=True)
-    (axes,) = trust_figures.estimators_figure(profile).axes
+    (axes,) = diagnostic_figures.estimators_figure(profile).axes
     assert axes.get_title("left") == "Dimension by six estimators, ± 1 standard error"
-    assert set(texts(axes)) == set(map(trust_figures.estimator_label, ESTIMATORS))
+    assert set(texts(axes)) == set(ESTIMATOR_NAMES.values())
     assert [len(line.get_ydata()) for line in axes.lines] == [5, 7] * 6
     for name, first, band in zip(ESTIMATORS, axes.lines[::2], axes.collections[::2], strict=True):
         dimensions, errors = profile.series[name].dimensions, profile.series[name].standard_errors
@@ -156,25 +157,28 @@ def test_names_of_curves_that_end_together_are_parted():
     profile = example_profile()
     line = profile.series["twonn_linfit"]
     together = replace(profile, series={"twonn_linfit": line, "twonn_mle": line})
-    (axes,) = trust_figures.estimators_figure(together).axes
+    (axes,) = diagnostic_figures.estimators_figure(together).axes
     first, second = (text.xyann for text in axes.texts)
     assert first[0] == second[0]
     assert second[1] - first[1] == pytest.approx(drawing.LINE)
-    (axes,) = trust_figures.estimators_figure(profile).axes
+    (axes,) = diagnostic_figures.estimators_figure(profile).axes
     assert {text.xyann for text in axes.texts} == {(8, 0)}
 
 
 def test_nothing_but_constant_layers_is_drawn_too():
     profile = replace(example_profile(), constant_layers=tuple(range(13)))
-    (estimators,) = trust_figures.estimators_figure(profile).axes
+    (estimators,) = diagnostic_figures.estimators_figure(profile).axes
     assert not estimators.texts
-    for figure in (trust_figures.decimation_figure(profile), trust_figures.fit_figure(profile)):
+    for figure in (
+        diagnostic_figures.decimation_figure(profile),
+        diagnostic_figures.fit_figure(profile),
+    ):
         assert all(texts(panel) == ["constant"] for panel in shown(figure))
 
 
 def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():
     profile = example_profile()
-    figure = trust_figures.fit_figure(profile)
+    figure = diagnostic_figures.fit_figure(profile)
     panels = shown(figure)
     assert [panel.get_title("left") for panel in panels][:2] == ["embeddings", "block 1"]
     assert len(panels) == len(profile.layers)
@@ -192,20 +196,20 @@ def test_fit_panels_hold_the_quantiles_and_the_line_of_slope_d():
 
 def test_the_line_is_twonns_whatever_estimator_the_ranks_follow():
     profile = with_settings(example_profile(all_estimators=True), estimator="levina_bickel")
-    _, line = trust_figures.fit_figure(profile).axes[0].lines
+    _, line = diagnostic_figures.fit_figure(profile).axes[0].lines
     (_, run), (_, rise) = line.get_data()
     assert rise / run == pytest.approx(profile.series["twonn_linfit"].dimensions[0])
 
 
 def test_nothing_is_shaded_where_nothing_is_discarded():
     profile = with_settings(example_profile(), discard_fraction=0.0)
-    assert not trust_figures.fit_figure(profile).axes[0].patches
+    assert not diagnostic_figures.fit_figure(profile).axes[0].patches
 
 
 def test_a_huge_model_shows_one_of_every_few_fits():
     profile = example_profile((tuple(f"layers.{i}" for i in range(80)),))
-    panels = shown(trust_figures.fit_figure(profile))
+    panels = shown(diagnostic_figures.fit_figure(profile))
     assert drawing.panel_step(len(profile.layers)) == 2
     assert len(panels) == 41
     assert panels[-1].get_title("left") == "block 80"
-    assert len(shown(trust_figures.decimation_figure(profile))) == 41
+    assert len(shown(diagnostic_figures.decimation_figure(profile))) == 41
