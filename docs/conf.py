@@ -42,7 +42,12 @@ nitpick_ignore_regex = [
     # Types of other projects, whose pages a build without network cannot look up.
     ("py:.*", r"(torch|numpy|np|transformers|peft|datasets|jaxtyping|trl|markupsafe)\b.*"),
     ("py:.*", r"(collections|pathlib|typing|abc|dataclasses|datetime)\b.*"),
-    ("py:class", r"ndarray|Tensor|PreTrainedModel|PeftModel"),
+    (
+        "py:class",
+        r"ndarray|Tensor|PreTrainedModel|PeftModel|LoraConfig|DataFrame|Axes|pd\.DataFrame",
+    ),
+    # Ranges of settings: the annotations of msgspec and their bounds.
+    ("py:class", r"msgspec\.Meta|[\d.]+"),
     # Shapes of arrays, which are strings in annotations.
     ("py:class", r"'.*'"),
     # A type variable.

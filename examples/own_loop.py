@@ -32,7 +32,7 @@ def main(name: str, file: str, folder: str) -> None:
 
     profile = gelora.measure_dimensions(model, tokenizer, texts)
     plan = gelora.plan_ranks(profile)
-    config = gelora.lora_config(plan, model)  # the head is trained with it
+    config = gelora.lora_config(model, plan)  # the head is trained with it
     model = get_peft_model(model, config)
     gelora.verify_ranks(model, plan)
 

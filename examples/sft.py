@@ -34,7 +34,7 @@ def main(name: str, file: str, folder: str) -> None:
     texts = gelora.Chats(chats["messages"])
     profile = gelora.measure_dimensions(model, tokenizer, texts)
     plan = gelora.plan_ranks(profile, budget="r=8")
-    config = gelora.lora_config(plan, model)
+    config = gelora.lora_config(model, plan)
 
     arguments = SFTConfig(
         output_dir=folder,

@@ -38,7 +38,7 @@ class FakeHub:
         self.asked[repo_id]["commit_message"] = commit_message
         return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
 
-    def download(self, repo_id, filename):
+    def download(self, repo_id, filename, **_):
         path = self.root / repo_id / filename
         if not path.is_file():
             raise OSError(f"no {filename} in {repo_id}")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from example_profiles import make_profile
 from gelora.artifacts import (
     canonical_json,
     content_hash,
@@ -103,7 +104,9 @@ def test_a_file_is_found_by_itself_its_run_or_its_adapter(tmp_path):
 
 
 def test_a_path_is_never_asked_for_on_the_hub(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: pytest.fail(repo))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda repo, name, **_: pytest.fail(repo)
+    )
     with pytest.raises(
         ArtifactError, match=r"^runs/nope holds no rank_plan\.json: run gelora plan "
     ):
@@ -112,12 +115,29 @@ def test_a_path_is_never_asked_for_on_the_hub(monkeypatch):
 
 def test_a_hub_id_is_asked_for_on_the_hub(tmp_path, monkeypatch):
     write_text(tmp_path / "rank_plan.json", "{}")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: f"{tmp_path}/{name}")
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda repo, name, **_: f"{tmp_path}/{name}"
+    )
     assert locate("someone/adapter", "rank_plan.json") == tmp_path / "rank_plan.json"
 
 
+def test_from_pretrained_hands_its_arguments_to_the_hub(tmp_path, monkeypatch):
+    make_profile([5, 6]).save_pretrained(tmp_path)
+    asked = {}
+
+    def download(repo, name, **arguments):
+        asked.update(arguments, repo=repo)
+        return f"{tmp_path}/{name}"
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    named = {"revision": "v2", "token": "hf_x", "cache_dir": tmp_path}
+    profile = DimensionProfile.from_pretrained("someone/adapter", **named)
+    assert profile == make_profile([5, 6])
+    assert asked == {**named, "repo": "someone/adapter"}
+
+
 def test_an_unreachable_hub_is_an_artifact_error(monkeypatch):
-    def offline(repo, name):
+    def offline(repo, name, **_):
         raise OSError("offline mode")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)

@@ -32,6 +32,7 @@ LAYERS = {
     "adapters": 2,
     "checkpoints": 2,
     "exports": 2,
+    "gelora_model": 2,
     "training": 3,  # which knows no task: tasks import it
     "tasks": 3,
     "report": 4,
@@ -48,8 +49,19 @@ def home(path: Path) -> str:
 
 
 def imports(path: Path) -> list[str]:
+    """Return what a file imports, but for other packages that only its types name."""
     names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    checks = [n for n in ast.walk(tree) if isinstance(n, ast.If)]
+    for_types = {
+        id(inside)
+        for check in checks
+        if ast.unparse(check.test) == "TYPE_CHECKING"
+        for inside in ast.walk(check)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types and not ast.unparse(node).startswith("from gelora"):
+            continue
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} imports relatively"
             names.append(node.module)

@@ -21,7 +21,7 @@ def tiny_plan(model: Any, *, budget: str | None = "r=8") -> RankPlan:
 def tiny_lora(model: Any, *, budget: str | None = "r=8", **lora: Any) -> LoraConfig:
     """Return that plan's LoraConfig; for a language model unless `task_type` says otherwise."""
     plan = tiny_plan(model, budget=budget)
-    return lora_config(plan, model, **{"task_type": "CAUSAL_LM", **lora})
+    return lora_config(model, plan, **{"task_type": "CAUSAL_LM", **lora})
 
 
 def save_tiny_adapter(

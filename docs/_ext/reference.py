@@ -329,7 +329,7 @@ def _artifact(kind: type[Artifact]) -> str:
 
 
 def _fields(kind: type) -> str:
-    words = attributes_of(kind)
+    words = {**flag_help(kind), **attributes_of(kind)}
     opening = _text((inspect.getdoc(kind) or "").partition("\n")[0])
     named = [f"`{one.name}`\n: {_text(words[one.name])}\n" for one in fields(kind)]
     return "\n".join([f"**{kind.__name__}**: {opening}\n", *named])

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
     from gelora.exports import export_uniform
+    from gelora.gelora_model import GeloraConfig, get_gelora_model
     from gelora.hidden_states import measure_dimensions, measure_hidden_states
     from gelora.lab.comparison import compare
     from gelora.ranks import RankPlan, compare_profiles, plan_ranks
     from gelora.report import write_report
+    from gelora.settings import MeasurementSettings, RankSettings
     from gelora.tasks import Chats
     from gelora.tasks.evaluate import evaluate
     from gelora.tasks.train import train
@@ -26,13 +28,17 @@ _HOMES = {
     "Chats": "gelora.tasks",
     "DimensionCallback": "gelora.training",
     "DimensionProfile": "gelora.dimension.profile",
+    "GeloraConfig": "gelora.gelora_model",
     "GeloraError": "gelora.errors",
+    "MeasurementSettings": "gelora.settings",
     "RankPlan": "gelora.ranks",
+    "RankSettings": "gelora.settings",
     "TwoNN": "gelora.dimension.twonn",
     "compare": "gelora.lab.comparison",
     "compare_profiles": "gelora.ranks",
     "evaluate": "gelora.tasks.evaluate",
     "export_uniform": "gelora.exports",
+    "get_gelora_model": "gelora.gelora_model",
     "lora_config": "gelora.adapters",
     "measure_dimensions": "gelora.hidden_states",
     "measure_hidden_states": "gelora.hidden_states",
@@ -46,13 +52,17 @@ __all__ = [
     "Chats",
     "DimensionCallback",
     "DimensionProfile",
+    "GeloraConfig",
     "GeloraError",
+    "MeasurementSettings",
     "RankPlan",
+    "RankSettings",
     "TwoNN",
     "compare",
     "compare_profiles",
     "evaluate",
     "export_uniform",
+    "get_gelora_model",
     "lora_config",
     "measure_dimensions",
     "measure_hidden_states",

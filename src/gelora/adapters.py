@@ -11,6 +11,7 @@ everything is ordinary PEFT.
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from gelora.errors import ModelMismatchError, RankError
+from gelora.errors import ConfigError, ModelMismatchError, RankError
 from gelora.hidden_states.architectures import check_fingerprint, find_architecture, find_backbone
 from gelora.hidden_states.experts import expert_parameters, full_name
 from gelora.hidden_states.heads import head_arguments
@@ -34,7 +35,9 @@ PATTERN_ARGUMENTS = frozenset(
 )
 
 
-def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> LoraConfig:
+def lora_config(
+    model: nn.Module, plan: RankPlan, *, check_model: bool = True, **lora_arguments: Any
+) -> LoraConfig:
     """Return the `peft.LoraConfig` that gives every module of the model its planned rank.
 
     `r` is the largest rank and `lora_alpha` is `r` times the plan's `scaling`; modules of
@@ -49,19 +52,27 @@ def lora_config(plan: RankPlan, model: nn.Module, **lora_arguments: Any) -> Lora
     plan's parameters do not count them.
 
     Args:
-        plan: The ranks.
         model: The model to adapt, not yet wrapped: with or without a head.
+        plan: The ranks.
+        check_model: Whether the weights must be those that were measured. False is for weights
+            that were trained further; the architecture must be the same in any case.
         **lora_arguments: Any other argument of LoraConfig: `lora_dropout`, `use_dora`,
             `init_lora_weights`, `target_parameters`, ... A `task_type` or `modules_to_save` is
             taken as it is.
 
     Raises:
+        ConfigError: The plan is given before the model.
         ModelMismatchError: The plan was made for another model.
         RankError: An argument that the plan decides, or an initialisation that its ranks forbid.
 
     Warns:
         FrozenHeadWarning: A head stays frozen that may be new.
     """
+    if isinstance(model, RankPlan):
+        raise ConfigError("lora_config takes the model first: lora_config(model, plan).")
+    if not check_model:
+        kept = {name: plan.fingerprint[name] for name in ("model_type", "architecture")}
+        plan = replace(plan, fingerprint=kept)
     prefix = plan_prefix(plan, model)
     decided = sorted(PATTERN_ARGUMENTS & lora_arguments.keys())
     if decided:
@@ -239,7 +250,7 @@ def _compare(
     if elsewhere:
         raise RankError(
             f"PEFT put {len(elsewhere)} adapters on modules whose names only end as the plan's do, "
-            f"the first {elsewhere[0]}: make the config by lora_config(plan, model) with the whole "
+            f"the first {elsewhere[0]}: make the config by lora_config(model, plan) with the whole "
             "model that is adapted."
         )
     if missing or extra:

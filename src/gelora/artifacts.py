@@ -11,6 +11,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -130,13 +131,14 @@ def read_json(path: Path, *, kind: str) -> dict[str, Any]:
     return payload
 
 
-def locate(source: str | Path, filename: str) -> Path:
+def locate(source: str | Path, filename: str, **hub_arguments: Any) -> Path:
     """Return the path of one of a run's files.
 
     Args:
         source: The file itself, a folder that holds it (a run or its adapter), or a Hub id; a
             `Path` is never one of the Hub's.
         filename: The file's fixed name, as `PROFILE_FILE`.
+        **hub_arguments: `revision`, `token` and `cache_dir` of `hf_hub_download`.
 
     Raises:
         ArtifactError: It is in none of these places.
@@ -150,11 +152,11 @@ def locate(source: str | Path, filename: str) -> Path:
         raise ArtifactError(
             f"{source} holds no {filename}: run {_WRITTEN_BY[filename]} first, or name where it is."
         )
-    return hub.download(source, filename)
+    return hub.download(source, filename, **hub_arguments)
 
 
 def _unknown_key(payload: Any, known: Any) -> str | None:
-    """Return a key of a payload, at any depth, that the object made from it does not have."""
+    """Return a key of a payload, at any depth, that another payload does not have."""
     found: Iterable[str | None] = ()
     if isinstance(payload, dict):
         pairs = cast("dict[str, Any]", payload).items()
@@ -182,7 +184,8 @@ class Artifact:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as they stand in the file."""
-        return msgspec.to_builtins(self, str_keys=True)
+        values = asdict(self)  # type: ignore[call-overload]
+        return msgspec.to_builtins(values, str_keys=True)
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
@@ -196,10 +199,16 @@ class Artifact:
         try:
             result = msgspec.convert(payload, cls, str_keys=True)
         except msgspec.ValidationError as error:
-            raise ArtifactError(f"The {what} lacks or mistypes a field: {error}.") from error
-        unknown = _unknown_key(payload, result.to_dict())
-        if unknown is not None:
-            raise ArtifactError(f"The {what} has an unknown field {unknown!r}.")
+            raise ArtifactError(
+                f"The file of a {what} lacks or mistypes a field: {error}."
+            ) from error
+        whole = result.to_dict()
+        for says, name in (
+            ("has an unknown", _unknown_key(payload, whole)),
+            ("lacks the", _unknown_key(whole, payload)),
+        ):
+            if name is not None:
+                raise ArtifactError(f"The file of a {what} {says} field {name!r}.")
         result.check()
         return result
 
@@ -253,13 +262,26 @@ class Artifact:
             )
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Self:
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> Self:
         """Read the result from its file, a run's or adapter's folder, or the Hub.
+
+        Args:
+            source: The file, a folder that holds it, or "owner/name" on the Hub.
+            revision: Branch, tag or commit on the Hub; None for the newest.
+            token: Token for the Hub; None for HF_TOKEN, or the one of `hf auth login`.
+            cache_dir: Folder for files of the Hub; None for the usual one.
 
         Raises:
             ArtifactError: There is none, or it cannot be read.
         """
-        path = locate(source, cls.FILE)
+        path = locate(source, cls.FILE, revision=revision, token=token, cache_dir=cache_dir)
         payload = read_json(path, kind=cls.KIND)
         try:
             return cls.from_dict(payload)

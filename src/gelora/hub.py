@@ -5,6 +5,7 @@ what is missing. Nothing here knows what the files hold.
 """
 
 from pathlib import Path
+from typing import Any
 
 from gelora.errors import ArtifactError
 
@@ -21,8 +22,13 @@ def is_hub_id(source: str) -> bool:
     )
 
 
-def download(repo_id: str, filename: str) -> Path:
+def download(repo_id: str, filename: str, **arguments: Any) -> Path:
     """Return the path of a repository's file, fetched or from the client's cache.
+
+    Args:
+        repo_id: "owner/name".
+        filename: In the repository.
+        **arguments: `revision`, `token` and `cache_dir` of `hf_hub_download`.
 
     Raises:
         ArtifactError: The Hub gave none.
@@ -30,7 +36,7 @@ def download(repo_id: str, filename: str) -> Path:
     import huggingface_hub  # noqa: PLC0415 - half a second that only this needs
 
     try:
-        return Path(huggingface_hub.hf_hub_download(repo_id, filename))  # pyright: ignore[reportUnknownMemberType]
+        return Path(huggingface_hub.hf_hub_download(repo_id, filename, **arguments))  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:  # the client's errors span OSError, ValueError and its own
         raise ArtifactError(
             f"{repo_id} is no local folder, and the Hub gave no {filename}: {error}"

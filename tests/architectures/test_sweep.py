@@ -41,7 +41,7 @@ def test_architecture_verdict(name):
         return
     profile = gelora.measure_dimensions(model, tokenizer, tiny_texts(60))
     plan = gelora.plan_ranks(profile, budget="r=2")
-    wrapped = get_peft_model(model, gelora.lora_config(plan, model))
+    wrapped = get_peft_model(model, gelora.lora_config(model, plan))
     gelora.verify_ranks(wrapped, plan)
     adapted = [path for path, _ in wrapped.named_modules() if path.endswith("lora_A")]
     assert len(adapted) == len(plan.modules)
@@ -62,7 +62,7 @@ def test_the_advice_to_adapt_all_linear_gets_past_the_refusal(name):
         model, tiny_tokenizer(), tiny_texts(60), target_modules="all-linear"
     )
     plan = gelora.plan_ranks(profile, target_modules="all-linear")
-    gelora.verify_ranks(get_peft_model(model, gelora.lora_config(plan, model)), plan)
+    gelora.verify_ranks(get_peft_model(model, gelora.lora_config(model, plan)), plan)
 
 
 REWRITTEN = ["Qwen3NextForCausalLM", "DeepseekV3ForCausalLM", "Glm4MoeForCausalLM"]
@@ -78,7 +78,7 @@ def test_all_linear_leaves_out_what_peft_refuses_or_rewrites_and_names_it(name):
     reason = "taken by PEFT for the experts" if name in REWRITTEN else "refused by PEFT"
     assert reason in {part.reason for part in profile.left_out}
     plan = gelora.plan_ranks(profile, target_modules="all-linear")
-    gelora.verify_ranks(get_peft_model(model, gelora.lora_config(plan, model)), plan)
+    gelora.verify_ranks(get_peft_model(model, gelora.lora_config(model, plan)), plan)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -86,8 +86,8 @@ def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
     whole = make("Gemma3ForConditionalGeneration")
     part = whole.model.language_model
     plan = gelora.plan_ranks(gelora.measure_dimensions(part, tiny_tokenizer(), tiny_texts(60)))
-    for_part = gelora.lora_config(plan, part)
-    wrapped = get_peft_model(whole, gelora.lora_config(plan, whole))
+    for_part = gelora.lora_config(part, plan)
+    wrapped = get_peft_model(whole, gelora.lora_config(whole, plan))
     gelora.verify_ranks(wrapped, plan)
     adapted = [path for path, _ in wrapped.named_modules() if path.endswith("lora_A")]
     assert all("language_model" in path for path in adapted)
@@ -96,7 +96,7 @@ def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
     )
     whole = make("Gemma3ForConditionalGeneration")
     with pytest.raises(GeloraError, match="pass the whole model"):
-        gelora.lora_config(gelora.plan_ranks(of_whole), whole.model.language_model)
+        gelora.lora_config(whole.model.language_model, gelora.plan_ranks(of_whole))
     wrapped = get_peft_model(whole, for_part)  # PEFT takes the names for endings
     with pytest.raises(GeloraError, match=r"lora_config\(plan, model\) with the whole model"):
         gelora.verify_ranks(wrapped, plan)
@@ -118,7 +118,7 @@ def test_the_experts_that_a_plan_says_it_leaves_out_can_be_named(name):
     plan = gelora.plan_ranks(profile, target_modules="all-linear")
     [advice] = [line for line in plan_advice(plan, profile) if "--target_parameters" in line]
     names = advice.partition("--target_parameters ")[2].partition(" adapts")[0].split()
-    wrapped = get_peft_model(model, gelora.lora_config(plan, model, target_parameters=names))
+    wrapped = get_peft_model(model, gelora.lora_config(model, plan, target_parameters=names))
     gelora.verify_ranks(wrapped, plan)
     adapted = sum(1 for path, _ in wrapped.named_modules() if path.endswith("lora_A"))
     assert adapted > len(plan.modules)

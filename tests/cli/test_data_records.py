@@ -1,7 +1,5 @@
 """The demo never stands in for data that are not named, and a plan knows its texts."""
 
-import json
-
 import pytest
 import yaml
 
@@ -90,13 +88,3 @@ def test_train_names_the_data_that_a_plan_from_elsewhere_was_made_for(own, tmp_p
         (far / name).write_bytes((out / name).read_bytes())
     message = error_of(["train", "--output_dir", str(far), *STEPS])
     assert "Its dimensions were measured on reviews.csv (columns 'review', 'stars')" in message
-
-
-def test_a_profile_without_a_record_of_its_data_is_read(own):
-    out, _ = own
-    payload = json.loads((out / PROFILE_FILE).read_text())
-    for name in ("data", "kind", "schema_version"):
-        del payload[name]
-    profile = DimensionProfile.from_dict(payload)
-    assert profile.data == {}
-    assert json.loads(json.dumps(profile.to_dict())) == {**payload, "data": {}}

@@ -74,7 +74,9 @@ def test_a_plan_on_the_hub_is_no_other_run_s(here):
 
 
 def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(here, monkeypatch, error_of):
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: pytest.fail(repo))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda repo, name, **_: pytest.fail(repo)
+    )
     for verb in ("plan", "train", "export"):
         name = "dimension_profile.json" if verb == "plan" else PLAN_FILE
         more = ["--axolotl"] if verb == "export" else []

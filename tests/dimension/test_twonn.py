@@ -65,7 +65,7 @@ def test_a_lattice_has_no_dimension(method: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "mle"}, "'line' or 'likelihood'; got 'mle'"),
+        ({"method": "line"}, "method must be one of linfit, mle. Got 'line'"),
         ({"discard_fraction": 1.0}, "between 0 and 0.9. Got 1.0"),
         ({"discard_fraction": -0.1}, "between 0 and 0.9. Got -0.1"),
     ],

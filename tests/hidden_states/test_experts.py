@@ -36,7 +36,7 @@ def plan(model):
 
 def test_experts_get_their_blocks_rank(model, plan, tmp_path):
     assert plan.ranks == (4, 1, 2)
-    config = gelora.lora_config(plan, model, target_parameters=EXPERTS)
+    config = gelora.lora_config(model, plan, target_parameters=EXPERTS)
     wrapped = get_peft_model(model, config)
     gelora.verify_ranks(wrapped, plan)
     ranks = adapter_ranks(wrapped)
@@ -68,11 +68,11 @@ def test_parameters_of_experts_are_counted_and_trained(model, plan):
 
 def test_names_that_are_no_experts_are_refused(model, plan):
     with pytest.raises(RankError, match=r"names 'mlp.nonsense'.*there are mlp.experts.down_proj"):
-        gelora.lora_config(plan, model, target_parameters=["mlp.nonsense"])
+        gelora.lora_config(model, plan, target_parameters=["mlp.nonsense"])
 
 
 def test_an_adapter_on_experts_is_not_padded(model, plan, tmp_path):
-    wrapped = get_peft_model(model, gelora.lora_config(plan, model, target_parameters=EXPERTS))
+    wrapped = get_peft_model(model, gelora.lora_config(model, plan, target_parameters=EXPERTS))
     wrapped.save_pretrained(tmp_path / "adapter")
     with pytest.raises(RankError, match="target_parameters"):
         export_uniform(tmp_path / "adapter", tmp_path / "uniform")

@@ -83,9 +83,9 @@ def test_lora_config_warns_of_an_unknown_head_and_trains_it_when_named(model, he
     model = model()
     plan = plan_ranks(profile_of(model))
     with pytest.warns(FrozenHeadWarning, match=rf"whether {head} .* what is new as modules_to"):
-        lora_config(plan, model)
-    assert lora_config(plan, model, modules_to_save=[]).modules_to_save == []
-    wrapped = get_peft_model(model, lora_config(plan, model, modules_to_save=[head]))
+        lora_config(model, plan)
+    assert lora_config(model, plan, modules_to_save=[]).modules_to_save == []
+    wrapped = get_peft_model(model, lora_config(model, plan, modules_to_save=[head]))
     trained = [n for n, p in wrapped.named_parameters() if p.requires_grad and "lora_" not in n]
     assert trained
     assert all(f".{head}." in name for name in trained)
@@ -95,8 +95,8 @@ def test_lora_config_warns_of_a_head_that_it_cannot_tell_from_the_backbone():
     model = tiny_bert(OwnForSequenceClassification)
     plan = plan_ranks(profile_of(model))
     with pytest.warns(FrozenHeadWarning, match="whether embeddings, pooler, classifier beside"):
-        assert lora_config(plan, model).modules_to_save is None
-    assert lora_config(plan, model, modules_to_save=["classifier"]).task_type == "SEQ_CLS"
+        assert lora_config(model, plan).modules_to_save is None
+    assert lora_config(model, plan, modules_to_save=["classifier"]).task_type == "SEQ_CLS"
     with pytest.warns(FrozenHeadWarning, match="whether embeddings, pooler, classifier beside"):
         assert new_head(model, "classification") == []
 
@@ -105,16 +105,16 @@ def test_lora_config_warns_of_a_head_that_modules_to_save_leave_out():
     model = TINY_MODELS["deberta"](hf.DebertaV2ForSequenceClassification)
     plan = plan_ranks(profile_of(model))
     with pytest.warns(FrozenHeadWarning, match="leaves out pooler of the new head"):
-        config = lora_config(plan, model, modules_to_save=["classifier"])
+        config = lora_config(model, plan, modules_to_save=["classifier"])
     assert config.modules_to_save == ["classifier"]
-    lora_config(plan, model, modules_to_save=["classifier", "pooler"])
-    assert lora_config(plan, model, task_type=None).modules_to_save == ["classifier", "pooler"]
+    lora_config(model, plan, modules_to_save=["classifier", "pooler"])
+    assert lora_config(model, plan, task_type=None).modules_to_save == ["classifier", "pooler"]
 
 
 def test_lora_config_keeps_the_trained_head_of_a_checkpoint_trainable():
     model = tiny_bert(hf.BertForSequenceClassification)
     before = model.classifier.weight.clone()
-    wrapped = get_peft_model(model, lora_config(plan_ranks(profile_of(model)), model))
+    wrapped = get_peft_model(model, lora_config(model, plan_ranks(profile_of(model))))
     weight = wrapped.get_base_model().classifier.modules_to_save["default"].weight
     assert weight.requires_grad
     assert torch.equal(weight, before)
@@ -129,14 +129,14 @@ def test_lora_config_refuses_a_head_that_peft_would_find_in_the_backbone():
     model = tiny_bert(DenseForSequenceClassification)
     plan = plan_ranks(profile_of(model))
     with pytest.raises(RankError, match=r"train bert.encoder.layer.0.* ends in 'dense' as"):
-        lora_config(plan, model)
+        lora_config(model, plan)
     model.head_dense = model.dense
     del model.dense
-    assert lora_config(plan, model).modules_to_save == ["classifier", "head_dense"]
+    assert lora_config(model, plan).modules_to_save == ["classifier", "head_dense"]
 
 
 def test_lora_config_refuses_modules_to_save_that_the_model_does_not_have():
     model = tiny_bert(hf.BertForSequenceClassification)
     plan = plan_ranks(profile_of(model))
     with pytest.raises(RankError, match="names 'nonsense', and no module of BertForSeq.* ends in"):
-        lora_config(plan, model, modules_to_save=["classifier", "nonsense"])
+        lora_config(model, plan, modules_to_save=["classifier", "nonsense"])

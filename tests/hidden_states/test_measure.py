@@ -276,11 +276,11 @@ def test_an_unknown_target_stops_before_the_model_runs():
 def test_halves_of_blocks_and_normalized_states():
     whole, halves = measure(tiny_llama()), measure(tiny_llama(), granularity="sublayer")
     assert halves.settings.granularity == "sublayer"
-    assert halves.steps == tuple(
+    assert halves.sublayers == tuple(
         f"{block}/{half}" for block in whole.blocks for half in ("attention", "mlp")
     )
     assert len(halves.increments) == 2 * NUM_BLOCKS
     assert halves.dimensions[::2] == whole.dimensions
     normalized = measure(tiny_llama(), states="normalized")
-    assert (whole.states, normalized.states) == ("raw", "normalized")
+    assert (whole.settings.states, normalized.settings.states) == ("raw", "normalized")
     assert normalized.dimensions != whole.dimensions

@@ -217,8 +217,8 @@ def test_damaged_stores_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"layers": None}, "NoneType"), ({"modules": [{"name": "x"}]}, "missing"), ({"x": 1}, "'x'")],
+    [({"layers": None}, "`null`"), ({"modules": [{"name": "x"}]}, "missing"), ({"x": 1}, "'x'")],
 )
 def test_a_record_of_another_shape_is_refused(change, message):
-    with pytest.raises(ArtifactError, match=f"record of hidden states .*{re.escape(message)}"):
+    with pytest.raises(ArtifactError, match=f"file of a hidden states .*{re.escape(message)}"):
         HiddenStatesRecord.from_dict({**RECORD.to_dict(), **change})

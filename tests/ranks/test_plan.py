@@ -5,9 +5,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from example_profiles import make_profile
 from gelora.dimension.profile import NOT_LINEAR, DimensionProfile, LeftOut
@@ -399,3 +401,29 @@ def test_plan_ranks_refuses_a_budget_larger_than_any_model():
         ConfigError, match=r"budget '1e30' is above 1e\+\d+ parameters, more than any"
     ):
         plan_ranks(make_profile([5, 8]), budget="1e30")
+
+
+def test_a_plan_and_a_profile_are_tables_and_a_few_words():
+    profile = make_profile([5, 8.25, 6])
+    frame = profile.to_frame()
+    assert list(frame.index) == ["embeddings", "layer.0", "layer.1"]
+    assert frame["dimension"].tolist() == [5, 8.25, 6]
+    assert frame["increment"].tolist()[1:] == [3.25, -2.25]
+    assert np.isnan(frame["increment"].iloc[0])
+    plan = plan_ranks(profile)
+    table = plan.to_frame()
+    assert table["rank"].tolist() == list(plan.ranks)
+    assert table["parameters"].sum() == plan.trainable_parameters
+    for thing in (profile, plan):
+        assert len(repr(thing)) < 200
+        assert repr(thing).split("(")[0] == type(thing).__name__
+        assert "<table" in thing._repr_html_()
+    assert f"ranks {list(plan.ranks)}" in repr(plan)
+
+
+def test_a_profile_is_drawn_with_its_errors():
+    profile = make_profile([5, 8.25, 6])
+    (line,) = profile.plot().lines
+    assert line.get_ydata().tolist() == [5, 8.25, 6]
+    ours = Figure().subplots()
+    assert profile.plot(ours) is ours

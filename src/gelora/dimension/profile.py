@@ -4,13 +4,24 @@ A profile is what measuring leaves and all that planning needs: it also lists th
 modules of the model, so that ranks can be planned on a machine that has no model.
 """
 
+# pandas and matplotlib have partly unknown types
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
+import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
 
 from gelora.artifacts import PROFILE_FILE, Artifact
 from gelora.errors import ArtifactError
 from gelora.settings import Granularity, MeasurementSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 Role = Literal["query", "key", "value", "query_key_value", "output", "mixer", "mlp"]
 """What a module does in its block; `query_key_value` is a fused projection, `mixer` what else mixes
@@ -95,7 +106,7 @@ class LeftOut:
     weights: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DimensionProfile(Artifact):
     """The intrinsic dimension after every block of a model, on one set of texts.
 
@@ -160,6 +171,66 @@ class DimensionProfile(Artifact):
     top_variance_shares: tuple[float, ...]
     left_out: tuple[LeftOut, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_frame(self) -> "DataFrame":
+        """Return the profile as a table with a row for every layer.
+
+        Returns:
+            Columns `dimension`, `standard_error`, `increment`, `increment_standard_error` (NaN at
+            the embeddings), all float64 in dimensions, and `verdict`; the index is the layer.
+        """
+        import pandas as pd  # noqa: PLC0415 - a third of a second that only this needs
+
+        growths = dict(
+            zip(
+                self.sublayers,
+                zip(self.increments, self.increment_standard_errors, strict=True),
+                strict=True,
+            )
+        )
+        nothing = (math.nan, math.nan)
+        return pd.DataFrame(
+            {
+                "dimension": self.dimensions,
+                "standard_error": self.standard_errors,
+                "increment": [growths.get(layer, nothing)[0] for layer in self.layers],
+                "increment_standard_error": [
+                    growths.get(layer, nothing)[1] for layer in self.layers
+                ],
+                "verdict": self.verdicts,
+            },
+            index=pd.Index(self.layers, name="layer"),
+        )
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the dimension at every layer with a band of one standard error.
+
+        Args:
+            ax: Where to draw; None for a new figure, which is `returned.figure`.
+
+        Returns:
+            The axes.
+        """
+        from matplotlib.figure import Figure  # noqa: PLC0415 - only this needs it
+
+        axes = ax if ax is not None else Figure(layout="constrained").subplots()
+        places = range(len(self.layers))
+        dimensions, errors = np.array(self.dimensions), np.array(self.standard_errors)
+        axes.fill_between(places, dimensions - errors, dimensions + errors, alpha=0.2)
+        axes.plot(places, dimensions, marker="o")
+        axes.set(xlabel="layer of hidden states", ylabel="intrinsic dimension")
+        return axes
+
+    def __repr__(self) -> str:
+        first, last = self.dimensions[0], self.dimensions[-1]
+        return (
+            f"DimensionProfile({self.fingerprint.get('model_type')}, {len(self.blocks)} blocks, "
+            f"dimension {first:.1f} at {self.layers[0]} to {last:.1f} at {self.layers[-1]}, "
+            f"{self.num_used:,} samples, {self.settings.estimator})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.to_frame().round(2).to_html()}"
 
     def check(self) -> None:
         """Check that there is a value for every layer and every sublayer.

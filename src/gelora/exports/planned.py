@@ -16,7 +16,7 @@ def export_untrained(
     """Save an adapter that was not trained yet, for trainers that go on with a folder.
 
     Args:
-        model: Wrapped with `lora_config(plan, model)`.
+        model: Wrapped with `lora_config(model, plan)`.
         destination: The new folder, for `PeftModel.from_pretrained(..., is_trainable=True)`.
         plan: The ranks, checked in the files that were written and kept beside them.
         overwrite: Replace an adapter that the destination holds.

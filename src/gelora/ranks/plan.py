@@ -4,15 +4,21 @@ A sublayer is a block, or one of its halves, as the profile was measured. The ru
 in `rules.py`; here they meet the modules to adapt. No model and no data is needed.
 """
 
+# pandas and matplotlib have partly unknown types
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
+import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
+import gelora
 from gelora.artifacts import PLAN_FILE, Artifact
 from gelora.dimension.profile import BlockModule, DimensionProfile, sublayer_names
 from gelora.errors import ArtifactError, RankError
@@ -21,8 +27,12 @@ from gelora.ranks.targets import select_modules
 from gelora.ranks.uncertainty import draw_dimensions, rank_probabilities, sufficient_ranks
 from gelora.settings import Granularity, Natural, RankSettings, read_budget
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from peft import LoraConfig
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RankPlan(Artifact):
     """A LoRA rank for every sublayer and every module in it.
 
@@ -79,6 +89,59 @@ class RankPlan(Artifact):
             )
             for rank, probabilities in zip(self.ranks, self.rank_probabilities, strict=True)
         )
+
+    @property
+    def rank_pattern(self) -> dict[str, int]:
+        """PEFT's `rank_pattern`: the rank of every module that has not the largest one."""
+        largest = max(self.modules.values())
+        return {re.escape(n): rank for n, rank in self.modules.items() if rank != largest}
+
+    @property
+    def alpha_pattern(self) -> dict[str, int | float]:
+        """PEFT's `alpha_pattern`: the alpha of every module in `rank_pattern`."""
+        largest = max(self.modules.values())
+        return {re.escape(n): self.alphas[n] for n, r in self.modules.items() if r != largest}
+
+    def to_lora_config(self, model: Any, **lora_arguments: Any) -> "LoraConfig":
+        """Return the `peft.LoraConfig` of this plan, as `gelora.lora_config(model, plan)` does.
+
+        Args:
+            model: The model to adapt, not yet wrapped.
+            **lora_arguments: As for `gelora.lora_config`.
+
+        Raises:
+            ModelMismatchError: The plan was made for another model.
+            RankError: An argument that the plan decides.
+        """
+        return gelora.lora_config(model, self, **lora_arguments)
+
+    def to_frame(self) -> "DataFrame":
+        """Return the plan as a table with a row for every sublayer.
+
+        Returns:
+            Columns `bound`, `rank`, `parameters` (int64) and `certainty` (float64, the rank's
+            probability; with rule "confident", that it suffices); the index is the sublayer.
+        """
+        import pandas as pd  # noqa: PLC0415 - a third of a second that only this needs
+
+        return pd.DataFrame(
+            {
+                "bound": self.bounds,
+                "rank": self.ranks,
+                "certainty": self.certainties,
+                "parameters": self.parameters,
+            },
+            index=pd.Index(self.sublayers, name="sublayer"),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"RankPlan({self.settings.rule}, ranks {list(self.ranks)}, "
+            f"{len(self.modules)} modules, {self.trainable_parameters:,} parameters)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.to_frame().round(2).to_html()}"
 
     def __post_init__(self) -> None:
         ascending = tuple(dict(sorted(one.items())) for one in self.rank_probabilities)

@@ -38,7 +38,7 @@ def wrap(
         RankError: The adapter differs from the plan.
     """
     saved = sorted({*new_head(model, problem), *(lora_arguments.get("modules_to_save") or ())})
-    config = lora_config(plan, model, **{**lora_arguments, "modules_to_save": saved})
+    config = lora_config(model, plan, **{**lora_arguments, "modules_to_save": saved})
     prefix = plan_prefix(plan, model)
     experts = {n: expert_rank(plan, n, prefix) for n in config.target_parameters or ()}
     expected = plan.trainable_parameters + added_parameters(model, experts)

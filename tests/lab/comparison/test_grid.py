@@ -258,7 +258,7 @@ def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(
     ("changes", "message"),
     [
         ({"methods": ["lora-x"]}, "There is no method 'lora-x'"),
-        ({"budgets": ["r=0"]}, "budget 'r=0' is neither a positive number"),
+        ({"budgets": ["r=0"]}, "budget must be a positive number .* Got 'r=0'"),
         ({"seeds": []}, "There are no seeds to compare on"),
         ({"seeds": [1, 1]}, "seeds has 1 twice"),
         ({"seeds": [0, -1]}, "seeds must lie between 0 and 4294967295. Got -1."),

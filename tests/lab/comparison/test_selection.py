@@ -43,7 +43,7 @@ def test_what_is_known_is_not_measured(settings, prepared, monkeypatch):
 
 def test_what_measuring_warns_of_is_handed_on(prepared):
     (warning,) = prepared.warnings
-    assert warning.startswith("The dimension cannot be trusted at some levels: at 'embeddings'")
+    assert warning.startswith("The dimension cannot be trusted at some layers: at 'embeddings'")
 
 
 @pytest.mark.parametrize("changes", [{"max_length": 8}, {"measurement": {"num_samples": 50}}])

@@ -114,8 +114,8 @@ def test_long_texts_are_cut():
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        ({"num_samples": 0}, ConfigError, "num_samples must be at least 1. Got 0"),
-        ({"max_length": 0}, ConfigError, "max_length must be at least 1. Got 0"),
+        ({"num_samples": 0}, ConfigError, "num_samples must be a whole number, at least 1. Got 0"),
+        ({"max_length": 0}, ConfigError, "max_length must be a whole number, at least 1. Got 0"),
         ({"max_rank": 0}, ConfigError, "max_rank must be at least 1. Got 0"),
         ({"pooling": "median"}, ConfigError, "pooling must be one of .* Got 'median'"),
         ({"target_modules": ["nothing"]}, RankError, "No module .* is named 'nothing'"),

@@ -55,7 +55,7 @@ def _apply(
 ) -> Applied:
     plan = _placed(_plan(setting, budget=size.value or None), setting, place)
     if "use_rslora" in variant:  # `lora_config` by itself would raise alpha to keep the scale
-        config = lora_config(plan, model)
+        config = lora_config(model, plan)
         config.use_rslora = True
         wrapped = wrap_by(model, config, setting.problem)
     else:
