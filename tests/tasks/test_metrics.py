@@ -177,9 +177,18 @@ def test_a_single_class_in_the_data_is_finite():
     }
 
 
-def test_constant_numbers_have_no_correlation():
-    metrics = compute_metrics(np.full(4, 2.5), np.arange(4.0), metrics=NUMBER_METRICS)
-    assert metrics == dict.fromkeys(NUMBER_METRICS, Metric(0.0, 0.0, 4))
+@pytest.mark.parametrize("constant", [2.5, 0.1, 1e-9, 0.0])  # the mean of 0.1s is not 0.1
+def test_constant_numbers_have_no_correlation(constant):
+    metrics = compute_metrics(np.full(7, constant), np.arange(7.0), metrics=NUMBER_METRICS)
+    assert metrics == dict.fromkeys(NUMBER_METRICS, Metric(0.0, 0.0, 7))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e9])
+def test_correlations_do_not_depend_on_the_scale(scale, seed):
+    scores, labels = numbers(seed)
+    expected = metric_values(scores, labels, metrics=NUMBER_METRICS)
+    scaled = metric_values(scale * scores, scale * labels, metrics=NUMBER_METRICS)
+    assert scaled == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -50,19 +50,20 @@ def test_f1_is_the_mean_over_the_classes_that_a_draw_has():
     np.testing.assert_allclose(values, [(2 / 3 + 4 / 5) / 2, (0 + 2 / 3 + 1) / 3])
 
 
-def test_pearson_far_from_zero(seed):
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_numbers_far_from_zero(metric, seed):
     generator = np.random.default_rng(seed)
-    labels = 1e4 + generator.normal(size=50)
+    labels = 1e4 + generator.normal(size=50).round(1)
     predicted = labels + generator.normal(size=50)
     weights = np.concatenate(list(draw_items(50, draws=7, seed=seed)))
     values = weighted_metric(
-        "pearson", {"number": predicted.tolist()}, reference_of("regression", labels), weights
+        metric, {"number": predicted.tolist()}, reference_of("regression", labels), weights
     )
     for value, drawn in zip(values, weights.astype(int), strict=True):
         expected = metric_values(
-            np.repeat(predicted, drawn), np.repeat(labels, drawn), metrics=["pearson"]
+            np.repeat(predicted, drawn), np.repeat(labels, drawn), metrics=[metric]
         )
-        np.testing.assert_allclose(value, expected["pearson"], rtol=1e-9)
+        np.testing.assert_allclose(value, expected[metric], rtol=1e-9)
 
 
 def test_questions_are_in_percent():
@@ -102,7 +103,7 @@ def test_predictions_of_other_data_are_refused():
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(ArtifactError, match="'spearman' of regression cannot be.*known are pears"):
+    with pytest.raises(ArtifactError, match="'accuracy' of regression cannot be.*known are pears"):
         weighted_metric(
-            "spearman", {"number": [0, 1]}, reference_of("regression", [0, 1]), np.ones((1, 2))
+            "accuracy", {"number": [0, 1]}, reference_of("regression", [0, 1]), np.ones((1, 2))
         )
