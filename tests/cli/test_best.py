@@ -83,7 +83,7 @@ def test_patience_survives_an_interruption(flags, planned):
     ],
 )
 def test_best_is_by_the_headline_metric_unless_another_is_named(more, data, expected, tmp_path):
-    flags = [] if data.problem != "instruction_tuning" else ["--problem_type", data.problem]
+    flags = [] if data.problem != "instruction_tuning" else ["--task_type", data.problem]
     flags += ["--train_file", "x.jsonl"] if flags else []
     config = parse("train", ["--output_dir", str(tmp_path), *STEPS, *flags, *more])
     given = training_arguments(config)

@@ -73,7 +73,7 @@ def test_a_chat_template_of_its_own_comes_with_the_adapter(tmp_path, capsys):
     (tmp_path / "chat.jinja").write_text(TEMPLATE)
     out = tmp_path / "out"
     assert main([
-        *("run", "--problem_type", "instruction_tuning", "--model_name_or_path", str(base)),
+        *("run", "--task_type", "instruction_tuning", "--model_name_or_path", str(base)),
         *("--train_file", str(write_lines(tmp_path / "chats.jsonl", messages=chats))),
         *("--chat_template_path", str(tmp_path / "chat.jinja"), "--max_length", "32"),
         *("--output_dir", str(out), *QUICK),

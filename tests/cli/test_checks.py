@@ -85,6 +85,8 @@ def trackio_alone(monkeypatch):
         (["--budget", "8"], "did you mean --budget r=8?"),
         (["--lora_r", "8"], "no flag --lora_r; ranks are planned: --budget r=8 spends"),
         (["--max-seq-length", "8"], "no flag --max_seq_length; here it is --max_length."),
+        (["--problem_type", "regression"], "no flag --problem_type; here it is --task_type."),
+        (["--alpha_per_rank", "2"], "no flag --alpha_per_rank; here it is --scaling."),
         (["--label_column", "lable"], "no column 'lable' in train.jsonl"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1."),
         (["--lora_dropout", "2"], "lora_dropout is a share, 0 or more and below 1. Got 2.0."),
@@ -120,11 +122,11 @@ def trackio_alone(monkeypatch):
         (["--batch_eval_metrics", "true"], "batch_eval_metrics True is not taken: metrics are"),
         (["--eval_do_concat_batches", "false"], "eval_do_concat_batches False is not taken: met"),
         (
-            ["--problem_type", "question_answering", "--label_smoothing_factor", "0.1"],
+            ["--task_type", "question_answering", "--label_smoothing_factor", "0.1"],
             "label_smoothing_factor 0.1 is not for question answering, whose loss is not smoothed",
         ),
         (
-            ["--problem_type", "instruction_tuning", "--eos_token", "w1"],
+            ["--task_type", "instruction_tuning", "--eos_token", "w1"],
             "eos_token 'w1' would change the texts after they were measured",
         ),
         (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),

@@ -47,7 +47,7 @@ def test_a_file_of_answers_is_scored_without_a_model(asked, tmp_path, capsys):
 
 
 def test_the_kind_of_data_may_be_named_instead_of_a_task(asked, capsys):
-    assert main(["evaluate", *asked, "--problem_type", "question_answering"]) == 0
+    assert main(["evaluate", *asked, "--task_type", "question_answering"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["metric", "answers", "questions"]
     assert [line.split()[0] for line in lines[1:]] == [

@@ -14,7 +14,7 @@ from gelora.cli.parsing import parse
 from tiny_adapters import logits, save_tiny_adapter, tiny_plan
 from tiny_models import save_tiny, tiny_llama, tiny_tokenizer
 
-CAUSAL = ["--problem_type", "instruction_tuning"]
+CAUSAL = ["--task_type", "instruction_tuning"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
     save_tiny(tiny_llama(LlamaForCausalLM), tiny_tokenizer(), folder / "llama")
     model = AutoModelForCausalLM.from_pretrained(folder / "llama")
     tiny_plan(model).save_pretrained(folder / "run")
-    said = {"model_name_or_path": str(folder / "llama"), "problem_type": "instruction_tuning"}
+    said = {"model_name_or_path": str(folder / "llama"), "task_type": "instruction_tuning"}
     config = "# gelora 0.1.0, written by\n" + yaml.safe_dump({**said, "lora_dropout": 0.25})
     (folder / "run" / CONFIG_FILE).write_text(config)
     save_tiny_adapter(folder / "run" / "adapter", model)
@@ -126,7 +126,7 @@ def test_nothing_is_written_where_one_place_is_taken(name, run, error_of):
 
 
 def test_axolotl_has_no_model_with_a_head(run, error_of):
-    plan = ["export", "--output_dir", str(run), "--problem_type", "regression"]
+    plan = ["export", "--output_dir", str(run), "--task_type", "regression"]
     assert error_of([*plan, "--axolotl", "--untrained"]) == (
         "gelora: axolotl trains language models, and the plan is for regression: export "
         "--untrained or --peft instead."

@@ -80,7 +80,7 @@ def test_initial_weights_as_peft_takes_them(given, expected):
     assert lora_arguments(config)["init_lora_weights"] == expected
 
 
-TUNING = ["--train_file", "x.jsonl", "--problem_type", "instruction_tuning"]
+TUNING = ["--train_file", "x.jsonl", "--task_type", "instruction_tuning"]
 
 
 def test_instruction_tuning_takes_trl_s_flags_and_trains_like_the_others():
@@ -114,7 +114,7 @@ def test_trl_s_flags_are_of_instruction_tuning_alone():
 
 def test_trl_s_keys_are_known_in_a_file(tmp_path):
     path = tmp_path / "tuning.yaml"
-    path.write_text("problem_type: instruction_tuning\ntrain_file: x.jsonl\npacking: true\n")
+    path.write_text("task_type: instruction_tuning\ntrain_file: x.jsonl\npacking: true\n")
     assert training_arguments(parse("run", ["--config", str(path)])).packing
     path.write_text("task: cola\npacking: true\n")
     with pytest.raises(ConfigError, match="no flag for the key 'packing' in"):

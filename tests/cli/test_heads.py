@@ -14,7 +14,7 @@ from tiny_models import save_tiny, tiny_llama, tiny_tokenizer
 
 NOT_SAID = (
     "does not say yet what the model is to do, or with how many labels: train first, or for a "
-    "language model add --problem_type instruction_tuning."
+    "language model add --task_type instruction_tuning."
 )
 
 
@@ -31,10 +31,10 @@ def test_labels_that_were_not_counted_yet_make_no_language_model(
     assert main(["measure", *flags, *model, "--quiet"]) == 0
     assert main(["plan", "--output_dir", str(out), "--quiet"]) == 0
     export = ["export", "--output_dir", str(out), "--peft"]
-    for more in ([], ["--problem_type", "classification"]):
+    for more in ([], ["--task_type", "classification"]):
         assert error_of([*export, *more]) == f"gelora: {out} {NOT_SAID}"
     assert not (out / "export").exists()
-    assert main([*export, "--axolotl", "--problem_type", "instruction_tuning"]) == 0
+    assert main([*export, "--axolotl", "--task_type", "instruction_tuning"]) == 0
     assert LoraConfig.from_pretrained(str(out / "export" / "peft")).task_type == "CAUSAL_LM"
 
 
@@ -52,11 +52,11 @@ def test_a_plan_alone_says_neither_its_model_nor_what_it_is_for(causal_folder, t
     ("flags", "head"),
     [
         (["--task", "mnli"], ("classification", 3)),
-        (["--problem_type", "regression"], ("regression", None)),
+        (["--task_type", "regression"], ("regression", None)),
         (["--task", "squad"], ("question_answering", None)),
         ([], ("classification", 7)),  # the run's
-        (["--problem_type", "classification"], ("classification", 7)),
-        (["--problem_type", "instruction_tuning"], ("instruction_tuning", None)),  # not the run's
+        (["--task_type", "classification"], ("classification", 7)),
+        (["--task_type", "instruction_tuning"], ("instruction_tuning", None)),  # not the run's
     ],
 )
 def test_a_known_task_a_problem_or_a_finished_run_says_the_head(flags, head, tmp_path):
@@ -75,7 +75,7 @@ def merge(tmp_path):
 def test_an_adapter_that_does_not_name_its_task(model_folder, tmp_path, error_of):
     base = AutoModelForSequenceClassification.from_pretrained(model_folder)
     save_tiny_adapter(tmp_path / "adapter", base, task_type=None)
-    assert "names the task_type None, by which its model's head is unknown" in error_of(
+    assert "names the 'task_type' None, by which its model's head is unknown" in error_of(
         merge(tmp_path)
     )
 

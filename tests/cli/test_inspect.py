@@ -66,7 +66,7 @@ def test_chats_and_questions_are_inspected(tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     causal = str(save_tiny(tiny_llama(), tiny_tokenizer(), tmp_path / "llama"))
     flags = ["--train_file", str(tmp_path / "a.jsonl"), "--model_name_or_path", causal]
-    found = inspect([*flags, "--problem_type", "instruction_tuning"], capsys)
+    found = inspect([*flags, "--task_type", "instruction_tuning"], capsys)
     assert found["model"]["class"] == "LlamaForCausalLM"
     assert found["model"]["new_head_parameters"] == 0
     assert found["training"]["rows"] == found["data"]["rows"]["train"] == 27

@@ -62,7 +62,7 @@ def test_a_chat_that_the_template_refuses_is_told_before_measuring(flags, tmp_pa
     chats[50].insert(0, {"role": "system", "content": "w3"})
     file = write_lines(tmp_path / "chats.jsonl", messages=chats)
     named = ["--model_name_or_path", str(tmp_path / "model"), "--output_dir", str(tmp_path / "out")]
-    data = ["--problem_type", "instruction_tuning", "--train_file", str(file)]
+    data = ["--task_type", "instruction_tuning", "--train_file", str(file)]
     template = ["--chat_template_path", str(tmp_path / "chat.jinja"), "--num_samples", "30"]
     error = error_of(["run", *named, *data, *template, "--use_cpu"])
     assert "which begins 'w3': No system. Put the system text at the beginning of the" in error

@@ -27,7 +27,7 @@ def flags_for(folder, data, model, tokenizer):
         columns = {names.get(name, name): list(rows[name]) for name in rows.column_names}
         files += [f"--{split}_file", str(write_lines(folder / f"{split}.jsonl", **columns))]
     return [
-        *("--model_name_or_path", str(folder / "model"), "--problem_type", data.problem),
+        *("--model_name_or_path", str(folder / "model"), "--task_type", data.problem),
         *("--output_dir", str(folder / "out"), *files, *STEPS),
     ]
 

@@ -57,7 +57,7 @@ def runs(request, tmp_path_factory):
     names = {"text_pair": "context"} if request.param == "question_answering" else {}
     names |= {"text": "question"} if names else {}
     flags = ["run", "--model_name_or_path", str(folder / "model"), *STEPS]
-    flags += ["--problem_type", request.param, "--doc_stride", "16"]
+    flags += ["--task_type", request.param, "--doc_stride", "16"]
     for split in ("train", "validation"):
         rows = getattr(data, split)
         columns = {names.get(name, name): list(rows[name]) for name in rows.column_names}

@@ -85,7 +85,7 @@ def test_the_command_line_trains_and_merges_experts(tmp_path, monkeypatch, capsy
     texts = tiny_texts(160)
     write_lines(tmp_path / "rows.jsonl", prompt=texts[::2], completion=texts[1::2])
     flags = ["--model_name_or_path", "moe", "--train_file", "rows.jsonl"]
-    flags += ["--problem_type", "instruction_tuning", "--output_dir", "out", "--quiet"]
+    flags += ["--task_type", "instruction_tuning", "--output_dir", "out", "--quiet"]
     experts = ["--target_parameters", "mlp.experts.down_proj"]
     ranked = ["--budget", "r=1"]
     assert main(["inspect", *flags, *experts, *ranked, "--json"]) == 0

@@ -75,7 +75,7 @@ def test_without_a_task_the_training_rows_tell_which_classes_there_are(tmp_path)
     with pytest.raises(ConfigError, match="Which classes .* told by the training rows: name their"):
         load_task_data(validation_file=path, train_required=False)
     path = write_lines(tmp_path / "b.jsonl", text=["w1", "w2"], label=[1, 2])
-    data = load_task_data(validation_file=path, train_required=False, problem_type="regression")
+    data = load_task_data(validation_file=path, train_required=False, task_type="regression")
     assert (data.name, data.validation["label"][:]) == ("b", [1.0, 2.0])
 
 
@@ -163,7 +163,7 @@ def test_settings_of_question_answering_are_kept_and_completed(tmp_path, name):
 @pytest.mark.parametrize("labels_required", [True, False])
 def test_rows_of_another_problem_are_recognised(tmp_path, columns, problem, labels_required):
     path = write_lines(tmp_path / "a.jsonl", **{name: ["w1", "w2"] for name in columns})
-    message = rf"a.jsonl has no labels but '{columns[0]}'.*: set problem_type to {problem}, or name"
+    message = rf"a.jsonl has no labels but '{columns[0]}'.*: set task_type to {problem}, or name"
     with pytest.raises(ConfigError, match=message):
         load_task_data(train_file=path, labels_required=labels_required)
 

@@ -178,7 +178,7 @@ def test_drop_empty_sets_empty_texts_aside_and_the_refusal_names_it(tmp_path):
     questions = {"question": ["q", ""], "context": ["c", "c"]}
     answers = [{"text": ["c"], "answer_start": [0]}] * 2
     path = write_lines(tmp_path / "q.jsonl", **questions, answers=answers)
-    files = {"train_file": path, "validation_file": path, "problem_type": "question_answering"}
+    files = {"train_file": path, "validation_file": path, "task_type": "question_answering"}
     with pytest.warns(SkippedRowsWarning, match="1 of 2 rows of q.jsonl have an empty text"):
         data = load_task_data(**files, drop_empty=True)
     assert data.train["id"][:] == ["1"]
@@ -299,7 +299,7 @@ def test_what_was_read_is_said_in_one_line(train_file, caplog):
 
 def test_whole_numbers_are_predicted_where_it_is_said(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", text=["a", "b", "c", "d"], label=[1, -1, 2, 5])
-    data = load_task_data(train_file=path, validation_file=path, problem_type="regression")
+    data = load_task_data(train_file=path, validation_file=path, task_type="regression")
     assert (data.problem, data.num_labels, data.headline_metric) == ("regression", 1, "pearson")
     assert data.validation["label"][:] == [1.0, -1.0, 2.0, 5.0]
 
@@ -367,4 +367,4 @@ def test_measuring_without_labels_says_which_columns_there_are(tmp_path, caplog)
 def test_a_label_too_large_for_a_float_is_refused(tmp_path, labels):
     path = write_lines(tmp_path / "a.jsonl", text=list("abcd"), label=labels * 2)
     with pytest.raises(DataError, match="too large"):
-        load_task_data(train_file=path, problem_type="regression")
+        load_task_data(train_file=path, task_type="regression")

@@ -109,7 +109,7 @@ class Config:
     def problem(self) -> str | None:
         """What the model is to do, as far as the flags alone tell."""
         task = TASKS.get(self.task_name or "")
-        return self.data.problem_type or (task.problem if task else None)
+        return self.data.task_type or (task.problem if task else None)
 
     @property
     def folder(self) -> Path:

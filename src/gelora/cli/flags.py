@@ -66,7 +66,7 @@ class DataFlags:
     numbers the usual texts for NaN."""
     drop_empty: bool = False
     """Set rows with an empty text aside and count them, instead of refusing."""
-    problem_type: (
+    task_type: (
         Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
     ) = None
     """What the model is to do; None tells by the task, or by whether labels are classes."""

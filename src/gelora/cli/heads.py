@@ -20,7 +20,7 @@ def planned_head(config: Config) -> dict[str, Any]:
         ConfigError: Neither a finished run nor the flags, with those that a run left, say so.
     """
     task = TASKS.get(config.data.task_name or "")
-    problem = config.data.problem_type or (task.problem if task else None)
+    problem = config.data.task_type or (task.problem if task else None)
     trained = _run_head(config)
     if trained is not None and problem in (None, trained["task"]):
         return trained
@@ -29,7 +29,7 @@ def planned_head(config: Config) -> dict[str, Any]:
     if problem in (None, "classification"):
         raise ConfigError(
             f"{config.folder} does not say yet what the model is to do, or with how many labels: "
-            "train first, or for a language model add --problem_type instruction_tuning."
+            "train first, or for a language model add --task_type instruction_tuning."
         )
     return {"task": problem}
 
@@ -64,8 +64,8 @@ def _own_head(folder: Path) -> dict[str, Any]:
     problem = next((name for name, kind in TASK_TYPES.items() if kind == named), None)
     if named is None or problem is None:
         raise ArtifactError(
-            f"The adapter names the task_type {named}, by which its model's head is unknown: merge "
-            "it with peft's merge_and_unload."
+            f"The adapter names the 'task_type' {named}, by which its model's head is unknown: "
+            "merge it with peft's merge_and_unload."
         )
     if named != TaskType.SEQ_CLS:
         return {"task": problem}

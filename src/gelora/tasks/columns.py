@@ -45,7 +45,7 @@ def check_not_elsewhere(table: Table) -> None:
     for problem, names in _ELSEWHERE:
         if set(names) <= table.columns.keys():
             raise ConfigError(
-                f"{table.source} has no labels but {', '.join(map(repr, names))}: set problem_type "
+                f"{table.source} has no labels but {', '.join(map(repr, names))}: set task_type "
                 f"to {problem}, or name its text_columns and label_column."
             )
 

@@ -148,13 +148,13 @@ def choose_problem(wanted: Problem | None, *, task: Task | None) -> Problem | No
     """
     if wanted is not None and wanted not in get_args(Problem):
         raise ConfigError(
-            f"problem_type must be one of {', '.join(get_args(Problem))}; got {wanted!r}."
+            f"task_type must be one of {', '.join(get_args(Problem))}; got {wanted!r}."
         )
     if task is None or wanted == task.problem:
         return wanted
     if wanted is not None:
         raise ConfigError(
-            f"The task {task.name} is {task.problem}, so problem_type cannot be {wanted}: leave "
+            f"The task {task.name} is {task.problem}, so task_type cannot be {wanted}: leave "
             "it out."
         )
     return task.problem

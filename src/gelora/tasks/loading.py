@@ -40,7 +40,7 @@ def load_task_data(
     validation_mismatched_file: str | Path | None = None,
     text_columns: Sequence[str] | None = None,
     label_column: str | None = None,
-    problem_type: Problem | None = None,
+    task_type: Problem | None = None,
     max_train_samples: int | None = None,
     max_eval_samples: int | None = None,
     missing_labels: Sequence[str] | None = None,
@@ -72,7 +72,7 @@ def load_task_data(
         text_columns: One column or two; else the task's, usual names, or the only texts there are.
             Question answering always reads `question`, `context` and `answers`.
         label_column: Else the task's, `label` or `labels`.
-        problem_type: Else the task's, or a regression if any label is a fraction. Whole numbers,
+        task_type: Else the task's, or a regression if any label is a fraction. Whole numbers,
             such as stars, are classes unless it is said here that they are to be predicted.
         max_train_samples: Train on so many rows drawn at random, in their order.
         max_eval_samples: Validate on so many.
@@ -99,7 +99,7 @@ def load_task_data(
     """
     _check_limits(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     task = None if task_name is None else find_task(task_name)
-    problem = choose_problem(problem_type, task=task)
+    problem = choose_problem(task_type, task=task)
     _check_columns(task, problem, text_columns=text_columns, label_column=label_column)
     tables = open_tables(
         task,

@@ -34,7 +34,7 @@ def settings_of(folder, task, model, tokenizer, **data) -> TaskSettings:
         data[f"{split}_file"] = str(write_lines(folder / f"{split}.jsonl", **columns))
     return TaskSettings(
         name="tiny",
-        data={**data, "seed": 3, "problem_type": task.problem},
+        data={**data, "seed": 3, "task_type": task.problem},
         model=ModelSource(str(folder / "model")),
         max_length=48,
         measurement={"seed": 3},

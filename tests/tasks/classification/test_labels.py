@@ -146,7 +146,7 @@ def test_more_classes_than_half_of_the_rows_are_refused():
     with pytest.raises(
         DataError,
         match="a.csv has 21 different labels in 40 rows, too many for classes: name another "
-        "label_column, or set problem_type to regression",
+        "label_column, or set task_type to regression",
     ):
         fit([*range(21), *range(19)])
     with pytest.raises(DataError, match=r"3 different labels in 3 rows, .*another label_column\.$"):

@@ -173,7 +173,7 @@ def test_a_column_that_is_not_there_is_named():
 def test_a_file_becomes_texts_to_measure_and_to_train_on(tmp_path):
     chats = [chat(f"w{i}", f"w{i + 1}") for i in range(20)]
     path = write_lines(tmp_path / "chats.jsonl", messages=chats)
-    data = load_task_data(train_file=path, problem_type="instruction_tuning", max_train_samples=9)
+    data = load_task_data(train_file=path, task_type="instruction_tuning", max_train_samples=9)
     assert (data.problem, data.num_labels, data.headline_metric) == (
         "instruction_tuning",
         0,

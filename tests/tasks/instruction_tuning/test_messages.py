@@ -29,7 +29,7 @@ def load(folder, rows):
     """Return the data of a file with these rows to train on and to validate on."""
     path = folder / "chats.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return load_task_data(train_file=path, validation_file=path, problem_type="instruction_tuning")
+    return load_task_data(train_file=path, validation_file=path, task_type="instruction_tuning")
 
 
 def first(folder, *messages, **columns):
@@ -183,7 +183,7 @@ def test_keys_that_arrow_has_added_are_absent(tmp_path):
     chats = [[USER, called({"city": "Oslo"})], [USER, called({"day": "1"}), reply()]]
     Dataset.from_dict({"messages": chats}).to_parquet(tmp_path / "chats.parquet")
     path = tmp_path / "chats.parquet"
-    data = load_task_data(train_file=path, validation_file=path, problem_type="instruction_tuning")
+    data = load_task_data(train_file=path, validation_file=path, task_type="instruction_tuning")
     rows = texts_of(data.train).rows
     messages = [rows[0]["completion"][0], rows[1]["prompt"][1]]
     arguments = [message["tool_calls"][0]["function"]["arguments"] for message in messages]
@@ -235,6 +235,6 @@ def test_columns_that_are_named_are_all_that_counts(tmp_path):
     )
     named = {"text_columns": ["ask"], "label_column": "say"}
     data = load_task_data(
-        train_file=path, validation_file=path, problem_type="instruction_tuning", **named
+        train_file=path, validation_file=path, task_type="instruction_tuning", **named
     )
     assert len(data.train) == 2

@@ -50,7 +50,7 @@ WRITTEN = [  # the end of the prompt is marked by |
 def load(folder, rows):
     path = folder / "chats.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return load_task_data(train_file=path, validation_file=path, problem_type="instruction_tuning")
+    return load_task_data(train_file=path, validation_file=path, task_type="instruction_tuning")
 
 
 def trainer_of(data, folder, **settings):

@@ -199,7 +199,7 @@ def test_the_data_say_what_was_decided(tmp_path):
         "answers": [CAT, NONE, CAT] * 10,
     }
     path = write_lines(tmp_path / "train.jsonl", **columns)
-    data = load_task_data(train_file=path, problem_type="question_answering", max_train_samples=20)
+    data = load_task_data(train_file=path, task_type="question_answering", max_train_samples=20)
     assert data.problem == "question_answering"
     assert data.question_answering.version_2_with_negative is True
     assert (len(data.train), len(data.validation)) == (20, 3)

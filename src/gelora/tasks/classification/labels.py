@@ -152,7 +152,7 @@ def fit_labels(
         )
     if len(classes) > max(2, len(labels) / 2):
         are_numbers = not isinstance(classes[0], str)
-        otherwise = ", or set problem_type to regression" if are_numbers else ""
+        otherwise = ", or set task_type to regression" if are_numbers else ""
         raise DataError(
             f"{where} has {len(classes)} different labels in {len(labels)} rows, too many for "
             f"classes: name another label_column{otherwise}."
