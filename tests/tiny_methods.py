@@ -12,8 +12,8 @@ from transformers import set_seed
 
 from gelora.lab.baselines import Applied, Setting, find_method
 from gelora.lab.baselines.method import Callback
-from gelora.tasks.trainers import make_trainer
-from gelora.training.fitting import fit
+from gelora.tasks.train import make_trainer
+from gelora.training.train import fit
 from tiny_models import tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task
 

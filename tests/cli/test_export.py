@@ -20,7 +20,7 @@ from gelora.cli import main
 from gelora.exports import verify_same_update
 from gelora.hidden_states import loading as models
 from gelora.ranks import RankPlan
-from gelora.training.wrapping import wrap
+from gelora.training.train import wrap
 from tiny_adapters import logits, save_tiny_adapter, tiny_plan
 from tiny_models import (
     save_tiny,

@@ -10,7 +10,7 @@ from example_profiles import profile_of
 from gelora.cli.config import FLAGS
 from gelora.cli.parsing import training_fields
 from gelora.ranks import plan_ranks
-from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.classification.evaluation import tokenize
 from gelora.training import wrap
 from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
 from tiny_tasks import quick_arguments, tiny_task

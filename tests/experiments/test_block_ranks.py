@@ -18,7 +18,7 @@ from gelora.lab.comparison.engines import attempt
 from gelora.lab.comparison.lines import read_lines
 from gelora.ranks import plan_ranks
 from gelora.tasks.metrics import compute_metrics
-from gelora.training.wrapping import wrap
+from gelora.training.train import wrap
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
 

@@ -20,8 +20,7 @@ from transformers import (
 from example_profiles import profile_of
 from gelora.errors import RankError
 from gelora.ranks import plan_ranks
-from gelora.tasks.classification.evaluation import predict
-from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.classification.evaluation import predict, tokenize
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.train import train
 from invariants import killed_run

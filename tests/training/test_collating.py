@@ -8,7 +8,7 @@ from transformers import BertForQuestionAnswering, BertForSequenceClassification
 from example_profiles import profile_of
 from gelora.ranks import plan_ranks
 from gelora.tasks.train import train
-from gelora.training.collating import collator
+from gelora.training.train import collator
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
 from tiny_tasks import quick_arguments, tiny_task

@@ -7,14 +7,14 @@ from gelora.cli.config import Config
 from gelora.errors import ConfigError, OutputExistsError
 from gelora.tasks import TaskData, labelled_validation
 from gelora.tasks.metrics import Metric
-from gelora.tasks.question_answering.answers import Answer
-from gelora.tasks.question_answering.evaluation import settings_of
-from gelora.tasks.question_answering.predictions import (
+from gelora.tasks.question_answering.answers import (
+    Answer,
     null_odds_path,
     read_null_odds,
     read_predictions,
     write_predictions,
 )
+from gelora.tasks.question_answering.evaluation import settings_of
 from gelora.tasks.question_answering.scoring import answer_metrics
 
 

@@ -16,8 +16,8 @@ from gelora.errors import ConfigError
 from gelora.tasks import TaskData, labelled_validation
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.metrics import Metric
+from gelora.tasks.question_answering.answers import null_odds_path
 from gelora.tasks.question_answering.evaluation import answer_questions, metrics_of, settings_of
-from gelora.tasks.question_answering.predictions import null_odds_path
 
 logger = logging.getLogger(__name__)
 

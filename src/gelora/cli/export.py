@@ -30,7 +30,7 @@ from gelora.exports.saved import CONFIG_NAME, read_adapter
 from gelora.exports.uniform import uniform_rank
 from gelora.hidden_states.loading import load_model, load_tokenizer, public_name
 from gelora.ranks import RankPlan
-from gelora.training.wrapping import wrap
+from gelora.training.train import wrap
 
 _OF_A_PLAN = frozenset({"untrained", "axolotl", "peft"})
 _AXOLOTL_FILE = "axolotl.yaml"

@@ -30,7 +30,7 @@ from gelora.hidden_states.devices import computes_fast_in
 from gelora.hub import check_token
 from gelora.tasks import TaskData
 from gelora.tasks.known import less_is_better
-from gelora.tasks.trainers import arguments_type, check_arguments
+from gelora.tasks.train import arguments_type, check_arguments
 
 logger = logging.getLogger(__name__)
 

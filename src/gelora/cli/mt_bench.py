@@ -12,9 +12,9 @@ from gelora.cli.adapters import adapter_of, with_adapter
 from gelora.cli.config import Config
 from gelora.cli.console import Output, shows_progress
 from gelora.exports.saved import WEIGHTS_NAME
-from gelora.tasks.instruction_tuning.answer_file import AnswerFile
 from gelora.tasks.instruction_tuning.chats import check_tokenizer
 from gelora.tasks.instruction_tuning.mt_bench import (
+    AnswerFile,
     answer_questions,
     draw_questions,
     warn_of_no_end,

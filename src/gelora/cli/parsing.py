@@ -155,7 +155,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def training_fields(problem: str | None) -> frozenset[str]:
     """Return the names of all flags that are passed on to the Trainer of a problem."""
-    from gelora.tasks.trainers import arguments_type
+    from gelora.tasks.train import arguments_type
 
     return frozenset(one.name for one in fields(arguments_type(problem)))
 

@@ -31,7 +31,7 @@ from gelora.lab.theory.samples import sample_batches
 from gelora.lab.theory.updates import module_updates
 from gelora.ranks import RankPlan
 from gelora.tasks import LABEL_COLUMNS, TaskData, texts_of
-from gelora.training.wrapping import wrap
+from gelora.training.train import wrap
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.tasks.folders import part_of
 from gelora.tasks.metrics import Metric
 from gelora.tasks.task_data import TaskData
+from gelora.tasks.train import part_of
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -14,13 +14,12 @@ from gelora.problems import SAMPLE_WORDS, Problem
 from gelora.tasks.classification.labelled import labelled_splits
 from gelora.tasks.columns import check_not_elsewhere
 from gelora.tasks.instruction_tuning.conversations import conversation_splits
-from gelora.tasks.instruction_tuning.row_options import as_dataset
+from gelora.tasks.instruction_tuning.messages import as_dataset
 from gelora.tasks.known import Task, choose_problem, default_metrics, find_task
 from gelora.tasks.question_answering.questions import question_splits
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
-from gelora.tasks.rows import NO_ROWS, Splits
 from gelora.tasks.sources import Tables, open_tables
-from gelora.tasks.task_data import TaskData
+from gelora.tasks.task_data import NO_ROWS, Splits, TaskData
 
 logger = logging.getLogger(__name__)
 

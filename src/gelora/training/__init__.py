@@ -2,9 +2,7 @@
 
 from gelora.hidden_states.heads import head_modules
 from gelora.training.callbacks import DimensionCallback
-from gelora.training.fitting import fit
-from gelora.training.train import TrainingResult, train_adapter
-from gelora.training.wrapping import wrap
+from gelora.training.train import TrainingResult, fit, train_adapter, wrap
 
 __all__ = [
     "DimensionCallback",

@@ -18,8 +18,8 @@ from deberta_base import deberta_base
 from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.errors import ConfigError
 from gelora.lab.baselines import Setting, Size, find_method
-from gelora.tasks.trainers import make_trainer
-from gelora.training.fitting import fit
+from gelora.tasks.train import make_trainer
+from gelora.training.train import fit
 from tiny_adapters import logits
 from tiny_methods import SETTING, apply_method, reloaded, trainable, values
 from tiny_models import tiny_batch, tiny_bert, tiny_gpt2, tiny_tokenizer

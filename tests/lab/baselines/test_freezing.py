@@ -11,7 +11,7 @@ from transformers import (
 
 from gelora.errors import ConfigError
 from gelora.lab.baselines.freezing import backbone_parameters, train_with_head
-from gelora.training.wrapping import train_in_float32
+from gelora.training.train import train_in_float32
 from tiny_methods import apply_method, trainable
 from tiny_models import tiny_bert, tiny_deberta, tiny_gpt2, tiny_llama
 

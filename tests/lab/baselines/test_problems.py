@@ -10,8 +10,8 @@ from example_profiles import profile_of
 from gelora.adapters import adapter_parameters
 from gelora.lab.baselines import Setting, find_method
 from gelora.tasks.evaluate import evaluate
-from gelora.tasks.trainers import make_trainer
-from gelora.training.fitting import fit
+from gelora.tasks.train import make_trainer
+from gelora.training.train import fit
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_methods import trainable
 from tiny_models import tiny_bert, tiny_tokenizer

@@ -12,9 +12,9 @@ from gelora.errors import DataError, SkippedRowsWarning
 from gelora.lab.theory.fisher import block_fishers
 from gelora.lab.theory.samples import sample_batches
 from gelora.ranks import plan_ranks
-from gelora.tasks.classification.tokens import tokenize
-from gelora.tasks.trainers import make_trainer
-from gelora.training.wrapping import wrap
+from gelora.tasks.classification.evaluation import tokenize
+from gelora.tasks.train import make_trainer
+from gelora.training.train import wrap
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions

@@ -3,8 +3,8 @@ import pytest
 
 from gelora.errors import SkippedRowsWarning
 from gelora.tasks import texts_of
-from gelora.tasks.classification import tokens as module
-from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.classification import evaluation as module
+from gelora.tasks.classification.evaluation import tokenize
 from tiny_models import tiny_tokenizer
 
 

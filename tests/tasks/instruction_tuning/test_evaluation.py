@@ -15,12 +15,12 @@ from gelora.errors import DataError, SkippedRowsWarning
 from gelora.ranks import plan_ranks
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.instruction_tuning import evaluation as tuning
+from gelora.tasks.instruction_tuning.chats import TokenizedExample, tokenize_examples
 from gelora.tasks.instruction_tuning.evaluation import (
     base_model_metrics,
     completion_losses,
     perplexity,
 )
-from gelora.tasks.instruction_tuning.examples import TokenizedExample, tokenize_examples
 from gelora.training import wrap
 from tiny_chats import FORGETFUL, causal_llama, chat_tokenizer, tiny_instructions
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelora.tasks.instruction_tuning.examples import (
+from gelora.tasks.instruction_tuning.chats import (
     TokenizedExample,
     common_length,
     count_lengths,

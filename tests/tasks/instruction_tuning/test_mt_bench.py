@@ -15,10 +15,10 @@ from gelora.errors import (
     OutputExistsError,
     SkippedRowsWarning,
 )
-from gelora.tasks.instruction_tuning.answer_file import AnswerFile
 from gelora.tasks.instruction_tuning.chats import prompt_tokens
 from gelora.tasks.instruction_tuning.mt_bench import (
     TEMPERATURES,
+    AnswerFile,
     Question,
     answer_question,
     read_questions,

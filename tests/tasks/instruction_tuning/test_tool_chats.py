@@ -12,7 +12,7 @@ from gelora.ranks import plan_ranks
 from gelora.tasks import load_task_data, texts_of
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.instruction_tuning import trainer as tuning
-from gelora.tasks.instruction_tuning.examples import tokenize_examples
+from gelora.tasks.instruction_tuning.chats import tokenize_examples
 from gelora.training import wrap
 from tiny_chats import causal_llama, chat, chat_tokenizer, sft_arguments
 

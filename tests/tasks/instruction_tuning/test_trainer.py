@@ -18,10 +18,9 @@ from gelora.hidden_states.batches import encode_texts
 from gelora.ranks import plan_ranks
 from gelora.tasks import texts_of
 from gelora.tasks.evaluate import evaluate
-from gelora.tasks.folders import part_of
 from gelora.tasks.instruction_tuning import trainer as tuning
-from gelora.tasks.instruction_tuning.examples import tokenize_examples
-from gelora.tasks.train import train
+from gelora.tasks.instruction_tuning.chats import tokenize_examples
+from gelora.tasks.train import part_of, train
 from gelora.training import wrap
 from tiny_chats import (
     FORGETFUL,

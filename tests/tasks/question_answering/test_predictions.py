@@ -6,8 +6,8 @@ import re
 import pytest
 
 from gelora.errors import DataError, SkippedRowsWarning
-from gelora.tasks.question_answering.answers import Answer
-from gelora.tasks.question_answering.predictions import (
+from gelora.tasks.question_answering.answers import (
+    Answer,
     read_null_odds,
     read_predictions,
     write_predictions,

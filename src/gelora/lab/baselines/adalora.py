@@ -27,7 +27,7 @@ from gelora.errors import ConfigError
 from gelora.lab.baselines.method import Applied, Method, Setting, Size, nearest_size
 from gelora.lab.baselines.uniform import adapted_modules, adapted_paths, largest_rank
 from gelora.ranks.plan import whole
-from gelora.training.wrapping import wrap_by
+from gelora.training.train import wrap_by
 
 INITIAL_RANKS = 1.5
 """Of those in the end, rounded up: the paper's."""

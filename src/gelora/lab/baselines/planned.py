@@ -21,7 +21,7 @@ from gelora.lab.baselines.method import Applied, Method, Setting, Size
 from gelora.lab.baselines.uniform import VARIANTS, adapted_modules, magnitudes, rank_parameters
 from gelora.ranks.permuting import permuted, reversed_order, shuffled_order
 from gelora.ranks.plan import RankPlan, plan_ranks
-from gelora.training.wrapping import wrap, wrap_by
+from gelora.training.train import wrap, wrap_by
 
 Place = Literal["planned", "shuffled", "reversed"]
 

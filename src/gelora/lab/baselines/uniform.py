@@ -17,7 +17,7 @@ from gelora.hidden_states.architectures import find_architecture
 from gelora.lab.baselines.method import Applied, Method, Setting, Size, nearest_size
 from gelora.ranks.plan import whole
 from gelora.ranks.targets import select_modules
-from gelora.training.wrapping import wrap_by
+from gelora.training.train import wrap_by
 
 # What makes each of them, as LoraConfig takes it.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {

@@ -27,9 +27,8 @@ from gelora.lab.comparison.search import part_for_trials
 from gelora.lab.comparison.selection import setting_of
 from gelora.lab.comparison.settings import Cell
 from gelora.tasks import TaskData, load_task_data
-from gelora.tasks.trainers import arguments_type, make_trainer
-from gelora.training.fitting import Fit, fit
-from gelora.training.wrapping import train_in_float32
+from gelora.tasks.train import arguments_type, make_trainer
+from gelora.training.train import Fit, fit, train_in_float32
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from gelora.errors import DataError
 from gelora.tasks import LABEL_COLUMNS, TaskData
-from gelora.tasks.trainers import make_trainer
+from gelora.tasks.train import make_trainer
 
 
 def sample_batches(

@@ -1,19 +1,17 @@
-"""Scores of a model on labelled texts, its metrics, and what a constant prediction would reach.
-
-It trains nothing, and a model passed in leaves as it came.
-"""
+"""Tokens and scores of labelled texts, their metrics, and what a constant prediction reaches."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from datasets import Dataset, concatenate_datasets
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.hidden_states.batches import in_chunks, longest_first, padded_batch, token_limit
 from gelora.hidden_states.forward import evaluation_mode
-from gelora.tasks.classification.tokens import tokenize
+from gelora.hidden_states.tokens import text_tokens, warn_of_cut
 from gelora.tasks.metrics import Metric, Scores, compute_metrics
 from gelora.tasks.sharing import shared_map
 from gelora.tasks.task_data import TaskData, labelled_validation
@@ -21,6 +19,49 @@ from gelora.tasks.task_data import TaskData, labelled_validation
 if TYPE_CHECKING:
     from datasets import Dataset
     from peft import PeftModel
+
+_TOKENIZE_ROWS = 1000
+
+
+def tokenize(
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int | None,
+    named: str | None = None,
+) -> Dataset:
+    """Tokenise a split of `TaskData`, in memory.
+
+    Args:
+        dataset: The split.
+        tokenizer: The model's own.
+        max_length: Tokens at most, special ones and both texts of a pair together; None to cut
+            nothing. `batches.token_limit` says what the model takes.
+        named: What the split is called where texts are cut; None not to tell.
+
+    Returns:
+        The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
+        padded, and `labels` unless unlabelled.
+
+    Raises:
+        ConfigError: The length leaves no room for text.
+
+    Warns:
+        SkippedRowsWarning: The split has a name, and some of its texts are cut.
+    """
+    parts: list[Dataset] = []
+    cut = 0
+    for start in range(0, len(dataset), _TOKENIZE_ROWS):
+        rows: dict[str, list[Any]] = dataset[start : start + _TOKENIZE_ROWS]
+        encoded, more = text_tokens(
+            tokenizer, rows["text"], rows.get("text_pair"), limit=max_length
+        )
+        cut += more
+        labels = {"labels": rows["label"]} if "label" in rows else {}
+        parts.append(Dataset.from_dict({**encoded, **labels}))
+    if named is not None:
+        warn_of_cut(named, cut, len(dataset), max_length)
+    return concatenate_datasets(parts)
 
 
 def evaluate(

@@ -28,9 +28,9 @@ from gelora.tasks.columns import (
     rows_with_text,
 )
 from gelora.tasks.known import Task
-from gelora.tasks.rows import Rows, Splits
 from gelora.tasks.sources import PHENOMENON, Tables
 from gelora.tasks.tables import Table
+from gelora.tasks.task_data import Rows, Splits
 
 logger = logging.getLogger(__name__)
 

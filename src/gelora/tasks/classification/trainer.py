@@ -14,10 +14,10 @@ from transformers import (
 )
 
 from gelora.hidden_states.batches import token_limit
-from gelora.tasks.classification.tokens import tokenize
+from gelora.tasks.classification.evaluation import tokenize
 from gelora.tasks.metrics import metric_values
 from gelora.tasks.task_data import TaskData
-from gelora.training.collating import collator
+from gelora.training.train import collator
 
 
 def make_trainer(

@@ -14,19 +14,22 @@ from typing import Any, TypeGuard
 
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tasks.columns import column, texts_or_none
-from gelora.tasks.instruction_tuning.messages import Message, Turn, has_content, read_turns
-from gelora.tasks.instruction_tuning.row_options import (
+from gelora.tasks.instruction_tuning.messages import (
     OPTIONS,
+    Message,
+    Turn,
     from_arrow,
+    has_content,
     is_exact,
     num_rows,
+    read_turns,
     row_options,
     system_texts,
     trained_rows,
 )
 from gelora.tasks.known import Task
-from gelora.tasks.rows import Rows
 from gelora.tasks.tables import Table
+from gelora.tasks.task_data import Rows
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.hidden_states.batches import padded_batch, token_limit
 from gelora.hidden_states.forward import evaluation_mode
-from gelora.tasks.instruction_tuning.examples import (
+from gelora.tasks.instruction_tuning.chats import (
     TokenizedExample,
     count_lengths,
     tokenize_examples,

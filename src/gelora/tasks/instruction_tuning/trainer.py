@@ -23,17 +23,19 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.hidden_states.batches import token_limit
-from gelora.tasks.instruction_tuning.chats import check_causal, check_tokenizer, is_chat
-from gelora.tasks.instruction_tuning.examples import (
+from gelora.tasks.instruction_tuning.chats import (
     TokenizedExample,
+    check_causal,
+    check_tokenizer,
     count_lengths,
+    is_chat,
     tokenize_examples,
     tokenize_replies,
 )
-from gelora.tasks.instruction_tuning.row_options import OPTIONS, as_dataset, chat_columns
+from gelora.tasks.instruction_tuning.messages import OPTIONS, as_dataset, chat_columns
 from gelora.tasks.instruction_tuning.templates import check_written
 from gelora.tasks.task_data import TaskData
-from gelora.training.wrapping import train_in_float32
+from gelora.training.train import train_in_float32
 
 if TYPE_CHECKING:
     from torch import Tensor

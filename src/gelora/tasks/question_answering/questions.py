@@ -15,8 +15,8 @@ import numpy as np
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.tasks.columns import column, read_texts, rows_with_text
 from gelora.tasks.known import Task
-from gelora.tasks.rows import Rows
 from gelora.tasks.tables import Table
+from gelora.tasks.task_data import Rows
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from gelora.tasks.question_answering.windows import (
     warn_of_cut_answers,
 )
 from gelora.tasks.task_data import TaskData
-from gelora.training.collating import collator
+from gelora.training.train import collator
 
 if TYPE_CHECKING:
     from datasets import Dataset
