@@ -21,7 +21,6 @@ from gelora.cli.flags import (
     PlanSource,
     ProfilePair,
     ProfileSource,
-    QuestionAnsweringFlags,
     RunFlags,
     StatesFlags,
     TheoryFlags,
@@ -29,6 +28,7 @@ from gelora.cli.flags import (
 )
 from gelora.settings import MeasurementSettings, RankSettings
 from gelora.tasks.known import TASKS
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_TASK = "agreement"
@@ -48,7 +48,7 @@ class Config:
 
     model: ModelFlags = field(default_factory=ModelFlags)
     data: DataFlags = field(default_factory=DataFlags)
-    question_answering: QuestionAnsweringFlags = field(default_factory=QuestionAnsweringFlags)
+    question_answering: QuestionAnsweringSettings = field(default_factory=QuestionAnsweringSettings)
     measurement: MeasurementSettings = field(default_factory=MeasurementSettings)
     states: StatesFlags = field(default_factory=StatesFlags)
     profile_source: ProfileSource = field(default_factory=ProfileSource)

@@ -11,7 +11,6 @@ from gelora.cli.config import Config
 from gelora.hidden_states.devices import device_name
 from gelora.hidden_states.source import ModelSource
 from gelora.tasks import TaskData, load_task_data
-from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,7 +30,7 @@ def data_arguments(config: Config) -> dict[str, Any]:
         **flags,
         "task_name": config.task_name,
         "seed": config.run.seed,
-        "question_answering": QuestionAnsweringSettings(**asdict(config.question_answering)),
+        "question_answering": config.question_answering,
     }
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gelora.errors import ConfigError
 from gelora.problems import SAMPLE_WORDS, Problem
@@ -108,17 +109,22 @@ def load_task_data(
     )
     if problem is None and text_columns is None and label_column is None:
         check_not_elsewhere(tables.first)
-    splits = _read(
-        tables,
-        task=task,
-        problem=problem,
-        text_columns=text_columns,
-        label_column=label_column,
-        labels_required=labels_required,
-        missing_labels=missing_labels,
-        drop_empty=drop_empty,
-        settings=question_answering or QuestionAnsweringSettings(),
-    )
+    columns: dict[str, Any] = {"text_columns": text_columns, "label_column": label_column}
+    if problem == "question_answering":
+        splits = _questions(tables, task, question_answering, drop_empty=drop_empty)
+    elif problem == "instruction_tuning":
+        rows = conversation_splits(tables.train, tables.validation, task=task, **columns)
+        splits = Splits(*rows, problem, "completions to learn")
+    else:
+        splits = labelled_splits(
+            tables,
+            **columns,
+            task=task,
+            problem=problem,
+            labels_required=labels_required,
+            missing_labels=missing_labels,
+            drop_empty=drop_empty,
+        )
     train, validation = splits.train or NO_ROWS, splits.validation
     if validation is None:
         train, validation = train.hold_out(HELD_OUT_FRACTION, seed=seed)
@@ -156,47 +162,24 @@ def load_task_data(
     )
 
 
-def _read(
+def _questions(
     tables: Tables,
-    *,
     task: Task | None,
-    problem: Problem | None,
-    text_columns: Sequence[str] | None,
-    label_column: str | None,
-    labels_required: bool,
-    missing_labels: Sequence[str] | None,
+    settings: QuestionAnsweringSettings | None,
+    *,
     drop_empty: bool,
-    settings: QuestionAnsweringSettings,
 ) -> Splits:
-    """Return the usable rows of all tables, read as the problem wants them."""
-    if problem == "question_answering":
-        train, validation, version_2 = question_splits(
-            tables.train,
-            tables.validation,
-            task=task,
-            version_2_with_negative=settings.version_2_with_negative,
-            drop_empty=drop_empty,
-        )
-        settings = replace(settings, version_2_with_negative=version_2)
-        return Splits(train, validation, problem, "answers to find", question_answering=settings)
-    if problem == "instruction_tuning":
-        train, validation = conversation_splits(
-            tables.train,
-            tables.validation,
-            task=task,
-            text_columns=text_columns,
-            label_column=label_column,
-        )
-        return Splits(train, validation, problem, "completions to learn")
-    return labelled_splits(
-        tables,
-        text_columns=text_columns,
-        label_column=label_column,
+    settings = settings or QuestionAnsweringSettings()
+    train, validation, version_2 = question_splits(
+        tables.train,
+        tables.validation,
         task=task,
-        problem=problem,
-        labels_required=labels_required,
-        missing_labels=missing_labels,
+        version_2_with_negative=settings.version_2_with_negative,
         drop_empty=drop_empty,
+    )
+    settings = replace(settings, version_2_with_negative=version_2)
+    return Splits(
+        train, validation, "question_answering", "answers to find", question_answering=settings
     )
 
 

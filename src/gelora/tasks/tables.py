@@ -144,17 +144,13 @@ def read_saved(path: str | Path, split: str | None = None) -> tuple[Table, Table
     if isinstance(saved, datasets.Dataset):
         if split not in (None, "train"):
             raise DataError(f"{source} is one data set without splits; it has no split {split!r}.")
-        return _of_dataset(saved, source=source, provenance={"folder": source}), None
+        return _saved_table(path, saved), None
     wanted = split or "train"
     if wanted not in saved:
         raise DataError(f"{source} has no split {wanted!r}; it has {', '.join(map(repr, saved))}.")
-
-    def table(name: str) -> Table:
-        provenance = {"folder": source, "split": name}
-        return _of_dataset(saved[name], source=f"{source} [{name}]", provenance=provenance)
-
     others = [name for name in _VALIDATION_SPLITS if name in saved and name != wanted]
-    return table(wanted), table(others[0]) if others else None
+    validation = _saved_table(path, saved[others[0]], others[0]) if others else None
+    return _saved_table(path, saved[wanted], wanted), validation
 
 
 def read_saved_validation(path: str | Path) -> Table:
@@ -168,7 +164,7 @@ def read_saved_validation(path: str | Path) -> Table:
     source = Path(path).name
     saved = _load_saved(path)
     if isinstance(saved, datasets.Dataset):
-        return _of_dataset(saved, source=source, provenance={"folder": source})
+        return _saved_table(path, saved)
     name = next((name for name in _VALIDATION_SPLITS if name in saved), None)
     if name is None:
         splits = [str(split) for split in saved]
@@ -177,8 +173,15 @@ def read_saved_validation(path: str | Path) -> Table:
             f"has {', '.join(splits)}: name the folder of one, as {Path(path) / splits[0]}."
         )
     logger.info("%s [%s] is validated on.", source, name)
-    provenance = {"folder": source, "split": name}
-    return _of_dataset(saved[name], source=f"{source} [{name}]", provenance=provenance)
+    return _saved_table(path, saved[name], name)
+
+
+def _saved_table(path: str | Path, rows: "Dataset", split: str | None = None) -> Table:
+    source = Path(path).name
+    if split is None:
+        return _of_dataset(rows, source=source, provenance={"folder": source})
+    provenance = {"folder": source, "split": split}
+    return _of_dataset(rows, source=f"{source} [{split}]", provenance=provenance)
 
 
 def _load_saved(path: str | Path) -> "Dataset | DatasetDict":

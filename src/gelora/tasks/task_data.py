@@ -149,12 +149,11 @@ class TaskData:
                 splits' scores get the splits' endings, such as `accuracy_mismatched`, and so does
                 that of the data.
         """
-        found = dict(score(self))
+        scores = dict(score(self))
         for ending, split in self.more_validation.items():
             further = replace(self, name=f"{self.name}_{ending}", validation=split)
-            scores = score(further)
-            found |= {f"{name}_{ending}": value for name, value in scores.items()}
-        return found
+            scores |= {f"{name}_{ending}": value for name, value in score(further).items()}
+        return scores
 
 
 def texts_of(dataset: Dataset) -> Texts:

@@ -76,7 +76,7 @@ def make_trainer(
         data,
         arguments=arguments,
         max_length=max_length,
-        callbacks=[one for one in callbacks if isinstance(one, TrainerCallback)],
+        callbacks=[made for made in callbacks if isinstance(made, TrainerCallback)],
     )
     for make in callbacks:
         if not isinstance(make, TrainerCallback):

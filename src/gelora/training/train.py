@@ -198,26 +198,19 @@ def _history(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     ]
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult(Fit):
     """A trained adapter and what training it took.
 
     Attributes:
         model: The model with its adapter, as after the last step, or as at the best one with
             `load_best_model_at_end`. If its weights are float32 it computes in float32, as one that
             is loaded again does; what is left in half precision needs the autocast of training.
-        history: The Trainer's log entries: numbers by name, those that are finite.
-        seconds: Wall time of this process's training, evaluations and checkpoints included.
-        peak_memory_bytes: Of the CUDA device; on a CPU of the whole process since it started, or
-            None where the system does not tell.
         adapter_parameters: Trainable parameters of the adapter.
         head_parameters: Trainable parameters of the head.
     """
 
     model: PeftModel
-    history: list[dict[str, float]]
-    seconds: float
-    peak_memory_bytes: int | None
     adapter_parameters: int
     head_parameters: int
 
@@ -278,10 +271,8 @@ def train_adapter(
         verify_saved_ranks(folder, plan)
     PartialState().wait_for_everyone()  # before one reads what another saves
     return TrainingResult(
+        **vars(trained),
         model=wrapped,
-        history=trained.history,
-        seconds=trained.seconds,
-        peak_memory_bytes=trained.peak_memory_bytes,
         adapter_parameters=adapter_parameters(wrapped),
         head_parameters=head_parameters(wrapped),
     )

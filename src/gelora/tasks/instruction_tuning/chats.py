@@ -253,8 +253,8 @@ def tokenize_replies(
         for index, row in enumerate(rows)
     ]
     return [
-        TokenizedExample(list(one["input_ids"]), [*one["assistant_masks"], 1].index(1))
-        for one in encoded
+        TokenizedExample(list(row["input_ids"]), [*row["assistant_masks"], 1].index(1))
+        for row in encoded
     ]
 
 

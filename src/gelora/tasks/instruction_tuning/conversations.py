@@ -185,45 +185,37 @@ def _examples(
 def _chats(table: Table, name: str) -> list[Example]:
     chats = [_turns(value, name, row, table) for row, value in enumerate(column(table, name))]
     examples = [_at_last_reply(chat) for chat in chats]
-    several = sum(sum(turn.is_reply for turn in chat) > 1 for chat in chats)
-    if several:
-        logger.info(
-            "%s has %d of %d chats with several replies: the last of each is its completion, the "
-            "others belong to the prompt.",
-            table.source,
-            several,
-            len(chats),
-        )
-    endings = sum(
-        bool(example.completion) and len(chat) > len(example.prompt) + 1
-        for chat, example in zip(chats, examples, strict=True)
+
+    def note(severity: int, count: int, text: str) -> None:
+        if count:
+            logger.log(severity, "%s has %d of %d chats %s", table.source, count, len(chats), text)
+
+    note(
+        logging.INFO,
+        sum(sum(turn.is_reply for turn in chat) > 1 for chat in chats),
+        "with several replies: the last of each is its completion, the others belong to the "
+        "prompt.",
     )
-    if endings:
-        logger.warning(
-            "%s has %d of %d chats that go on after the assistant's last reply that is to be "
-            "trained on: what follows is left out.",
-            table.source,
-            endings,
-            len(chats),
-        )
-    marked = sum(example.has_marked or not example.is_trained for example in examples)
-    if marked:
-        logger.info(
-            "%s has %d of %d chats with replies that are marked as not to be trained on: they are "
-            "in no completion.",
-            table.source,
-            marked,
-            len(chats),
-        )
-    asked = sum(sum(turn.is_trained is True for turn in chat) > 1 for chat in chats)
-    if asked:
-        logger.warning(
-            "%s has %d of %d chats that mark several replies to be trained on: only the last of "
-            "them is, unless --assistant_only_loss true counts every reply.",
-            table.source,
-            asked,
-            len(chats),
-        )
+    note(
+        logging.WARNING,
+        sum(
+            bool(example.completion) and len(chat) > len(example.prompt) + 1
+            for chat, example in zip(chats, examples, strict=True)
+        ),
+        "that go on after the assistant's last reply that is to be trained on: what follows is "
+        "left out.",
+    )
+    note(
+        logging.INFO,
+        sum(example.has_marked or not example.is_trained for example in examples),
+        "with replies that are marked as not to be trained on: they are in no completion.",
+    )
+    note(
+        logging.WARNING,
+        sum(sum(turn.is_trained is True for turn in chat) > 1 for chat in chats),
+        "that mark several replies to be trained on: only the last of them is, unless "
+        "--assistant_only_loss true counts every reply.",
+    )
     return examples
 
 

@@ -80,9 +80,9 @@ def read_turns(value: object, where: str, *, none_is_absent: bool) -> list[Turn]
 def without_none(value: Any) -> Any:
     """Return a value without the keys that are None, at any depth."""
     if isinstance(value, Mapping):
-        return {key: without_none(each) for key, each in value.items() if each is not None}
+        return {key: without_none(part) for key, part in value.items() if part is not None}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [without_none(each) for each in value]
+        return [without_none(part) for part in value]
     return value
 
 
@@ -109,7 +109,7 @@ def _turn(value: object, where: str) -> Turn:
     if not isinstance(value, Mapping):
         raise DataError(f"{where} has a message that is no object but {value!r:.50}.")
     # A key without a value says nothing; 0 and False do.
-    given = {key: each for key, each in value.items() if each not in (None, "", [], {})}
+    given = {key: part for key, part in value.items() if part not in (None, "", [], {})}
     role = next((given[name] for name in _NAMES["role"] if name in given), None)
     if not isinstance(role, str):
         raise DataError(

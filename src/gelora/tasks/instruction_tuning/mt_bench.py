@@ -99,7 +99,7 @@ def read_questions(path: str | Path) -> list[Question]:
                 f"{said!r:.50}."
             )
     if len(set(ids)) < len(ids):
-        twice = next(one for one in ids if list(ids).count(one) > 1)
+        twice = next(name for name in ids if list(ids).count(name) > 1)
         raise DataError(f"{table.source} has two questions of id {twice!r}.")
     return [
         Question(question_id, category or "", tuple(said))

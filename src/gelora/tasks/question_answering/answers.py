@@ -70,19 +70,21 @@ def choose_answers(
     Raises:
         DataError: A score is NaN or infinite.
     """
-    found: list[list[tuple[float, int, int]]] = [[] for _ in contexts]
+    candidates: list[list[tuple[float, int, int]]] = [[] for _ in contexts]
     nulls = [np.inf] * len(contexts)
     for window, (question, spans, null) in enumerate(
         zip(windows.questions.tolist(), windows.spans, windows.nulls.tolist(), strict=True)
     ):
-        start, end = (_scores(given[window], len(spans)) for given in (starts, ends))
-        found[question] += _candidates(spans, start, end, settings)
+        start, end = (_scores(side[window], len(spans)) for side in (starts, ends))
+        candidates[question] += _candidates(spans, start, end, settings)
         nulls[question] = min(nulls[question], float(start[null] + end[null]))
-    return [_answer(*each, settings) for each in zip(contexts, found, nulls, strict=True)]
+    return [
+        _answer(*question, settings) for question in zip(contexts, candidates, nulls, strict=True)
+    ]
 
 
-def _scores(given: Float[np.ndarray, " _"], length: int) -> Float[np.ndarray, " tokens"]:
-    scores = np.asarray(given[:length], dtype=np.float64)
+def _scores(scores: Float[np.ndarray, " _"], length: int) -> Float[np.ndarray, " tokens"]:
+    scores = np.asarray(scores[:length], dtype=np.float64)
     if not np.isfinite(scores).all():
         raise DataError(
             f"{int(np.sum(~np.isfinite(scores)))} of {length} scores of a window are NaN or "

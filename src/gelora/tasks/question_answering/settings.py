@@ -8,28 +8,25 @@ from gelora.errors import ConfigError
 
 @dataclass(frozen=True)
 class QuestionAnsweringSettings:
-    """Settings that training and evaluation of extractive question answering share.
-
-    Attributes:
-        version_2_with_negative: Whether questions may have no answer in their context; None, until
-            the data are read, for what the task says or else what the training rows show.
-        doc_stride: Tokens that two neighbouring windows of one context share.
-        n_best_size: Candidates for the start, for the end, and for the answer.
-        max_answer_length: Tokens of an answer at most.
-        null_score_diff_threshold: The empty answer is given where its score exceeds that of the
-            best span by more than this.
-
-    Raises:
-        ConfigError: A number is out of its range.
-    """
+    """Extractive question answering; names as in the run_qa.py of transformers."""
 
     version_2_with_negative: bool | None = None
+    """Questions may have no answer; None is what the task says, else what the training rows do."""
     doc_stride: int = 128
+    """Tokens that two windows of one context share."""
     n_best_size: int = 20
+    """Candidates for the start, for the end, and for the answer."""
     max_answer_length: int = 30
+    """Tokens of an answer at most."""
     null_score_diff_threshold: float = 0.0
+    """No answer is given where its score exceeds the best answer's by more than this."""
 
     def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigError: A number is out of its range.
+        """
         for name, least in (("doc_stride", 0), ("n_best_size", 1), ("max_answer_length", 1)):
             value: int = getattr(self, name)
             if value < least:
