@@ -208,7 +208,7 @@ TINY_MODELS: dict[str, Callable[..., Any]] = {
     "bart": tiny_bart,
     "vit": tiny_vit,
 }
-# Each writes to its residual stream in its own way: which tests of `reading` are about.
+# Each writes to its residual stream in its own way: which tests of `hook_points` are about.
 MORE_MODELS: dict[str, Callable[..., Any]] = {
     "gemma2": tiny_gemma2,  # norms before and behind each half
     "olmo2": tiny_olmo2,  # norms behind each half alone

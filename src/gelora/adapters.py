@@ -26,8 +26,8 @@ from transformers.pytorch_utils import Conv1D
 from gelora.errors import ConfigError, ModelMismatchError, RankError
 from gelora.hidden_states.architectures import check_fingerprint, find_architecture, find_backbone
 from gelora.hidden_states.experts import expert_parameters, full_name
-from gelora.hidden_states.heads import head_arguments
 from gelora.hidden_states.module_tree import without_wrapper
+from gelora.hidden_states.task_head import head_arguments
 from gelora.ranks.plan import RankPlan, whole
 
 PATTERN_ARGUMENTS = frozenset(

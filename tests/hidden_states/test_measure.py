@@ -25,7 +25,7 @@ from gelora.hidden_states import measure_dimensions
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import check_fingerprint, find_architecture
 from gelora.hidden_states.batches import encode_texts, padded_batch
-from gelora.hidden_states.reading import layer_names
+from gelora.hidden_states.hook_points import layer_names
 from gelora.ranks import plan_ranks
 from tiny_models import (
     NUM_BLOCKS,

@@ -217,8 +217,12 @@ def test_damaged_stores_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"layers": None}, "`null`"), ({"modules": [{"name": "x"}]}, "missing"), ({"x": 1}, "'x'")],
+    [
+        ({"layers": None}, "lacks or mistypes a field: Expected `array`, got `null`"),
+        ({"modules": [{"name": "x"}]}, "missing required field `block`"),
+        ({"x": 1}, "has an unknown field 'x'"),
+    ],
 )
 def test_a_record_of_another_shape_is_refused(change, message):
-    with pytest.raises(ArtifactError, match=f"file of a hidden states .*{re.escape(message)}"):
+    with pytest.raises(ArtifactError, match=f"^The file of a hidden states .*{re.escape(message)}"):
         HiddenStatesRecord.from_dict({**RECORD.to_dict(), **change})

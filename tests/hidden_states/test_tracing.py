@@ -6,7 +6,7 @@ from torch import nn
 
 from gelora.hidden_states.tracing import (
     NUM_TOKENS,
-    Sighting,
+    TracedActivation,
     given_state,
     is_same,
     is_sum,
@@ -17,7 +17,7 @@ from tiny_models import tiny_bert
 
 
 def seen(values):
-    return Sighting("a", "output", values, is_flat=False, is_norms=False)
+    return TracedActivation("a", "output", values, is_flat=False, is_norms=False)
 
 
 def parts(seed, dtype=torch.float32):
@@ -80,15 +80,15 @@ def test_a_few_real_tokens_are_run_and_states_are_kept_as_they_were():
     model, tokens = WritesInPlace(), torch.arange(16).reshape(2, 8) % 8
     mask = torch.ones_like(tokens)
     mask[0, :2] = 0
-    sightings = trace(model, {"input_ids": tokens, "attention_mask": mask, "labels": mask[:, 0]})
-    places = [(sighting.module, sighting.side) for sighting in sightings]
+    activations = trace(model, {"input_ids": tokens, "attention_mask": mask, "labels": mask[:, 0]})
+    places = [(activation.module, activation.side) for activation in activations]
     assert places == [
         ("embedding", "output"),
         ("linear", "input"),
         ("linear", "output"),
         ("", "output"),
     ]
-    embedded, given, returned, last = (sighting.values for sighting in sightings)
+    embedded, given, returned, last = (activation.values for activation in activations)
     assert len(embedded) == NUM_TOKENS
     assert torch.equal(embedded, model.embedding(tokens[0, 2 : 2 + NUM_TOKENS]))
     assert torch.equal(given, embedded)
@@ -97,6 +97,6 @@ def test_a_few_real_tokens_are_run_and_states_are_kept_as_they_were():
 
 def test_norms_are_known_by_their_class():
     batch = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.tensor([[1, 1]])}
-    norms = {sighting.module for sighting in trace(tiny_bert(), batch) if sighting.is_norms}
+    norms = {activation.module for activation in trace(tiny_bert(), batch) if activation.is_norms}
     assert len(norms) == 1 + 2 * 3
     assert all(path.endswith("LayerNorm") for path in norms)

@@ -11,7 +11,7 @@ from transformers import (
     set_seed,
 )
 
-from gelora.hidden_states.heads import TASK_TYPES
+from gelora.hidden_states.task_head import TASK_TYPES
 from gelora.report.loading_code import loading_code
 from tiny_models import tiny_bert, tiny_llama, tiny_tokenizer
 

@@ -12,7 +12,7 @@ from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.errors import ConfigError
 from gelora.exports.saved import check_files
-from gelora.hidden_states.heads import TASK_TYPES
+from gelora.hidden_states.task_head import TASK_TYPES
 from gelora.problems import Problem
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from gelora.artifacts import ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli.config import Config
 from gelora.errors import ArtifactError, ConfigError
 from gelora.exports.saved import read_adapter
-from gelora.hidden_states.heads import TASK_TYPES
+from gelora.hidden_states.task_head import TASK_TYPES
 from gelora.tasks.known import TASKS
 
 

@@ -27,8 +27,8 @@ from gelora.hidden_states.architectures import (
 )
 from gelora.hidden_states.batches import token_lengths, token_limit
 from gelora.hidden_states.experts import added_parameters, expert_parameters
-from gelora.hidden_states.heads import new_head
 from gelora.hidden_states.outline import check_wrap, step_bytes
+from gelora.hidden_states.task_head import new_head
 from gelora.ranks.targets import select_modules
 from gelora.settings import read_budget
 from gelora.tasks import TaskData, texts_of

@@ -1,8 +1,7 @@
 """Pooled hidden states of every layer, in one pass and in bounded memory.
 
 Hooks pool each state over its tokens as it passes, so the token states of one block die when the
-next has run, as they do without hooks. The head does not run. Nothing is tokenised or estimated
-here; where a layer is read is known to `reading`.
+next has run, as they do without hooks. The head does not run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from gelora.errors import ArchitectureError, DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
+from gelora.hidden_states.hook_points import HookPoint, did_not_run, hook_points, ran_twice
 from gelora.hidden_states.pooling import EVERYTHING, Runs, pool, token_runs
-from gelora.hidden_states.reading import ReadingPoint, did_not_run, ran_twice, reading_points
 from gelora.hidden_states.tracing import given_state, returned_state
 from gelora.settings import Granularity, Pooling, States, checked
 
@@ -108,9 +107,9 @@ def _pooled_states(
     states: States,
 ) -> Iterator[list[Tensor]]:
     architecture, backbone = find_architecture(model), find_backbone(model)
-    points: tuple[ReadingPoint, ...] = ()
+    points: tuple[HookPoint, ...] = ()
     for batch in batches:
-        points = points or reading_points(
+        points = points or hook_points(
             backbone, architecture, batch, granularity=granularity, states=states
         )
         inputs = forward_inputs(backbone, batch)
@@ -133,7 +132,7 @@ class _Recorder:
 
     def __init__(
         self,
-        points: tuple[ReadingPoint, ...],
+        points: tuple[HookPoint, ...],
         inputs: Mapping[str, Any],
         pooling: Pooling,
         *,
@@ -180,19 +179,19 @@ class _Recorder:
         # Only now, when all blocks have been started: a transfer waits for the GPU.
         return [self._states[layer].cpu() for layer in layers]
 
-    def _before(self, point: ReadingPoint) -> Callable[..., None]:
+    def _before(self, point: HookPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self._record(point, cast("Tensor", given_state(args, kwargs)))
 
         return hook
 
-    def _after(self, point: ReadingPoint) -> Callable[..., None]:
+    def _after(self, point: HookPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             self._record(point, cast("Tensor", returned_state(output)))
 
         return hook
 
-    def _record(self, point: ReadingPoint, states: Tensor) -> None:
+    def _record(self, point: HookPoint, states: Tensor) -> None:
         if point.layer in self._states:
             raise ran_twice(point.layer)
         if point.is_flat:

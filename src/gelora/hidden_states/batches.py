@@ -38,7 +38,7 @@ class TokenSource(Protocol):
 
 
 Texts = Sequence[str] | Sequence[tuple[str, str]] | TokenSource
-Row = Mapping[str, list[int]]
+Encoding = Mapping[str, list[int]]
 """One tokenised text: `input_ids`, `attention_mask` and, for some models, `token_type_ids`."""
 
 # Tokenizers without a limit say 1e30.
@@ -53,7 +53,7 @@ def encode_texts(
     num_samples: int,
     max_length: int | None,
     seed: int,
-) -> list[Row]:
+) -> list[Encoding]:
     """Draw texts without replacement and tokenise them without padding.
 
     Args:
@@ -123,7 +123,7 @@ def token_limit(
     return int(limit) if limit < NO_LIMIT else None
 
 
-def longest_first(rows: Sequence[Row]) -> list[int]:
+def longest_first(rows: Sequence[Encoding]) -> list[int]:
     """Return the indices of the rows, the longest first.
 
     What does not fit in memory then fails at once, and like lengths leave little to pad.
@@ -140,7 +140,7 @@ def in_chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def chunks_by_length(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
+def chunks_by_length(rows: Sequence[Encoding], max_tokens: int) -> list[list[int]]:
     """Return the indices of every batch's rows, the longest first.
 
     Args:
@@ -159,7 +159,7 @@ def chunks_by_length(rows: Sequence[Row], max_tokens: int) -> list[list[int]]:
 
 
 def padded_batch(
-    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
+    rows: Sequence[Encoding], tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Int[Tensor, "batch tokens"]]:
     """Pad rows to the longest of them, on the right."""
     longest = max(len(row["input_ids"]) for row in rows)
@@ -176,7 +176,7 @@ def _rows(
     texts: TokenSource | list[Any],
     chosen: Sequence[int],
     limit: int | None,
-) -> tuple[list[Row], int]:
+) -> tuple[list[Encoding], int]:
     """Tokenise the chosen texts, keep their beginnings, and say how many are cut."""
     if isinstance(texts, TokenSource):
         with left_as_it_came(tokenizer):
@@ -253,7 +253,7 @@ def _position_limit(model: nn.Module) -> float:
 
 
 def _check_rows(
-    rows: Sequence[Row], drawn: Sequence[int], num_special: int, *, vocabulary: int
+    rows: Sequence[Encoding], drawn: Sequence[int], num_special: int, *, vocabulary: int
 ) -> None:
     empty = [i for i, row in zip(drawn, rows, strict=True) if len(row["input_ids"]) <= num_special]
     if empty:

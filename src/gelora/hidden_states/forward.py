@@ -1,7 +1,4 @@
-"""One forward pass of the backbone: what goes in, without a head, gradients or dropout.
-
-Nothing is read from the pass here: that is `activations`, by hooks at the points of `reading`.
-"""
+"""One forward pass of the backbone, without a head, gradients or dropout."""
 
 import inspect
 from collections.abc import Iterator, Mapping

@@ -30,9 +30,9 @@ from transformers import (
 
 from gelora.errors import ConfigError, MissingExtraError
 from gelora.hidden_states.files import check_checkpoint, is_tokenizer_folder, model_of
-from gelora.hidden_states.heads import head_modules
 from gelora.hidden_states.overrides import override
 from gelora.hidden_states.quantization import Bits, keep_gradients, quantization_config
+from gelora.hidden_states.task_head import head_modules
 from gelora.problems import Problem
 
 logger = logging.getLogger(__name__)

@@ -30,12 +30,12 @@ from gelora.hidden_states.architectures import (
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
 from gelora.hidden_states.estimation import Estimation
 from gelora.hidden_states.growth import Ranks, growing_sizes, reason_to_stop
+from gelora.hidden_states.hook_points import layer_names
 from gelora.hidden_states.module_tree import without_wrapper
 from gelora.hidden_states.outline import check_wrap, outline_of
 from gelora.hidden_states.processes import all_processes, rank_in
 from gelora.hidden_states.reach import unreached_modules
 from gelora.hidden_states.reader import Reader
-from gelora.hidden_states.reading import layer_names
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore, open_states
 from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
@@ -75,8 +75,7 @@ def measure_dimensions(
     Args:
         model: With or without a head, adapters, quantised weights; wherever it is placed.
         tokenizer: The model's own.
-        texts: Single texts or pairs; or rows as TRL's SFTTrainer takes them, with `messages`, or a
-            `prompt` and a `completion`, or the lists of messages alone.
+        texts: Single texts, pairs of texts, or `gelora.Chats`.
         settings: How to measure; by default `MeasurementSettings()`. An estimate is compressed a
             little less at more samples: compare profiles of the same number only.
         ranks: With `precision`, a function from a profile to ranks: measuring also stops when they

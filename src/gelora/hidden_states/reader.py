@@ -11,7 +11,7 @@ from tqdm.std import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from gelora.hidden_states.activations import pooled_states
-from gelora.hidden_states.batches import Row, chunks_by_length, padded_batch
+from gelora.hidden_states.batches import Encoding, chunks_by_length, padded_batch
 from gelora.hidden_states.processes import rank_in, shares
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore
 from gelora.settings import Pooling
@@ -33,7 +33,7 @@ class Reader:
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
-    drawn: Sequence[Row]
+    drawn: Sequence[Encoding]
     batch_tokens: int
     store: HiddenStatesStore
     group: ProcessGroup | None

@@ -23,8 +23,8 @@ ROUNDINGS = 2
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A state that was seen on its way into a module or out of it.
+class TracedActivation:
+    """The input or output of a module in the traced forward pass.
 
     Attributes:
         module: Path of the module from the backbone's root.
@@ -41,17 +41,17 @@ class Sighting:
     is_norms: bool
 
 
-def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[Sighting]:
+def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[TracedActivation]:
     """Run the first tokens of a batch and return all that was seen, in the order it was.
 
     The model leaves as it came.
     """
-    sightings: list[Sighting] = []
+    activations: list[TracedActivation] = []
     handles = []
     inputs = forward_inputs(backbone, _first_tokens(batch))
     try:
         for path, module in backbone.named_modules():
-            before, after = _hooks(path, module, sightings)
+            before, after = _hooks(path, module, activations)
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(module.register_forward_hook(after))
         with evaluation_mode(backbone):
@@ -59,7 +59,7 @@ def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[Sighting]:
     finally:
         for handle in handles:
             handle.remove()
-    return sightings
+    return activations
 
 
 def given_state(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
@@ -74,13 +74,13 @@ def returned_state(output: Any) -> Tensor | None:
     return first if isinstance(first, Tensor) else None
 
 
-def is_same(one: Sighting, other: Sighting) -> bool:
+def is_same(one: TracedActivation, other: TracedActivation) -> bool:
     """Whether two states are one, in any shape and precision."""
     first, second = one.values, other.values
     return first.shape == second.shape and torch.equal(first.double(), second.double())
 
 
-def is_sum(total: Sighting, stream: Sighting, part: Sighting) -> bool:
+def is_sum(total: TracedActivation, stream: TracedActivation, part: TracedActivation) -> bool:
     """Whether a state is another plus a third, which may be scaled, up to rounding."""
     if not total.values.shape == stream.values.shape == part.values.shape:
         return False
@@ -103,14 +103,14 @@ def _first_tokens(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: row[:, real] if row.shape == mask.shape else row for name, row in first.items()}
 
 
-def _hooks(path: str, module: nn.Module, sightings: list[Sighting]) -> tuple[Any, Any]:
+def _hooks(path: str, module: nn.Module, activations: list[TracedActivation]) -> tuple[Any, Any]:
     is_norms = "norm" in type(module).__name__.lower()
 
     def see(side: Side, state: Tensor | None) -> None:
         if state is not None and state.is_floating_point() and state.ndim > 1:
             # A copy: what follows may write into the tensor.
             values = state.flatten(0, -2)[:NUM_TOKENS].to("cpu", copy=True)
-            sightings.append(Sighting(path, side, values, state.ndim == 2, is_norms))
+            activations.append(TracedActivation(path, side, values, state.ndim == 2, is_norms))
 
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         see("input", given_state(args, kwargs))

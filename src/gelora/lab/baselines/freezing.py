@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from gelora.errors import ConfigError
-from gelora.hidden_states.heads import new_head
+from gelora.hidden_states.task_head import new_head
 from gelora.problems import Problem
 
 

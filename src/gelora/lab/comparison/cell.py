@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, se
 
 from gelora.adapters import adapter_ranks
 from gelora.errors import DataError
-from gelora.hidden_states.heads import new_head
 from gelora.hidden_states.loading import public_name
+from gelora.hidden_states.task_head import new_head
 from gelora.lab.baselines.method import Applied
 from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison.results import Predictions, Row, Trial, meets_budget

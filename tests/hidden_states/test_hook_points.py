@@ -10,7 +10,7 @@ from torch import nn
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import find_architecture
-from gelora.hidden_states.reading import layer_names
+from gelora.hidden_states.hook_points import layer_names
 from tiny_models import (
     MORE_MODELS,
     TINY_MODELS,

@@ -1,8 +1,8 @@
-"""Where the state of every layer is read: which module's input or output it is.
+"""Find the module whose input or output is the state of each layer.
 
-After a block it is what the block returns. Inside a block no list of model classes tells: one
-short pass shows what every module is given and returns, and the place is where the numbers add up.
-Nothing is pooled here.
+After a block the state is what the block returns. Inside a block the place depends on the model,
+so a short forward pass records what every module receives and returns. The place is where the
+numbers add up.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ from gelora.dimension.profile import sublayer_names
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.architectures import Architecture
 from gelora.hidden_states.module_tree import projections
-from gelora.hidden_states.tracing import Side, Sighting, is_same, is_sum, trace
+from gelora.hidden_states.tracing import Side, TracedActivation, is_same, is_sum, trace
 from gelora.settings import Granularity, States
 
 
 @dataclass(frozen=True)
-class ReadingPoint:
-    """The place of one layer.
+class HookPoint:
+    """Where the state of one layer is read.
 
     Attributes:
         layer: Its name.
@@ -47,14 +47,14 @@ def layer_names(architecture: Architecture, granularity: Granularity = "block") 
     )
 
 
-def reading_points(
+def hook_points(
     backbone: nn.Module,
     architecture: Architecture,
     batch: Mapping[str, Tensor],
     *,
     granularity: Granularity,
     states: States,
-) -> tuple[ReadingPoint, ...]:
+) -> tuple[HookPoint, ...]:
     """Find where each layer is read, in the order of `layer_names`.
 
     Between the halves of a block the state is m, seen after attention, such that the rest of the
@@ -75,12 +75,12 @@ def reading_points(
     points = _block_points(architecture)
     if (granularity, states) == ("block", "raw"):
         return points
-    sightings = trace(backbone, batch)
-    _check_ran_once(points, sightings)
+    activations = trace(backbone, batch)
+    _check_ran_once(points, activations)
     if granularity == "sublayer":
-        points = _with_middles(points, backbone, sightings)
+        points = _with_middles(points, backbone, activations)
     if states == "normalized":
-        points = tuple(_behind_norm(point, sightings) for point in points)
+        points = tuple(_behind_norm(point, activations) for point in points)
     return points
 
 
@@ -104,17 +104,17 @@ def _embeddings_name(stack: str) -> str:
     return f"{stack}.embeddings" if stack else "embeddings"
 
 
-def _block_points(architecture: Architecture) -> tuple[ReadingPoint, ...]:
-    points: list[ReadingPoint] = []
+def _block_points(architecture: Architecture) -> tuple[HookPoint, ...]:
+    points: list[HookPoint] = []
     for stack in architecture.stacks:
         embeddings = _embeddings_name(stack.name)
-        points.append(ReadingPoint(embeddings, stack.name, stack.blocks[0], "input"))
-        points += [ReadingPoint(block, stack.name, block, "output") for block in stack.blocks]
+        points.append(HookPoint(embeddings, stack.name, stack.blocks[0], "input"))
+        points += [HookPoint(block, stack.name, block, "output") for block in stack.blocks]
     return tuple(points)
 
 
-def _check_ran_once(points: Sequence[ReadingPoint], sightings: Sequence[Sighting]) -> None:
-    seen = Counter((sighting.module, sighting.side) for sighting in sightings)
+def _check_ran_once(points: Sequence[HookPoint], activations: Sequence[TracedActivation]) -> None:
+    seen = Counter((activation.module, activation.side) for activation in activations)
     times = {point.layer: seen[point.module, point.side] for point in points}
     missing = [layer for layer, count in times.items() if count == 0]
     if missing:
@@ -125,13 +125,13 @@ def _check_ran_once(points: Sequence[ReadingPoint], sightings: Sequence[Sighting
 
 
 def _with_middles(
-    points: Sequence[ReadingPoint], backbone: nn.Module, sightings: Sequence[Sighting]
-) -> tuple[ReadingPoint, ...]:
+    points: Sequence[HookPoint], backbone: nn.Module, activations: Sequence[TracedActivation]
+) -> tuple[HookPoint, ...]:
     """Add the point between the halves of each block, and name both halves."""
-    found: list[ReadingPoint] = []
+    halves: list[HookPoint] = []
     for point in points:
         if point.side == "input":
-            found.append(point)
+            halves.append(point)
             continue
         block = point.layer
         attention = {
@@ -139,22 +139,24 @@ def _with_middles(
             for projection in projections(backbone.get_submodule(block))
             if projection.inside_attention
         }
-        middle = _middle(block, attention, sightings)
+        middle = _middle(block, attention, activations)
         first, second = sublayer_names([block], "sublayer")
         place = replace(point, module=middle.module, side=middle.side, is_flat=middle.is_flat)
-        found += [replace(place, layer=first), replace(point, layer=second)]
-    return tuple(found)
+        halves += [replace(place, layer=first), replace(point, layer=second)]
+    return tuple(halves)
 
 
-def _middle(block: str, attention: Set[str], sightings: Sequence[Sighting]) -> Sighting:
-    """Return the sighting of the residual stream between attention and what follows it."""
-    begin, end = (_position(sightings, block, side) for side in ("input", "output"))
-    given, inside, returned = sightings[begin], sightings[begin + 1 : end], sightings[end]
+def _middle(
+    block: str, attention: Set[str], activations: Sequence[TracedActivation]
+) -> TracedActivation:
+    """Return the residual stream between attention and what follows it."""
+    begin, end = (_position(activations, block, side) for side in ("input", "output"))
+    given, inside, returned = activations[begin], activations[begin + 1 : end], activations[end]
     attending = [index for index, seen in enumerate(inside) if seen.module in attention]
     after = inside[attending[-1] + 1 :] if attending else []
     # What the block returns is a sum in pre-norm blocks; in post-norm blocks the last norm of it.
     totals = [returned] + [
-        sightings[_position(sightings, seen.module, "input")]
+        activations[_position(activations, seen.module, "input")]
         for seen in after
         if seen.is_norms and seen.side == "output" and is_same(seen, returned)
     ]
@@ -171,14 +173,14 @@ def _middle(block: str, attention: Set[str], sightings: Sequence[Sighting]) -> S
     )
 
 
-def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingPoint:
+def _behind_norm(point: HookPoint, activations: Sequence[TracedActivation]) -> HookPoint:
     """Return where the norm that reads a layer hands it on."""
-    position = _position(sightings, point.module, point.side)
-    here = sightings[position]
-    for seen in sightings[position:]:
+    position = _position(activations, point.module, point.side)
+    here = activations[position]
+    for seen in activations[position:]:
         if seen.is_norms and seen.side == "input" and is_same(seen, here):
             return replace(point, module=seen.module, side="output", is_flat=seen.is_flat)
-    for seen in sightings[position::-1]:
+    for seen in activations[position::-1]:
         if seen.is_norms and seen.side == "output" and is_same(seen, here):
             return point
     raise ArchitectureError(
@@ -187,6 +189,6 @@ def _behind_norm(point: ReadingPoint, sightings: Sequence[Sighting]) -> ReadingP
     )
 
 
-def _position(sightings: Sequence[Sighting], module: str, side: str) -> int:
-    places = ((seen.module, seen.side) for seen in sightings)
+def _position(activations: Sequence[TracedActivation], module: str, side: str) -> int:
+    places = ((seen.module, seen.side) for seen in activations)
     return next(index for index, place in enumerate(places) if place == (module, side))

@@ -9,7 +9,7 @@ from torch import nn
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import find_architecture, find_backbone
-from gelora.hidden_states.reading import reading_points
+from gelora.hidden_states.hook_points import hook_points
 from tiny_models import (
     MORE_MODELS,
     NUM_BLOCKS,
@@ -34,7 +34,7 @@ NAMES = MODELS.keys() - {"gpt_neox", "phi", "electra", "olmo2"}
 
 def points(model, batch, **options):
     backbone, architecture = find_backbone(model), find_architecture(model)
-    return reading_points(backbone, architecture, batch, **options)
+    return hook_points(backbone, architecture, batch, **options)
 
 
 BOTH = {"granularity": "sublayer", "states": "normalized"}

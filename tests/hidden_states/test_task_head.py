@@ -9,7 +9,7 @@ from torch import nn
 from example_profiles import profile_of
 from gelora.adapters import lora_config
 from gelora.errors import FrozenHeadWarning, RankError
-from gelora.hidden_states.heads import Head, find_head, new_head
+from gelora.hidden_states.task_head import Head, find_head, new_head
 from gelora.ranks import plan_ranks
 from tiny_models import TINY_MODELS, tiny_bart, tiny_bert, tiny_gpt2, tiny_t5, tiny_vit
 
