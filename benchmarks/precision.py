@@ -27,9 +27,9 @@ from gelora.dimension.profile import DimensionProfile, StopReason
 from gelora.hidden_states.activations import hidden_states
 from gelora.hidden_states.architectures import find_backbone
 from gelora.hidden_states.batches import chunks_by_length, encode_texts, padded_batch
-from gelora.hidden_states.estimation import Estimation
 from gelora.hidden_states.growth import growing_sizes, reason_to_stop
 from gelora.hidden_states.loading import EMBEDDED_MODEL, load_model, load_tokenizer
+from gelora.hidden_states.measure import Estimation
 from gelora.hidden_states.store import HiddenStatesRecord
 from gelora.ranks.rules import paper_rule
 

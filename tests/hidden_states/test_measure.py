@@ -69,7 +69,7 @@ def test_states_are_estimated_on_in_the_order_of_the_draw(monkeypatch):
         seen.extend(map(torch.from_numpy, states))
         return estimate_layers(states, **arguments)
 
-    monkeypatch.setattr("gelora.hidden_states.estimation.estimate_layers", estimate_and_keep)
+    monkeypatch.setattr("gelora.hidden_states.measure.estimate_layers", estimate_and_keep)
     profile = measure(model, texts, measure_batch_tokens=60, seed=4)
     drawn = encode_texts(tokenizer, model, texts, num_samples=len(texts), max_length=None, seed=4)
     by_hand = hidden_states(model, [padded_batch([row], tokenizer) for row in drawn])

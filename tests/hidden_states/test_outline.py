@@ -46,7 +46,7 @@ def test_what_peft_refuses_or_rewrites_is_refused():
 
 def test_measuring_stops_before_the_first_text_where_peft_would_refuse(monkeypatch):
     monkeypatch.setattr(
-        "gelora.hidden_states.left_out._MAMBA_KINDS", frozenset()
+        "gelora.hidden_states.module_tree._MAMBA_KINDS", frozenset()
     )  # as a kind unknown
     monkeypatch.setattr("gelora.hidden_states.measure.Reader", None)  # which would read the texts
     with pytest.raises(RankError, match="PEFT does not adapt"):

@@ -5,7 +5,7 @@ next has run, as they do without hooks. The head does not run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import torch
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from gelora.errors import ArchitectureError, DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
-from gelora.hidden_states.hook_points import HookPoint, did_not_run, hook_points, ran_twice
+from gelora.hidden_states.hook_points import (
+    HookPoint,
+    did_not_run,
+    given_state,
+    hook_points,
+    ran_twice,
+    returned_state,
+)
 from gelora.hidden_states.pooling import EVERYTHING, Runs, pool, token_runs
-from gelora.hidden_states.tracing import given_state, returned_state
 from gelora.settings import Granularity, Pooling, States, checked
 
 
@@ -152,19 +158,15 @@ class _Recorder:
     @contextmanager
     def attached_to(self, backbone: nn.Module) -> Iterator[None]:
         """Hook the modules, and remove the hooks whatever happens."""
-        handles = []
-        try:
+        with ExitStack() as hooks:
             for point in self.points:
                 module = backbone.get_submodule(point.module)
                 if point.side == "input":
                     before = self._before(point)
-                    handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                    hooks.enter_context(module.register_forward_pre_hook(before, with_kwargs=True))
                 else:
-                    handles.append(module.register_forward_hook(self._after(point)))
+                    hooks.enter_context(module.register_forward_hook(self._after(point)))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def finish(self) -> list[Tensor]:
         """Return the batch's pooled states in the order of the layers.

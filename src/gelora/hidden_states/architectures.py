@@ -21,12 +21,14 @@ from transformers.models.auto.modeling_auto import (
 from gelora.artifacts import content_hash
 from gelora.dimension.profile import BlockModule, LeftOut, Role
 from gelora.errors import ArchitectureError, ModelMismatchError
-from gelora.hidden_states.left_out import excluded_modules, left_out_weights, weight_of
 from gelora.hidden_states.module_tree import (
     Projection,
+    excluded_modules,
     has_attention,
+    left_out_weights,
     outermost_lists,
     projections,
+    weight_of,
     without_wrapper,
 )
 

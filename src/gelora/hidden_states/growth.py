@@ -1,7 +1,4 @@
-"""How many texts are enough: ever larger parts of them, and the reason to stop at one.
-
-Sizes and decisions alone: it reads profiles. `measure.py` runs the model.
-"""
+"""How many texts are enough: ever larger parts of them, and the reason to stop at one."""
 
 from collections.abc import Callable, Sequence
 from itertools import count, takewhile

@@ -1,8 +1,7 @@
 """Load models and tokenizers by the names that Hugging Face uses, thinly over transformers.
 
 The embedded default is a Hub name like any other, which resolves to the copy of its weights in an
-installed package, so that the first run needs no download. It wraps nothing in adapters and knows
-no architecture.
+installed package, so that the first run needs no download.
 """
 
 import functools

@@ -1,24 +1,27 @@
-"""From texts to a `DimensionProfile`: draw, tokenise, run the model on enough of them, estimate.
-
-This is the public front of the halves: `activations`, which runs a model, `store`, which holds
-what it gives, and `dimension`, which knows only matrices.
-"""
+"""From texts to a `DimensionProfile`: draw, tokenise, run the model on enough of them, estimate."""
 
 import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed import ProcessGroup
 from transformers import PreTrainedTokenizerBase
 
-from gelora.dimension.layers import MAX_SHARE_SET_ASIDE, LayerEstimates
-from gelora.dimension.profile import DimensionProfile, LeftOut, StopReason
+from gelora.dimension.layers import (
+    MAX_SHARE_SET_ASIDE,
+    LayerEstimates,
+    LayerStates,
+    estimate_layers,
+)
+from gelora.dimension.profile import DimensionProfile, LeftOut, StopReason, sublayer_names
+from gelora.dimension.stability import LayerDiagnostics, assess_layers
 from gelora.errors import DuplicateSamplesWarning, TooFewSamplesError
 from gelora.hidden_states.architectures import (
     find_architecture,
@@ -28,7 +31,6 @@ from gelora.hidden_states.architectures import (
     require_attention,
 )
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
-from gelora.hidden_states.estimation import Estimation
 from gelora.hidden_states.growth import Ranks, growing_sizes, reason_to_stop
 from gelora.hidden_states.hook_points import layer_names
 from gelora.hidden_states.module_tree import without_wrapper
@@ -42,6 +44,76 @@ from gelora.ranks.targets import select_modules
 from gelora.settings import Count, MeasurementSettings, check_seed, checked
 
 logger = logging.getLogger(__name__)
+
+_UNASSESSED = LayerDiagnostics(decimation=(), verdicts=(), biased_layers=(), top_variance_shares=())
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """How dimensions are estimated, and with which processes and device."""
+
+    settings: MeasurementSettings
+    device: torch.device | None = None
+    group: ProcessGroup | None = None
+
+    def estimate(self, layers: Sequence[LayerStates], record: HiddenStatesRecord) -> LayerEstimates:
+        """Estimate the dimensions of the record's states."""
+        sublayers = sublayer_names(record.blocks, record.settings.granularity)
+        return estimate_layers(
+            layers,
+            layer_names=record.layers,
+            first_layers=[i for i, layer in enumerate(record.layers) if layer not in sublayers],
+            estimator=self.settings.estimator,
+            all_estimators=self.settings.all_estimators,
+            discard_fraction=self.settings.discard_fraction,
+            device=self.device,
+            process_group=self.group,
+        )
+
+    def assess(
+        self, layers: Sequence[LayerStates], found: LayerEstimates, record: HiddenStatesRecord
+    ) -> LayerDiagnostics:
+        """Judge the estimates, and warn of those that cannot be trusted."""
+        return assess_layers(
+            layers,
+            found,
+            layer_names=record.layers,
+            estimator=self.settings.estimator,
+            discard_fraction=self.settings.discard_fraction,
+            seed=record.seed,
+            device=self.device,
+            process_group=self.group,
+        )
+
+    def profile(
+        self,
+        record: HiddenStatesRecord,
+        found: LayerEstimates,
+        trust: LayerDiagnostics = _UNASSESSED,
+    ) -> DimensionProfile:
+        """Put together what was measured, what was found, and how far to trust it."""
+        return DimensionProfile(
+            settings=self.settings,
+            series=found.series,
+            layers=record.layers,
+            blocks=record.blocks,
+            modules=record.modules,
+            left_out=record.left_out,
+            fingerprint=record.fingerprint,
+            seed=record.seed,
+            num_texts=record.num_texts,
+            stopped_by=record.stopped_by,
+            num_used=found.num_used,
+            num_duplicates=record.num_copies + found.num_duplicates,
+            num_near_duplicates=found.num_near_duplicates,
+            forward_tokens=record.forward_tokens,
+            constant_layers=found.constant_layers,
+            log_mu_quantiles=found.log_mu_quantiles,
+            decimation=trust.decimation,
+            verdicts=trust.verdicts,
+            biased_layers=trust.biased_layers,
+            top_variance_shares=trust.top_variance_shares,
+        )
 
 
 def measure_dimensions(

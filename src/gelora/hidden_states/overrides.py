@@ -1,7 +1,4 @@
-"""Settings of a model's config given as text: `cls_dropout=0.1,attention_dropout=0`.
-
-It reads and checks them; `loading.py` loads the model with them.
-"""
+"""Settings of a model's config given as text: `cls_dropout=0.1,attention_dropout=0`."""
 
 import difflib
 import json

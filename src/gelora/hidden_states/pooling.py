@@ -1,7 +1,6 @@
 """From token states to one vector a sequence: the mean of its real tokens, the last, the first.
 
-Real tokens are read in place, as slices of the states. Which of the three serves a model is not
-decided here.
+Real tokens are read in place, as slices of the states.
 """
 
 from itertools import groupby

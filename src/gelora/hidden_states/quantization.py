@@ -1,7 +1,4 @@
-"""Frozen weights in 4 or 8 bits, by bitsandbytes: how they are to be quantised, and which are not.
-
-It loads nothing; `loading.py` does.
-"""
+"""Frozen weights in 4 or 8 bits, by bitsandbytes: how to quantise them, and which to leave."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec

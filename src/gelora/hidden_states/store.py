@@ -2,7 +2,7 @@
 
 A kept store is a folder with one matrix (samples, width) in float32 for every layer, as .npy, and
 hidden_states.json, which says what was measured and how: all that a profile needs beside the
-estimates. Until the last row is written it bears another name. Nothing is estimated here.
+estimates. Until the last row is written it bears another name.
 """
 
 import errno

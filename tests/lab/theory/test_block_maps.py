@@ -4,8 +4,8 @@ from peft import LoraConfig, get_peft_model
 from transformers.models.llama import modeling_llama
 
 from gelora.hidden_states.architectures import find_architecture, find_backbone
+from gelora.hidden_states.hook_points import returned_state
 from gelora.hidden_states.pooling import pool, token_runs
-from gelora.hidden_states.tracing import returned_state
 from gelora.lab.theory.block_maps import BlockCall, _shares, block_calls, block_maps
 from tiny_models import MORE_MODELS, TINY_MODELS, WIDTH, tiny_batch, tiny_bert, tiny_llama
 

@@ -31,9 +31,8 @@ from torch.utils._pytree import tree_map
 from gelora.errors import ArchitectureError, DataError
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
-from gelora.hidden_states.hook_points import did_not_run, ran_twice
+from gelora.hidden_states.hook_points import did_not_run, given_state, ran_twice, returned_state
 from gelora.hidden_states.module_tree import without_adapter
-from gelora.hidden_states.tracing import given_state, returned_state
 from gelora.lab.theory.range_finder import LinearMap
 from gelora.lab.theory.record import JacobianOf
 from gelora.settings import Pooling

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gelora.hidden_states.tracing import (
+from gelora.hidden_states.hook_points import (
     NUM_TOKENS,
     TracedActivation,
     given_state,
