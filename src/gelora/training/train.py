@@ -42,8 +42,8 @@ from gelora.checkpoints import find_checkpoint
 from gelora.errors import ConfigError, RankError
 from gelora.hidden_states.batches import padded_batch
 from gelora.hidden_states.experts import added_parameters
-from gelora.hidden_states.heads import TASK_TYPES, new_head
 from gelora.hidden_states.loading import public_name
+from gelora.hidden_states.task_head import TASK_TYPES, new_head
 from gelora.memory import peak_memory_bytes
 from gelora.problems import Problem
 from gelora.ranks import RankPlan

@@ -1,7 +1,7 @@
 """Which of a model's own parameters train: those that a method names, and the head.
 
 For methods that are written here; PEFT does the same for its own. It leaves their precision to
-`training.wrapping.train_in_float32`, which knows how they are going to be trained.
+`training.train.train_in_float32`, which knows how they are going to be trained.
 """
 
 from collections.abc import Collection
