@@ -6,8 +6,8 @@ from pathlib import Path
 from transformers import BertForSequenceClassification
 
 from gelora.hidden_states.source import ModelSource
-from gelora.lab.comparison.selection import Request, prepare
-from gelora.lab.comparison.settings import Cell, TaskSettings
+from gelora.lab.comparison.selection import Request, measure_task
+from gelora.lab.comparison.settings import RunSpec, TaskSettings
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_tasks import tiny_task, write_lines
 
@@ -39,19 +39,19 @@ def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes
     return TaskSettings(name=name, **{**settings, **changes})
 
 
-def cell_of(settings: TaskSettings, method: str, **changes) -> Cell:
+def spec_of(settings: TaskSettings, method: str, **changes) -> RunSpec:
     """Return a run of the method at r=2, its task measured."""
-    prepared = prepare(Request(settings, (method,), ("r=2",)))
-    cell = Cell(
+    measured = measure_task(Request(settings, (method,), ("r=2",)))
+    spec = RunSpec(
         task=settings,
-        data_sha256=prepared.data_sha256,
-        model_sha256=prepared.model_sha256,
+        data_sha256=measured.data_sha256,
+        model_sha256=measured.model_sha256,
         method=method,
         budget="r=2",
-        budget_parameters=prepared.budgets["r=2"],
-        size=prepared.sizes[method, "r=2"],
+        budget_parameters=measured.budgets["r=2"],
+        size=measured.sizes[method, "r=2"],
         seed=0,
         learning_rate=1e-2,
-        selection=prepared.selection,
+        selection=measured.selection,
     )
-    return replace(cell, **changes)
+    return replace(spec, **changes)

@@ -19,7 +19,7 @@ import numpy as np
 
 from gelora.artifacts import write_text
 from gelora.cli.tables import table
-from gelora.lab.comparison.results import Results, Row, read_results
+from gelora.lab.comparison.results import Results, RunResult, read_results
 from gelora.lab.comparison.statistics import DRAWS, difference_of, resampled_metrics
 
 TASK = "rte"
@@ -32,13 +32,13 @@ CONTRASTS = (
 )
 """What is asked, and the two arms (model, ranks of) whose difference answers it."""
 
-Arms = Mapping[tuple[str, str, str], Sequence[Row]]
+Arms = Mapping[tuple[str, str, str], Sequence[RunResult]]
 
 
 def summarise(results: Results) -> dict[str, Any]:
     """Return every arm's accuracies, and the differences with 95 % intervals."""
     resampled = resampled_metrics(results, TASK, draws=DRAWS, seed=0)
-    arms: defaultdict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    arms: defaultdict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
     for row in results.rows:
         arms[row.method, row.varied["model"], row.varied["ranks_of"]].append(row)
     differences: list[dict[str, Any]] = []
@@ -91,12 +91,12 @@ def summary_text(found: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(arms: Arms, method: str, model: str, ranks_of: str) -> Sequence[Row]:
+def _rows(arms: Arms, method: str, model: str, ranks_of: str) -> Sequence[RunResult]:
     """Return an arm's runs; where both models ask for the same ranks, it is the one at its own."""
     return arms.get((method, model, ranks_of)) or arms.get((method, model, model), ())
 
 
-def _ranks(row: Row) -> list[int]:
+def _ranks(row: RunResult) -> list[int]:
     """Return the rank of every block, the same in its four projections."""
     return list(
         {name.partition(".attention.")[0]: rank for name, rank in row.ranks.items()}.values()

@@ -22,13 +22,13 @@ from gelora.cli.compare import task_settings
 from gelora.cli.parsing import parse
 from gelora.dimension.profile import DimensionProfile
 from gelora.lab.baselines.method import Size
-from gelora.lab.comparison.cell import run_cell, run_trial
 from gelora.lab.comparison.engines import run_locally
 from gelora.lab.comparison.grid import run_all
 from gelora.lab.comparison.results import Reference, Results, read_results
+from gelora.lab.comparison.runs import run_method, run_trial
 from gelora.lab.comparison.scoring import reference
 from gelora.lab.comparison.search import best_rate
-from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
+from gelora.lab.comparison.settings import RunSpec, Selection, TaskSettings
 from gelora.lab.comparison.store import Store
 from gelora.ranks import RankPlan, plan_ranks
 from gelora.tasks import load_task_data
@@ -88,10 +88,10 @@ class Experiment:
             scaling=task.scaling,
         )
 
-    def cell(self, arm: Arm, seed: int, rate: float, *, is_trial: bool = False) -> Cell:
+    def spec(self, arm: Arm, seed: int, rate: float, *, is_trial: bool = False) -> RunSpec:
         """Return one run."""
         task, plan = self.tasks[arm.model], self.plan(arm)
-        return Cell(
+        return RunSpec(
             task=replace(task, varied={"model": arm.model, "ranks_of": arm.ranks_of}),
             data_sha256=self.reference.sha256,
             model_sha256=content_hash(self.profiles[arm.model].fingerprint),
@@ -129,28 +129,28 @@ def run_experiment(experiment: Experiment, folder: Path, run: Callable[..., Any]
     with Store(folder) as store:
         trials = {
             model: [
-                experiment.cell(
+                experiment.spec(
                     Arm("gelora", model, model), experiment.seeds[0], rate, is_trial=True
                 )
                 for rate in experiment.rates
             ]
             for model in MODELS
         }
-        run_all(store, run, run_trial, [cell for cells in trials.values() for cell in cells])
+        run_all(store, run, run_trial, [spec for specs in trials.values() for spec in specs])
         rates = {
-            model: best_rate([trial for cell in cells if (trial := store.trial(cell))])
-            for model, cells in trials.items()
+            model: best_rate([trial for spec in specs if (trial := store.trial(spec))])
+            for model, specs in trials.items()
         }
-        cells = [
-            experiment.cell(arm, seed, rate)
+        specs = [
+            experiment.spec(arm, seed, rate)
             for arm in experiment.arms()
             if (rate := rates[arm.model]) is not None
             for seed in experiment.seeds
         ]
         store.keep_references({TASK: experiment.reference})
-        tried = [cell for one in trials.values() for cell in one]
-        store.keep_asked({"learning_rates": rates}, rows=cells, trials=tried)
-        run_all(store, run, run_cell, cells)
+        tried = [spec for one in trials.values() for spec in one]
+        store.keep_asked({"learning_rates": rates}, rows=specs, trials=tried)
+        run_all(store, run, run_method, specs)
     return read_results(folder)
 
 

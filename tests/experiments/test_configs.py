@@ -9,7 +9,7 @@ import pytest
 from gelora.cli.checks import check_flags
 from gelora.cli.compare import tasks_of
 from gelora.cli.parsing import parse
-from gelora.lab.comparison.checks import check_have_rates, check_names, check_values, methods_of
+from gelora.lab.comparison.checks import check_comparison, methods_of
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -40,21 +40,19 @@ def test_the_first_line_is_the_command_that_takes_it(path):
     config = parse(verb, [flag, named, *more])
     check_flags(verb, config)
     if verb == "compare":
-        check_comparison(config)
+        check(config)
     assert path == Path(named) or str(path) in config.comparison.tasks
 
 
-def check_comparison(config):
+def check(config):
     tasks, flags = tasks_of(config), config.comparison
-    check_names(methods=methods_of(tasks, flags.methods), budgets=flags.budgets)
-    check_values(
-        tasks=[task.label for task in tasks],
+    check_comparison(
+        tasks,
+        methods=methods_of(tasks, flags.methods),
         budgets=flags.budgets,
         seeds=flags.seeds,
         learning_rates=flags.learning_rates,
     )
-    if not flags.learning_rates:
-        check_have_rates(tasks)
 
 
 def test_there_are_as_many_as_there_were():
@@ -68,7 +66,7 @@ def test_what_the_sensitivity_study_varies_can_be_varied():
     assert len(varied) == 5
     for one in varied:
         config = parse("compare", ["--config", str(folder / "compare.yaml"), "--vary", one])
-        check_comparison(config)
+        check(config)
         name, _, values = one.partition("=")
         assert [task.varied for task in tasks_of(config)] == [{name: v} for v in values.split(",")]
         assert (folder / name / "table.md").is_file()

@@ -95,12 +95,12 @@ def test_an_arm_has_the_ranks_of_one_model_and_the_weights_of_the_other(experime
     arm = train.Arm("gelora-paper", "after", "before")
     assert experiment.plan(arm).ranks == (4, 1, 2)
     assert experiment.plan(replace(arm, ranks_of="after")).ranks == (2, 4, 1)
-    cell = experiment.cell(arm, seed=0, rate=1e-3)
-    assert cell.selection.profile.fingerprint == experiment.profiles["after"].fingerprint
-    assert cell.selection.profile.dimensions == experiment.profiles["before"].dimensions
-    assert cell.task.model == experiment.tasks["after"].model
-    own = experiment.cell(replace(arm, ranks_of="after"), seed=0, rate=1e-3)
-    assert cell.hash != own.hash
+    spec = experiment.spec(arm, seed=0, rate=1e-3)
+    assert spec.selection.profile.fingerprint == experiment.profiles["after"].fingerprint
+    assert spec.selection.profile.dimensions == experiment.profiles["before"].dimensions
+    assert spec.task.model == experiment.tasks["after"].model
+    own = experiment.spec(replace(arm, ranks_of="after"), seed=0, rate=1e-3)
+    assert spec.hash != own.hash
 
 
 def test_the_same_ranks_are_not_trained_twice(experiment, tmp_path):

@@ -18,6 +18,7 @@ from deberta_base import deberta_base
 from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.errors import ConfigError
 from gelora.lab.baselines import Setting, Size, find_method
+from gelora.settings import RankSettings
 from gelora.tasks.train import make_trainer
 from gelora.training.train import fit
 from tiny_adapters import logits
@@ -116,7 +117,7 @@ def test_its_size_is_the_number_of_singular_values_in_the_end():
     assert size(bert(), 2 * PER_RANK + 3 * 65, SETTING) == Size(27, 27 * 65)
     assert size(bert(), 1, SETTING) == Size(1, 65)
     assert size(bert(), 10**9, SETTING) == Size(21 * MODULES, 21 * PER_RANK)  # of 32 at first
-    wide = Setting(problem="classification", target_modules="all-linear")
+    wide = Setting(problem="classification", ranks=RankSettings(("all-linear",)))
     per_rank = 12 * (4 * 2 * 768 + 2 * (768 + 3072) + 6)
     assert size(deberta_base(), 2 * per_rank, wide) == Size(2 * 72, 2 * per_rank)
 
@@ -191,7 +192,7 @@ def test_accumulated_batches_are_one_step(tmp_path):
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
 def test_it_starts_with_half_as_many_again_at_lora_s_scale(rank):
-    applied = applied_adalora(bert(), rank=rank, steps=1000, scaling=3.0)
+    applied = applied_adalora(bert(), rank=rank, steps=1000, ranks=RankSettings(scaling=3.0))
     config = applied.model.peft_config["default"]
     assert isinstance(config, AdaLoraConfig)
     initial = {1: 2, 2: 3, 3: 5, 4: 6}[rank]

@@ -16,6 +16,7 @@ from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.exports import export_uniform
 from gelora.lab.baselines import Setting, Size
 from gelora.lab.baselines.gates import Gates, gated_layers, gated_lora, pruned, whole_ranks
+from gelora.settings import RankSettings
 from tiny_adapters import logits, peft_updates
 from tiny_methods import SETTING, reloaded, values
 from tiny_models import TINY_MODELS, tiny_bert, tiny_llama
@@ -52,7 +53,9 @@ def num_open(model):
 
 
 def test_the_update_is_b_times_the_gates_times_a():
-    model = moved(bert(), setting=Setting(problem="classification", scaling=3.0))
+    model = moved(
+        bert(), setting=Setting(problem="classification", ranks=RankSettings(scaling=3.0))
+    )
     updates = peft_updates(model)
     for one in gated_layers(model):
         expected = 3 * one.b @ torch.diag(one.gates.values.flatten()) @ one.a
@@ -93,7 +96,9 @@ def test_a_module_whose_gates_are_all_closed_is_as_it_was():
 
 
 def test_pruning_keeps_scale_gradients_and_dtype():
-    model = pruned(moved(bert(), setting=Setting(problem="classification", scaling=0.5)))
+    model = pruned(
+        moved(bert(), setting=Setting(problem="classification", ranks=RankSettings(scaling=0.5)))
+    )
     ranks = adapter_ranks(model)
     assert adapter_parameters(model) == COST * sum(ranks.values())
     for name, rank in ranks.items():

@@ -12,6 +12,7 @@ from gelora.adapters import adapter_parameters, adapter_ranks, verify_ranks
 from gelora.errors import ConfigError, RankError
 from gelora.lab.baselines import Setting, Size, find_method
 from gelora.ranks import plan_ranks
+from gelora.settings import RankSettings
 from tiny_adapters import logits
 from tiny_methods import (
     apply_method,
@@ -112,7 +113,7 @@ def test_the_controls_cost_the_same(name):
 
 
 def test_rslora_keeps_alpha_and_divides_it_by_the_root_of_every_rank():
-    applied = applied_method("gelora-rslora", scaling=3.0)
+    applied = applied_method("gelora-rslora", ranks=RankSettings(scaling=3.0))
     layers = [each for each in applied.model.modules() if isinstance(each, LoraLayer)]
     assert {each.r["default"] for each in layers} == set(PLANNED)
     for layer in layers:
@@ -123,7 +124,7 @@ def test_rslora_keeps_alpha_and_divides_it_by_the_root_of_every_rank():
 
 @pytest.mark.parametrize("name", ["gelora-dora", "gelora-pissa", "gelora-eva", *ORDERED])
 def test_the_others_have_one_scale(name):
-    applied = applied_method(name, scaling=3.0)
+    applied = applied_method(name, ranks=RankSettings(scaling=3.0))
     layers = [each for each in applied.model.modules() if isinstance(each, LoraLayer)]
     assert {each.scaling["default"] for each in layers} == {3}
 
@@ -152,11 +153,12 @@ def test_rounding_and_modules_reach_the_plan():
     series = profile.series["twonn_linfit"]
     between = replace(series, dimensions=(5.2, 7.5, 6.0, 6.4))
     profile = replace(profile, series={"twonn_linfit": between})
-    for given, ranks in (({}, (4, 1, 1)), ({"rounding": "up"}, (3, 1, 2))):
-        applied = applied_method("gelora-paper", profile=profile, **given)
+    for rounding, ranks in (("nearest", (4, 1, 1)), ("up", (3, 1, 2))):
+        settings = RankSettings(rounding=rounding)
+        applied = applied_method("gelora-paper", profile=profile, ranks=settings)
         assert block_ranks(applied) == ranks
     plan = plan_ranks(profile, target_modules="all-linear")
-    applied = applied_method("gelora-paper", profile=profile, target_modules="all-linear")
+    applied = applied_method("gelora-paper", profile=profile, ranks=RankSettings(("all-linear",)))
     assert applied.ranks == plan.modules
 
 

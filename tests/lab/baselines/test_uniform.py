@@ -15,6 +15,7 @@ from deberta_base import deberta_base
 from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.errors import RankError
 from gelora.lab.baselines import Setting, Size, find_method
+from gelora.settings import RankSettings
 from tiny_adapters import logits
 from tiny_methods import (
     SETTING,
@@ -60,7 +61,7 @@ def test_dora_counts_a_magnitude_for_every_row():
 
 @pytest.mark.parametrize(("rank", "parameters"), [(2, 331_776), (8, 1_327_104)])
 def test_adalora_s_table_of_lora_s_sizes_for_deberta_v3_base(rank, parameters):
-    setting = Setting(problem="classification", target_modules="all-linear")
+    setting = Setting(problem="classification", ranks=RankSettings(("all-linear",)))
     size = find_method("lora").size(deberta_base(), parameters, setting)
     assert size == Size(rank, parameters)
 
@@ -111,7 +112,7 @@ def test_before_training_the_model_computes_what_it_did(name):
     ("name", "rank", "scale"), [("lora", 4, 3), ("pissa", 4, 3), ("rslora", 4, 6), ("dora", 3, 3)]
 )
 def test_alpha_per_rank_is_the_same_and_rslora_divides_alpha_by_the_root(name, rank, scale):
-    applied = apply_method(name, bert(), budget=4 * PER_RANK, scaling=3.0)
+    applied = apply_method(name, bert(), budget=4 * PER_RANK, ranks=RankSettings(scaling=3.0))
     layers = [module for module in applied.model.modules() if isinstance(module, LoraLayer)]
     assert len(layers) == MODULES
     assert {layer.lora_alpha["default"] for layer in layers} == {3 * rank}
@@ -147,12 +148,11 @@ def test_a_rank_by_name_ignores_the_budget(rank):
 
 
 def test_modules_are_chosen_as_for_plans():
-    setting = {"target_modules": ["query", "value"]}
-    applied = apply_method("lora", bert(), budget=100, **setting)
+    applied = apply_method("lora", bert(), budget=100, ranks=RankSettings(("query", "value")))
     assert len(applied.ranks) == 6
     assert all(name.endswith(("query", "value")) for name in applied.ranks)
     with pytest.raises(RankError, match="No module of the blocks is named 'qeury'"):
-        apply_method("lora", bert(), target_modules="qeury")
+        apply_method("lora", bert(), ranks=RankSettings(("qeury",)))
 
 
 def test_a_language_model_has_no_new_head():

@@ -5,7 +5,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from gelora.lab.comparison import checks, compare, grid
 from gelora.lab.comparison.engines import attempt
-from gelora.lab.comparison.settings import Cell
+from gelora.lab.comparison.settings import RunSpec
 from tiny_comparison import TWO_BUDGETS, tiny_settings
 
 
@@ -18,7 +18,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Run all here, and return the list that every cell joins when it is run."""
+    """Run all here, and return the list that every spec joins when it is run."""
     return run_here(monkeypatch)
 
 
@@ -31,21 +31,21 @@ def one_method(monkeypatch):
 
 @pytest.fixture(scope="session")
 def two_budgets(settings, tmp_path_factory):
-    """Return a comparison's folder, its results and the cells that were run."""
+    """Return a comparison's folder, its results and the specs that were run."""
     folder = tmp_path_factory.mktemp("two_budgets")
     with pytest.MonkeyPatch.context() as patch:
-        cells = run_here(patch)
-        return folder, compare([settings], folder, **TWO_BUDGETS), cells
+        specs = run_here(patch)
+        return folder, compare([settings], folder, **TWO_BUDGETS), specs
 
 
-def run_here(patch: pytest.MonkeyPatch) -> list[Cell]:
-    cells: list[Cell] = []
+def run_here(patch: pytest.MonkeyPatch) -> list[RunSpec]:
+    specs: list[RunSpec] = []
 
     def run(function, items):
         for item in items:
-            if isinstance(item, Cell):
-                cells.append(item)
+            if isinstance(item, RunSpec):
+                specs.append(item)
             yield item, attempt(function, item, threads=1)
 
     patch.setattr(grid, "_engine", lambda name, processes: run)
-    return cells
+    return specs

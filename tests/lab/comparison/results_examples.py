@@ -16,7 +16,7 @@ from gelora.lab.comparison.results import (
     Predictions,
     Reference,
     Results,
-    Row,
+    RunResult,
     Trial,
 )
 from gelora.tasks.metrics import metric_values
@@ -58,7 +58,7 @@ def example_row(method, values, reference, *, task="cola", budget="r=2", seed=0,
         "headline_metric": reference.metrics[0],
         "ranks": {},
     }
-    row = Row(**{**fields, **changes})
+    row = RunResult(**{**fields, **changes})
     return row, Predictions(row.hash, {"label": list(map(int, values))})
 
 

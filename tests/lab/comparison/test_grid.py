@@ -10,7 +10,7 @@ from gelora.artifacts import read_json
 from gelora.errors import ConfigError, RankError
 from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison import TaskSettings, compare, grid
-from gelora.lab.comparison.grid import run_cell
+from gelora.lab.comparison.grid import run_method
 from gelora.lab.comparison.results import COMPARISON_FILE, read_results
 from gelora.tasks.metrics import compute_metrics
 from tiny_comparison import TWO_BUDGETS
@@ -116,8 +116,8 @@ def test_another_setting_is_another_run_and_the_old_row_stays_out(
 
 
 def test_the_same_cell_gives_the_same_result(two_budgets):
-    cell = two_budgets[2][0]
-    one, other = run_cell(cell), run_cell(cell)
+    spec = two_budgets[2][0]
+    one, other = run_method(spec), run_method(spec)
     assert one[0].metrics == other[0].metrics
     assert one[1] == other[1]
 
@@ -164,14 +164,14 @@ def test_a_place_where_all_rates_diverge_is_a_failure(settings, ran, one_method,
 def test_a_run_that_fails_keeps_no_other_from_its_end(
     settings, ran, one_method, tmp_path, monkeypatch
 ):
-    def no_bitfit(cell):
-        if cell.method == "bitfit":
+    def no_bitfit(spec):
+        if spec.method == "bitfit":
             raise KeyError("bitfit")
-        return run_cell(cell)
+        return run_method(spec)
 
     options = {**one_method, "methods": ["bitfit"], "budgets": ["r=1", "r=2"]}
     with monkeypatch.context() as patch:
-        patch.setattr(grid, "run_cell", no_bitfit)
+        patch.setattr(grid, "run_method", no_bitfit)
         results = compare([settings], tmp_path, **options)
     assert {row.method for row in results.rows} == {"lora-r1"}
     for failure, budget in zip(results.failures, ("r=1", "r=2"), strict=True):
@@ -181,7 +181,7 @@ def test_a_run_that_fails_keeps_no_other_from_its_end(
 
     ran.clear()
     again = compare([settings], tmp_path, **options)
-    assert [cell.method for cell in ran] == ["bitfit"]
+    assert [spec.method for spec in ran] == ["bitfit"]
     assert again.failures == []
     assert len(again.rows) == 4
 
@@ -258,14 +258,20 @@ def test_what_comes_to_the_same_under_two_names_is_run_once_and_told_of_both(
     ("changes", "message"),
     [
         ({"methods": ["lora-x"]}, "There is no method 'lora-x'"),
-        ({"budgets": ["r=0"]}, "budget must be a positive number .* Got 'r=0'"),
+        (
+            {"budgets": ["r=0"]},
+            "budget must be a positive number of parameters, or of the form 'r=8'. Got 'r=0'.",
+        ),
         ({"seeds": []}, "There are no seeds to compare on"),
         ({"seeds": [1, 1]}, "seeds has 1 twice"),
-        ({"seeds": [0, -1]}, "seeds must lie between 0 and 4294967295. Got -1."),
-        ({"learning_rates": [1e-3, float("inf")]}, "learning_rates must be above 0. Got inf."),
-        ({"learning_rates": [1e-3, 0.0]}, "learning_rates must be above 0. Got 0.0."),
-        ({"engine": "slurm"}, "engine must be local or ray. Got 'slurm'."),
-        ({"processes": 0}, "processes must be at least 1. Got 0."),
+        ({"seeds": [0, -1]}, "seed must be a whole number between 0 and 4294967295. Got -1."),
+        (
+            {"learning_rates": [1e-3, float("inf")]},
+            "learning_rates must be a positive number. Got inf.",
+        ),
+        ({"learning_rates": [1e-3, 0.0]}, "learning_rates must be a positive number. Got 0.0."),
+        ({"engine": "slurm"}, "engine must be one of local, ray. Got 'slurm'."),
+        ({"processes": 0}, "processes must be a whole number, at least 1. Got 0."),
     ],
 )
 def test_what_cannot_be_run_is_refused_first(changes, message, settings, tmp_path):

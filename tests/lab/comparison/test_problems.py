@@ -7,12 +7,12 @@ import pytest
 import transformers as hf
 
 from gelora.hidden_states.source import ModelSource
-from gelora.lab.comparison.cell import run_cell, run_trial
+from gelora.lab.comparison.runs import run_method, run_trial
 from gelora.lab.comparison.settings import TaskSettings
 from gelora.tasks.metrics import compute_metrics
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
-from tiny_comparison import cell_of
+from tiny_comparison import spec_of
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
 from tiny_tasks import tiny_task, write_lines
@@ -68,35 +68,35 @@ def instructions(tmp_path_factory):
 
 
 def test_numbers(regression):
-    cell = cell_of(regression, "eva")
-    row, predictions = run_cell(cell)
+    spec = spec_of(regression, "eva")
+    row, predictions = run_method(spec)
     numbers = np.array(predictions.values["number"])
     labels = np.array(tiny_task(problem="regression", num_train=80).validation["label"])
     found = compute_metrics(numbers, labels, metrics=("pearson",))
     assert row.headline_metric == "pearson"
     assert row.value == pytest.approx(found["pearson"].value)
-    assert run_trial(replace(cell, is_trial=True)).metric == "pearson"
+    assert run_trial(replace(spec, is_trial=True)).metric == "pearson"
 
 
 def test_questions(questions):
-    cell = cell_of(questions, "eva")
-    row, predictions = run_cell(cell)
+    spec = spec_of(questions, "eva")
+    row, predictions = run_method(spec)
     assert row.headline_metric == "f1"
     assert row.value == pytest.approx(100 * np.mean(predictions.values["f1"]))
     exact = 100 * np.mean(predictions.values["exact_match"])
     assert row.metrics["exact_match"]["value"] == pytest.approx(exact)
     assert row.forward_tokens > 0
-    assert run_trial(replace(cell, is_trial=True)).value is not None
+    assert run_trial(replace(spec, is_trial=True)).value is not None
 
 
 def test_instructions(instructions):
-    cell = cell_of(instructions, "eva")
-    row, predictions = run_cell(cell)
+    spec = spec_of(instructions, "eva")
+    row, predictions = run_method(spec)
     loss, tokens = (np.array(predictions.values[name]) for name in ("loss", "tokens"))
     assert row.headline_metric == "perplexity"
     assert row.value == pytest.approx(np.exp(loss.sum() / tokens.sum()))
     assert row.parameters["head"] == 0  # it came with the model, and stays
-    assert run_trial(replace(cell, is_trial=True)).value is not None
+    assert run_trial(replace(spec, is_trial=True)).value is not None
 
 
 @pytest.mark.slow
@@ -105,5 +105,5 @@ def test_instructions(instructions):
 def test_every_kind_of_method_on_every_problem(method, problem, request):
     if (method, problem) == ("bitfit", "instructions"):
         pytest.skip("a Llama has no biases")
-    row, _ = run_cell(cell_of(request.getfixturevalue(problem), method))
+    row, _ = run_method(spec_of(request.getfixturevalue(problem), method))
     assert np.isfinite(row.value)

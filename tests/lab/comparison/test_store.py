@@ -45,10 +45,10 @@ def test_predictions_whose_row_a_crash_kept_from_coming_are_dropped(two_budgets,
 
 
 def test_what_was_measured_is_measured_no_more(two_budgets):
-    folder, results, cells = two_budgets
+    folder, results, specs = two_budgets
     with Store(folder) as store:
         (selection,) = store.selections().values()
-    planned = next(cell for cell in cells if cell.method == "gelora")
+    planned = next(spec for spec in specs if spec.method == "gelora")
     assert selection == planned.selection
     row = next(row for row in results.rows if row.method == "gelora")
     assert row.selection_seconds == selection.seconds

@@ -142,5 +142,5 @@ def test_a_line_that_is_no_row_is_refused(tmp_path):
     write_results(example_results({"gelora": 0.8}), tmp_path)
     with (tmp_path / RESULTS_FILE).open("a") as file:
         file.write(json.dumps({"hash": "0"}) + "\n")
-    with pytest.raises(ArtifactError, match="Line 6 of .* is no Row"):
+    with pytest.raises(ArtifactError, match="Line 6 of .* is no RunResult"):
         write_comparison(tmp_path)

@@ -98,7 +98,7 @@ def _apply(model: PreTrainedModel, size: Size, setting: Setting) -> Applied:
         total_step=setting.total_steps,
         orth_reg_weight=ORTHOGONALITY,
         # PEFT divides by the initial rank, whatever is left of it.
-        lora_alpha=whole(setting.scaling * initial),  # pyright: ignore[reportArgumentType]
+        lora_alpha=whole(setting.ranks.scaling * initial),  # pyright: ignore[reportArgumentType]
         target_modules=names,
         fan_in_fan_out=stores_transposed(model, names),
     )

@@ -1,7 +1,7 @@
-"""What every method of fine-tuning that is compared has in common: a size, and how it is applied.
+"""A method of fine-tuning: how large it is made, and how it is applied to a model.
 
-A method takes a pretrained model with a head and decides what of it trains, what is added, and what
-happens while it trains. The training itself is the same for all.
+A method decides which parameters of a pretrained model with a head train, which are added, and what
+happens during training. The training loop is the same for all methods.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 from gelora.dimension.profile import DimensionProfile
 from gelora.problems import Problem
+from gelora.settings import RankSettings
 
 Callback = TrainerCallback | Callable[[Trainer], TrainerCallback]
 
@@ -36,9 +37,7 @@ class Setting:
 
     Attributes:
         problem: Of the task.
-        target_modules: What gets an adapter, as `plan_ranks` takes it.
-        rounding: How GeLoRA's dimensions become whole numbers, as `plan_ranks` takes it.
-        scaling: LoRA's alpha/r.
+        ranks: What gets an adapter, LoRA's alpha/r, and how GeLoRA's dimensions become ranks.
         total_steps: Optimiser steps of the training, for schedules.
         seed: Decides every random choice.
         batches: Training batches with their labels on the model's device, each call from the first
@@ -47,9 +46,7 @@ class Setting:
     """
 
     problem: Problem
-    target_modules: str | Sequence[str] = "attention"
-    rounding: str = "nearest"
-    scaling: float = 2.0
+    ranks: RankSettings = field(default_factory=RankSettings)
     total_steps: int = 0
     seed: int = 0
     batches: Callable[[], Iterable[Mapping[str, Tensor]]] = tuple

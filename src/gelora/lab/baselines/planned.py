@@ -78,13 +78,7 @@ def _profile(setting: Setting) -> DimensionProfile:
 
 
 def _plan(setting: Setting, *, budget: int | None) -> RankPlan:
-    return plan_ranks(
-        _profile(setting),
-        budget=budget,
-        rounding=setting.rounding,
-        target_modules=setting.target_modules,
-        scaling=setting.scaling,
-    )
+    return plan_ranks(_profile(setting), setting.ranks, budget=budget)
 
 
 def _placed(plan: RankPlan, setting: Setting, place: Place) -> RankPlan:

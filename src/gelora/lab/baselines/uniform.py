@@ -34,7 +34,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 def adapted_modules(model: PreTrainedModel, setting: Setting) -> tuple[BlockModule, ...]:
     """Return the modules of a model that get an adapter."""
-    return select_modules(find_architecture(model).modules, setting.target_modules)
+    return select_modules(find_architecture(model).modules, setting.ranks.target_modules)
 
 
 def adapted_paths(model: PreTrainedModel, setting: Setting) -> list[str]:
@@ -76,7 +76,7 @@ def uniform_lora(
     names = adapted_paths(model, setting)
     config = LoraConfig(
         r=rank,
-        lora_alpha=whole(setting.scaling * rank),  # pyright: ignore[reportArgumentType]
+        lora_alpha=whole(setting.ranks.scaling * rank),  # pyright: ignore[reportArgumentType]
         target_modules=names,
         fan_in_fan_out=stores_transposed(model, names),
         **lora_arguments,

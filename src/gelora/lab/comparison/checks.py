@@ -1,25 +1,23 @@
-"""What a comparison is asked for, completed and checked before anything is measured."""
+"""Complete and check what a comparison is asked for, before anything is measured."""
 
-import math
 from collections.abc import Sequence
 
 from gelora.errors import ConfigError
 from gelora.lab.baselines.registry import MODULES, find_method
 from gelora.lab.comparison.results import REFERENCE_METHOD
 from gelora.lab.comparison.settings import TaskSettings
-from gelora.settings import read_budget
+from gelora.settings import Positive, check_seed, checked, read_budget
 
 PAPERS_BUDGET = "paper"
 """The budget that is what the paper's rule asks for."""
 ALWAYS = (REFERENCE_METHOD, "lora-r1", "lora-r2")
-"""In every comparison: GeLoRA, and LoRA of the two ranks that the paper's are about."""
+"""Methods of every comparison: GeLoRA, and LoRA of the two ranks that the paper is about."""
 PAPERS_METHOD = "gelora-paper"
-"""What is varied unless another is named."""
-MAX_SEED = 2**32 - 1  # NumPy's
+"""The method whose settings are varied, unless another is named."""
 
 
 def methods_of(tasks: Sequence[TaskSettings], methods: Sequence[str] | None) -> list[str]:
-    """Return the methods to run, those of always first, none twice; where tasks are varied, one.
+    """Return the methods to run: those of `ALWAYS` first, or one where tasks are varied.
 
     Raises:
         ConfigError: Several are named where one is varied.
@@ -34,52 +32,37 @@ def methods_of(tasks: Sequence[TaskSettings], methods: Sequence[str] | None) -> 
     return named
 
 
-def check_names(*, methods: Sequence[str], budgets: Sequence[str]) -> None:
-    """Check that all methods exist, and that budgets can be read.
+def check_comparison(
+    tasks: Sequence[TaskSettings],
+    *,
+    methods: Sequence[str],
+    budgets: Sequence[str],
+    seeds: Sequence[int],
+    learning_rates: Sequence[float],
+) -> None:
+    """Check that all methods exist, and that all values are usable and distinct.
 
     Raises:
-        ConfigError: They do not, or cannot.
+        ConfigError: A method or budget is unknown, a value is missing, repeated or out of its
+            range, or a task has no learning rate where none are to be tried.
     """
     for method in methods:
         find_method(method)
     for budget in budgets:
         if budget != PAPERS_BUDGET:
             read_budget(budget)
-
-
-def check_values(
-    *,
-    tasks: Sequence[str],
-    budgets: Sequence[str],
-    seeds: Sequence[int],
-    learning_rates: Sequence[float],
-) -> None:
-    """Check what is run over: that there is something, none twice, and all in their range.
-
-    Raises:
-        ConfigError: It is not so.
-    """
-    for name, values in (("tasks", tasks), ("budgets", budgets), ("seeds", seeds)):
+    labels = [task.label for task in tasks]
+    for name, values in (("tasks", labels), ("budgets", budgets), ("seeds", seeds)):
         if not values:
             raise ConfigError(f"There are no {name} to compare on: name one or more.")
         _check_distinct(name, values)
     for seed in seeds:
-        if not 0 <= seed <= MAX_SEED:
-            raise ConfigError(f"seeds must lie between 0 and {MAX_SEED}. Got {seed}.")
+        check_seed(seed)
     _check_distinct("learning_rates", learning_rates)
     for rate in learning_rates:
-        if not 0 < rate < math.inf:
-            raise ConfigError(f"learning_rates must be above 0. Got {rate}.")
-
-
-def check_have_rates(tasks: Sequence[TaskSettings]) -> None:
-    """Check that every task says its own learning rate, where none are to be tried.
-
-    Raises:
-        ConfigError: One does not.
-    """
+        checked("learning_rates", rate, Positive)
     for task in tasks:
-        if "learning_rate" not in task.training:
+        if not learning_rates and "learning_rate" not in task.training:
             raise ConfigError(
                 f"The training of {task.label} has no learning_rate: give it one, or give "
                 "learning_rates to try."

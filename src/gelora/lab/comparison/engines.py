@@ -1,9 +1,10 @@
-"""Call a function for every item, each in a process of its own, so many at a time on this machine.
+"""Call a function for every item, each in a process of its own, on this machine or on Ray's.
 
-What one raises, or that it was killed, is that item's outcome alone; the others go on.
+An item that raises an error, or whose process is killed, does not stop the others. Ray is an extra.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,13 +22,16 @@ import datasets
 import torch
 import transformers
 
-from gelora.errors import GeloraError
+from gelora.errors import GeloraError, MissingExtraError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PRELOADED = ("gelora.lab.comparison.cell", "gelora.lab.comparison.selection")
-"""What every process needs: imported once, before the processes fork off."""
+PRELOADED = ("gelora.lab.comparison.runs", "gelora.lab.comparison.selection")
+"""Modules that every process needs; they are imported once, before the processes fork."""
+
+MAX_RETRIES = 3
+"""Retries by Ray of an item whose process died; an error that it raised is not tried again."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,49 @@ def run_locally(
         for process, _, _ in running.values():
             process.kill()
             process.join()
+
+
+def run_on_ray(
+    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int
+) -> Iterator[tuple[Item, Result | Failed]]:
+    """Do the same as `run_locally` on the machines of a Ray cluster.
+
+    The cluster is the one that is connected to, or that RAY_ADDRESS names, or else a local one of
+    so many processes. Each machine must find gelora, the model and the data by the same names.
+    Where the cluster has GPUs, each call gets one. An item whose process or machine dies is done
+    again elsewhere.
+
+    Args:
+        function: Importable by its module and name.
+        items: Picklable.
+        processes: How many at a time.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+    ray = _import_ray()
+    is_mine, threads = not ray.is_initialized(), 1
+    if is_mine and _connect(ray, processes):
+        threads = max(1, torch.get_num_threads() // processes)
+    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    call = ray.remote(num_cpus=1, num_gpus=int(has_gpu), max_calls=1, max_retries=MAX_RETRIES)(
+        attempt
+    )
+    try:
+        waiting = iter(items)
+        running: dict[Any, Item] = {}
+        while True:
+            for item in waiting:
+                running[call.remote(function, item, threads=threads)] = item
+                if len(running) >= processes:
+                    break
+            if not running:
+                return
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            yield running.pop(done), _result(ray, done)
+    finally:
+        if is_mine:
+            ray.shutdown()
 
 
 def attempt(function: Callable[[Item], Result], item: Item, *, threads: int) -> Result | Failed:
@@ -147,3 +194,29 @@ def _end_with_parent(connection: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         connection.recv()
     os._exit(1)
+
+
+def _result(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        problem = " ".join(str(error).split())
+        return Failed(f"{type(error).__name__}, also after {MAX_RETRIES} retries: {problem}")
+
+
+def _connect(ray: Any, processes: int) -> bool:
+    """Connect to a cluster; return whether it is a new one of this machine alone."""
+    address = os.environ.get("RAY_ADDRESS")
+    local = {} if address else {"num_cpus": processes, "include_dashboard": False}
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+    return not address
+
+
+def _import_ray() -> Any:
+    try:
+        import ray  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "--engine ray needs Ray, which is not installed: pip install 'gelora[ray]'."
+        ) from error
+    return ray

@@ -1,70 +1,57 @@
 """All runs of a comparison: first the ranks, then the learning rates, then the seeds.
 
-This process alone writes. A run is done once its line is on disk, and a line is there whole or not
-at all, so a comparison that was killed at any moment goes on where it was.
+Only this process writes. A run is done once its line is on disk, and lines are written whole or not
+at all, so a comparison that was killed resumes where it stopped.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from gelora.errors import ConfigError
 from gelora.lab.baselines.method import Size
 from gelora.lab.baselines.registry import find_method
-from gelora.lab.comparison.cell import run_cell, run_trial
-from gelora.lab.comparison.checks import (
-    PAPERS_BUDGET,
-    check_have_rates,
-    check_names,
-    check_values,
-    methods_of,
-)
-from gelora.lab.comparison.engines import Failed
-from gelora.lab.comparison.results import Results, Row, Trial, meets_budget, read_results
+from gelora.lab.comparison.checks import PAPERS_BUDGET, check_comparison, methods_of
+from gelora.lab.comparison.engines import Failed, run_locally, run_on_ray
+from gelora.lab.comparison.results import Results, RunResult, Trial, meets_budget, read_results
+from gelora.lab.comparison.runs import run_method, run_trial
 from gelora.lab.comparison.search import best_rate
-from gelora.lab.comparison.selection import Prepared, Request, prepare
-from gelora.lab.comparison.settings import Cell, TaskSettings
+from gelora.lab.comparison.selection import MeasuredTask, Request, measure_task
+from gelora.lab.comparison.settings import RunSpec, TaskSettings
 from gelora.lab.comparison.store import Store
+from gelora.settings import Count, checked
 
 logger = logging.getLogger(__name__)
 
 EngineName = Literal["local", "ray"]
 
-# Ray's, an extra, is imported when it is asked for.
-_ENGINES = {
-    "local": ("gelora.lab.comparison.engines", "run_locally"),
-    "ray": ("gelora.lab.comparison.ray_engine", "run_on_ray"),
-}
-
 
 @dataclass(frozen=True)
-class Place:
-    """Where a method stands: all that its seeds and learning rates have in common."""
+class SizedMethod:
+    """A method at a budget on a task, with its size. Seeds and learning rates vary within it."""
 
     task: TaskSettings
-    prepared: Prepared
+    measured: MeasuredTask
     method: str
     budget: str
     size: Size
 
-    def cell(self, seed: int, learning_rate: float, *, is_trial: bool) -> Cell:
-        """Return one run at this place."""
+    def spec(self, seed: int, learning_rate: float, *, is_trial: bool) -> RunSpec:
+        """Return one run of the method."""
         needs_profile = find_method(self.method).needs_profile
-        return Cell(
+        return RunSpec(
             task=self.task,
-            data_sha256=self.prepared.data_sha256,
-            model_sha256=self.prepared.model_sha256,
+            data_sha256=self.measured.data_sha256,
+            model_sha256=self.measured.model_sha256,
             method=self.method,
             budget=self.budget,
-            budget_parameters=self.prepared.budgets[self.budget],
+            budget_parameters=self.measured.budgets[self.budget],
             size=self.size,
             seed=seed,
             learning_rate=learning_rate,
-            selection=self.prepared.selection if needs_profile else None,
+            selection=self.measured.selection if needs_profile else None,
             is_trial=is_trial,
         )
 
@@ -86,23 +73,21 @@ def compare(
     `gelora`, `lora-r1` and `lora-r2` are always among the methods. Where tasks are varied, one
     method alone is run, `gelora-paper` unless another is named.
 
-    Each run has a process of its own, and a line in the folder's `results.jsonl` when it is done
-    (`comparison.results`). What is there already, of the same settings by content, is not run
-    again. A run that fails becomes a line in `failures.jsonl`, is tried again by the next call, and
-    keeps no other from its end.
+    Each run has its own process and leaves a line in the folder's `results.jsonl`. A run whose line
+    is there, with the same settings and data, is not repeated. A run that fails leaves a line in
+    `failures.jsonl`, does not stop the others, and is tried again by the next call.
 
-    As wherever Python starts processes, a script must call this below
-    `if __name__ == "__main__":`.
+    Python starts processes, so a script must call this below `if __name__ == "__main__":`.
 
     Args:
-        tasks: With their settings; of one name only where they are varied.
-        folder: That the results go to.
-        methods: Their names; None for all there are.
+        tasks: With their settings. Only varied tasks may share a name.
+        folder: Where the results go.
+        methods: Names of methods; None for all.
         budgets: Each a number of parameters, "r=2" for those of uniform LoRA of rank 2, or "paper"
             for those of the paper's ranks.
         seeds: Of new heads, adapters and the order of texts; the data are the same for all.
-        learning_rates: To choose from for each method, with the first seed, on a part of the
-            training data; with none, the task's own is for all methods.
+        learning_rates: Candidates for each method, tried with the first seed on a part of the
+            training data. Without any, all methods use the task's own.
         engine: "local", or "ray" for the machines of a Ray cluster.
         processes: Runs at a time.
         overwrite: Whether to remove what an earlier comparison left in the folder.
@@ -114,17 +99,11 @@ def compare(
         MissingExtraError: Ray is asked for and not installed.
     """
     names = methods_of(tasks, methods)
-    check_names(methods=names, budgets=budgets)
-    check_values(
-        tasks=[task.label for task in tasks],
-        budgets=budgets,
-        seeds=seeds,
-        learning_rates=learning_rates,
+    check_comparison(
+        tasks, methods=names, budgets=budgets, seeds=seeds, learning_rates=learning_rates
     )
     if learning_rates:
         tasks = [_without_rate(task) for task in tasks]
-    else:
-        check_have_rates(tasks)
     run = _engine(engine, processes)
     settings = {
         "tasks": [asdict(task) for task in tasks],
@@ -134,24 +113,24 @@ def compare(
         "learning_rates": list(learning_rates),
     }
     with Store(Path(folder), overwrite=overwrite) as store:
-        places = _sized_places(store, run, tasks, names, budgets)
+        sized = _sized_methods(store, run, tasks, names, budgets)
         trials = [
-            [place.cell(seeds[0], rate, is_trial=True) for rate in learning_rates]
-            for place in (places if len(learning_rates) > 1 else ())
+            [method.spec(seeds[0], rate, is_trial=True) for rate in learning_rates]
+            for method in (sized if len(learning_rates) > 1 else ())
         ]
-        run_all(store, run, run_trial, [cell for cells in trials for cell in cells])
-        rates = _rates(store, places, trials, learning_rates)
-        cells = [
-            place.cell(seed, rate, is_trial=False)
-            for place, rate in zip(places, rates, strict=True)
+        tried = [spec for specs in trials for spec in specs]
+        run_all(store, run, run_trial, tried)
+        rates = _rates(store, sized, trials, learning_rates)
+        specs = [
+            method.spec(seed, rate, is_trial=False)
+            for method, rate in zip(sized, rates, strict=True)
             if rate is not None
             for seed in seeds
         ]
-        tried = [cell for row in trials for cell in row]
-        # One after the other, so that a report in between is of the call before, with its labels.
-        store.keep_references({one.task.name: one.prepared.reference for one in places})
-        store.keep_asked(settings, rows=cells, trials=tried)
-        run_all(store, run, run_cell, cells)
+        # Both at the end: until then, a report shows the previous call with its labels.
+        store.keep_references({method.task.name: method.measured.reference for method in sized})
+        store.keep_asked(settings, rows=specs, trials=tried)
+        run_all(store, run, run_method, specs)
     return read_results(folder)
 
 
@@ -161,27 +140,24 @@ def _without_rate(task: TaskSettings) -> TaskSettings:
 
 
 def _engine(name: str, processes: int) -> Callable[..., Any]:
-    if name not in _ENGINES:
-        raise ConfigError(f"engine must be {' or '.join(_ENGINES)}. Got {name!r}.")
-    if processes < 1:
-        raise ConfigError(f"processes must be at least 1. Got {processes}.")
-    module, function = _ENGINES[name]
-    return partial(getattr(import_module(module), function), processes=processes)
+    engines = {"local": run_locally, "ray": run_on_ray}
+    checked("engine", name, EngineName)
+    return partial(engines[name], processes=checked("processes", processes, Count))
 
 
-def _sized_places(
+def _sized_methods(
     store: Store,
     run: Callable[..., Any],
     tasks: Sequence[TaskSettings],
     methods: Sequence[str],
     budgets: Sequence[str],
-) -> list[Place]:
+) -> list[SizedMethod]:
     """Measure every task, and return every method at every budget that it has a size for."""
-    prepared: dict[str, Prepared] = {}
-    for alike in _first_and_rest(tasks):
+    measured: dict[str, MeasuredTask] = {}
+    for group in _first_and_rest(tasks):
         known = store.selections()
-        requests = [Request(task, tuple(methods), tuple(budgets), known) for task in alike]
-        for request, outcome in run(prepare, requests):
+        requests = [Request(task, tuple(methods), tuple(budgets), known) for task in group]
+        for request, outcome in run(measure_task, requests):
             task = request.task
             if isinstance(outcome, Failed):
                 store.fail("ranks", task, outcome)
@@ -190,23 +166,23 @@ def _sized_places(
             for warning in outcome.warnings:
                 logger.warning("Warning: %s: %s", task.label, warning)
             store.keep_selection(outcome.selection)
-            prepared[task.label] = outcome
-    places: list[Place] = []
+            measured[task.label] = outcome
+    sized: list[SizedMethod] = []
     for task in tasks:
-        for budget in budgets if task.label in prepared else ():
+        for budget in budgets if task.label in measured else ():
             for method in methods:
-                size = prepared[task.label].sizes[method, budget]
+                size = measured[task.label].sizes[method, budget]
                 if isinstance(size, Size):
-                    places.append(Place(task, prepared[task.label], method, budget, size))
+                    sized.append(SizedMethod(task, measured[task.label], method, budget, size))
                 else:
                     store.fail("ranks", task, Failed(size), method=method, budget=budget)
-    return places
+    return sized
 
 
 def _first_and_rest(
     tasks: Sequence[TaskSettings],
 ) -> tuple[list[TaskSettings], list[TaskSettings]]:
-    """Return one task of each that are measured alike, and those that its profile will do for."""
+    """Return one task for each distinct measurement, and the tasks that share its profile."""
     first: dict[str, TaskSettings] = {}
     for task in tasks:
         measured = (task.data, task.model, task.max_length, task.measurement)
@@ -218,77 +194,77 @@ def _first_and_rest(
 def run_all(
     store: Store,
     run: Callable[..., Any],
-    function: Callable[[Cell], Any],
-    cells: Iterable[Cell],
+    function: Callable[[RunSpec], Any],
+    specs: Iterable[RunSpec],
 ) -> None:
-    """Run what is not there; what comes to the same, as one size at two budgets, is one run.
+    """Run what is not there yet. Specs of one hash, as of one size at two budgets, are run once.
 
     Args:
         store: Keeps the lines.
         run: An engine, such as `run_locally` with its processes given.
-        function: `run_cell` or `run_trial`.
-        cells: What is asked for.
+        function: `run_method` or `run_trial`.
+        specs: The runs that are asked for.
     """
-    alike: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if not store.has(cell):
-            alike.setdefault(cell.hash, []).append(cell)
-    todo: list[Cell] = []
+    alike: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        if not store.has(spec):
+            alike.setdefault(spec.hash, []).append(spec)
+    todo: list[RunSpec] = []
     for group in alike.values():
-        found = store.alike(group[0])
-        if found is None:
+        finished = store.alike(group[0])
+        if finished is None:
             todo.append(group[0])
         else:
-            _keep(store, found, group)
-    for number, (cell, outcome) in enumerate(run(function, todo), 1):
-        logger.info("%d of %d: %s: %s", number, len(todo), cell.label, _said(outcome))
+            _keep(store, finished, group)
+    for number, (spec, outcome) in enumerate(run(function, todo), 1):
+        logger.info("%d of %d: %s: %s", number, len(todo), spec.label, _in_words(outcome))
         if isinstance(outcome, Failed):
-            stage = "trial" if cell.is_trial else "run"
-            for one in alike[cell.hash]:
-                at = {"method": one.method, "budget": one.budget, "seed": one.seed}
-                store.fail(stage, one.task, outcome, **at, learning_rate=one.learning_rate)
+            stage = "trial" if spec.is_trial else "run"
+            for failed in alike[spec.hash]:
+                at = {"method": failed.method, "budget": failed.budget, "seed": failed.seed}
+                store.fail(stage, failed.task, outcome, **at, learning_rate=failed.learning_rate)
             continue
         record = outcome
         if not isinstance(outcome, Trial):
             record, predictions = outcome
             store.keep_predictions(predictions)
-        _keep(store, record, alike[cell.hash])
+        _keep(store, record, alike[spec.hash])
 
 
-def _keep(store: Store, record: Row | Trial, cells: Sequence[Cell]) -> None:
-    """Keep what came of a run as the line of every cell that it serves."""
-    for cell in cells:
-        one = replace(
-            record, task=cell.task.name, varied=dict(cell.task.varied), budget=cell.budget
+def _keep(store: Store, record: RunResult | Trial, specs: Sequence[RunSpec]) -> None:
+    """Keep the outcome of a run as the line of every spec of its hash."""
+    for spec in specs:
+        line = replace(
+            record, task=spec.task.name, varied=dict(spec.task.varied), budget=spec.budget
         )
-        if isinstance(one, Row):
-            budget = cell.budget_parameters
-            meets = meets_budget(budget, one.parameters["adapter"])
-            one = replace(one, budget_parameters=budget, meets_budget=meets)
-        store.keep(one)
+        if isinstance(line, RunResult):
+            budget = spec.budget_parameters
+            meets = meets_budget(budget, line.parameters["adapter"])
+            line = replace(line, budget_parameters=budget, meets_budget=meets)
+        store.keep(line)
 
 
 def _rates(
     store: Store,
-    places: Sequence[Place],
-    trials: Sequence[Sequence[Cell]],
+    sized: Sequence[SizedMethod],
+    trials: Sequence[Sequence[RunSpec]],
     learning_rates: Sequence[float],
 ) -> list[float | None]:
-    """Return the learning rate of every place; None where no trial says one."""
+    """Return the learning rate of every sized method; None where its trials leave none."""
     if not trials:
         only = learning_rates[0] if learning_rates else None
-        return [only or place.task.training["learning_rate"] for place in places]
+        return [only or method.task.training["learning_rate"] for method in sized]
     rates: list[float | None] = []
-    for place, cells in zip(places, trials, strict=True):
-        found = [trial for trial in map(store.trial, cells) if trial is not None]
-        rates.append(best_rate(found))
-        if found and rates[-1] is None:
+    for method, specs in zip(sized, trials, strict=True):
+        finished = [trial for trial in map(store.trial, specs) if trial is not None]
+        rates.append(best_rate(finished))
+        if finished and rates[-1] is None:
             diverged = Failed("Training diverged at every learning rate: give smaller ones.")
-            store.fail("trial", place.task, diverged, method=place.method, budget=place.budget)
+            store.fail("trial", method.task, diverged, method=method.method, budget=method.budget)
     return rates
 
 
-def _said(outcome: Any) -> str:
+def _in_words(outcome: Any) -> str:
     if isinstance(outcome, Failed):
         return outcome.error
     if isinstance(outcome, Trial):

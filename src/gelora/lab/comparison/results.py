@@ -1,9 +1,9 @@
 """What a comparison leaves: a line for each run, its predictions, and labels to score them by.
 
-`results.jsonl` has a `Row` a line, `predictions.jsonl` the `Predictions` of each, `trials.jsonl` a
-`Trial` for each learning rate tried, `failures.jsonl` a `Failure`, and `labels.json` a `Reference`
-for each task. `comparison.json` lists the rows that the last call asked for: what it did not ask
-for, such as runs with settings that have changed since, stays in its file and out of the tables.
+`results.jsonl` has a `RunResult` a line, `predictions.jsonl` the `Predictions` of each run,
+`trials.jsonl` a `Trial` for each learning rate tried, `failures.jsonl` a `Failure`, and
+`labels.json` a `Reference` for each task. `comparison.json` lists the lines that the last call
+asked for. Other lines, such as those of earlier settings, stay in their file and out of the tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,36 +52,20 @@ def task_label(task: str, varied: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One run: a method of one size, trained on a task with one seed, and how good it is.
+class _Run:
+    """What tells one run from another, as its line in a file has it.
 
     Attributes:
         hash: SHA-256 of all that decides the result, by content: data, model, method, size, seed,
-            learning rate, training arguments, gelora's version. Rows that come to the same, such
-            as a method of one size at two budgets, share one run and its hash.
-        task: Its name in the comparison.
+            learning rate, training arguments, gelora's source. A method that has one size at two
+            budgets is run once, and its lines share this hash.
+        task: Name of the task in the comparison.
         method: As in `--methods`.
-        varied: The settings that this run has otherwise than the others, by name; none but with
-            `--vary`.
+        varied: The settings that `--vary` changed in this run, by name.
         budget: As it was asked for: "paper" (the parameters of the paper's ranks), "r=2", a number.
-        budget_parameters: What that comes to for this task's model.
         size: In the method's own measure: a rank, the width of a bottleneck, or 0.
-        parameters: "adapter": those beside the head that are left when training has ended;
-            "head": the head's; "trained": what training moved, head included, before any pruning.
-        meets_budget: The adapter's are within 5 % of the budget.
         seed: Of the new head, the adapter and the order of the texts.
         learning_rate: The peak.
-        selection_seconds: Wall time of choosing ranks or directions before training: measuring,
-            for ranks planned from a profile, whether or not another run used the same profile.
-        forward_tokens: Tokens that this ran through the model, padding too.
-        training_seconds: Wall time.
-        steps: Optimiser steps.
-        steps_per_second: Of training.
-        peak_memory_bytes: Of the CUDA device, else of the run's whole process; None where the
-            system does not tell.
-        metrics: By name `value`, `standard_error` (over samples) and `num_samples`.
-        headline_metric: The one to compare by.
-        ranks: Of every adapted module by its path, where the method has ranks.
     """
 
     hash: str
@@ -89,12 +73,41 @@ class Row:
     method: str
     varied: Mapping[str, str]
     budget: str
-    budget_parameters: int
     size: int
-    parameters: Mapping[str, int]
-    meets_budget: bool
     seed: int
     learning_rate: float
+
+    @property
+    def key(self) -> Key:
+        """Identifies the line in its file."""
+        return self.hash, task_label(self.task, self.varied), self.budget
+
+
+@dataclass(frozen=True)
+class RunResult(_Run):
+    """One run: a method of one size, trained on a task with one seed, and its scores.
+
+    Attributes:
+        budget_parameters: Parameters of the budget for this task's model.
+        parameters: "adapter": those outside the head that are left after training; "head": the
+            head's; "trained": all that training moved, before any pruning.
+        meets_budget: Whether the adapter's parameters are within 5 % of the budget.
+        selection_seconds: Wall time of choosing ranks or directions before training. Measuring
+            counts for every method that plans from the profile, though it is done once.
+        forward_tokens: Tokens, padding included, that this ran through the model.
+        training_seconds: Wall time.
+        steps: Optimizer steps.
+        steps_per_second: Of training.
+        peak_memory_bytes: Of the CUDA device, else of the run's whole process; None where the
+            system does not tell.
+        metrics: By name `value`, `standard_error` (over samples) and `num_samples`.
+        headline_metric: The metric to compare by.
+        ranks: Of every adapted module by its path, where the method has ranks.
+    """
+
+    budget_parameters: int
+    parameters: Mapping[str, int]
+    meets_budget: bool
     selection_seconds: float
     forward_tokens: int
     training_seconds: float
@@ -104,11 +117,6 @@ class Row:
     metrics: Mapping[str, Mapping[str, float]]
     headline_metric: str
     ranks: Mapping[str, int]
-
-    @property
-    def key(self) -> Key:
-        """Tells this row from every other."""
-        return self.hash, task_label(self.task, self.varied), self.budget
 
     @property
     def value(self) -> float:
@@ -121,9 +129,9 @@ class Predictions:
     """What a run predicted of every validation item, in their order.
 
     Attributes:
-        hash: Of the run's rows.
-        values: One list an item's entry in each. Classification has "label" (class numbers),
-            regression "number"; question answering every question's "f1" and "exact_match" (of 1),
+        hash: Of the run.
+        values: Lists with one entry for each item. Classification has "label" (class numbers),
+            regression "number", question answering every question's "f1" and "exact_match" (of 1),
             instruction tuning the completion's summed "loss" and its "tokens".
     """
 
@@ -132,42 +140,21 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(_Run):
     """One learning rate, tried on a part of the training data and scored on the rest.
 
     Attributes:
-        hash: As a row's.
-        task: As a row's, and so are method, varied, budget, size, seed and learning_rate.
-        method: The method.
-        varied: Settings of `--vary`.
-        budget: As asked for.
-        size: The method's.
-        seed: Of the trial.
-        learning_rate: That was tried.
         metric: The task's headline metric.
         value: On the rest of the training data; None where training diverged.
         seconds: Wall time of training.
-        loss: On the same rows, to tell equals by: mean cross-entropy in nats, or squared error;
-            None for other problems, and where training diverged.
+        loss: On the same rows: mean cross-entropy in nats, or squared error. It decides between
+            equal values. None for other problems, and where training diverged.
     """
 
-    hash: str
-    task: str
-    method: str
-    varied: Mapping[str, str]
-    budget: str
-    size: int
-    seed: int
-    learning_rate: float
     metric: str
     value: float | None
     seconds: float
     loss: float | None = None
-
-    @property
-    def key(self) -> Key:
-        """Tells this trial from every other."""
-        return self.hash, task_label(self.task, self.varied), self.budget
 
 
 @dataclass(frozen=True)
@@ -230,7 +217,7 @@ class Results:
         settings: What was asked for: tasks, methods, budgets, seeds, learning_rates.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[RunResult]
     predictions: Mapping[str, Predictions]
     trials: Sequence[Trial]
     failures: Sequence[Failure]
@@ -246,7 +233,7 @@ def read_results(folder: str | Path) -> Results:
     """
     folder = Path(folder)
     asked = read_json(folder / COMPARISON_FILE, kind="comparison")
-    rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, Row)}
+    rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, RunResult)}
     trials = {trial.key: trial for trial in read_lines(folder / TRIALS_FILE, Trial)}
     labels = read_json(folder / LABELS_FILE, kind="labels")["tasks"]
     return Results(

@@ -1,6 +1,6 @@
-"""The rank selection of a task, and the size of every method at every budget there.
+"""Measure a task's dimensions once, and size every method at every budget from them.
 
-Measured once for a task and its settings, in a process of its own; the methods share what it took.
+This runs in a process of its own. All methods share the measurement and report its cost.
 """
 
 import time
@@ -24,9 +24,9 @@ from gelora.lab.comparison.checks import PAPERS_BUDGET
 from gelora.lab.comparison.results import Reference
 from gelora.lab.comparison.scoring import reference
 from gelora.lab.comparison.settings import Selection, TaskSettings
-from gelora.ranks import RankPlan, plan_ranks
+from gelora.ranks import plan_ranks
 from gelora.ranks.rules import paper_rule
-from gelora.settings import read_budget
+from gelora.settings import RankSettings, read_budget
 from gelora.tasks import TaskData, labelled_validation, load_task_data, texts_of
 
 _SELECTION_FILE = "selection.json"
@@ -34,11 +34,11 @@ _SELECTION_FILE = "selection.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be found out of a task.
+    """What to measure and size for a task.
 
     Attributes:
-        task: With its settings.
-        methods: To be sized.
+        task: The task with its settings.
+        methods: Methods to size.
         budgets: Each "paper", "r=2" or a number.
         known: Selections of earlier calls, by key.
     """
@@ -50,17 +50,17 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is known of a task before anything is trained.
+class MeasuredTask:
+    """A task whose dimensions are measured and whose methods are sized.
 
     Attributes:
-        selection: Where ranks come from.
-        data_sha256: Of the task's rows, and how they are read.
-        model_sha256: Of what tells the model's weights.
+        selection: The profile that ranks are planned from.
+        data_sha256: Of the task's rows, and of how they are read.
+        model_sha256: Of the model's fingerprint.
         reference: What predictions are scored by.
         budgets: Parameters of every budget.
-        sizes: By method and budget; the message where a method has no size there.
-        warnings: That reading and measuring gave: rows left out, dimensions not to be trusted.
+        sizes: By method and budget; an error message where a method has no size at a budget.
+        warnings: Of reading and measuring, such as rows left out or doubtful dimensions.
     """
 
     selection: Selection
@@ -72,93 +72,24 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(request: Request) -> Prepared:
+def measure_task(request: Request) -> MeasuredTask:
     """Measure a task's dimensions, unless they are known, and size the methods.
 
     Raises:
-        GeloraError: Whatever is wrong with the data, the model or the settings.
+        GeloraError: The data, the model or the settings are wrong.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", GeloraWarning)
-        prepared = _prepare(request)
-    ours = [str(one.message) for one in said if issubclass(one.category, GeloraWarning)]
-    return replace(prepared, warnings=tuple(ours))
+        measured = _measure_and_size(request)
+    ours = [str(w.message) for w in caught if issubclass(w.category, GeloraWarning)]
+    return replace(measured, warnings=tuple(ours))
 
 
-def _prepare(request: Request) -> Prepared:
+def _measure_and_size(request: Request) -> MeasuredTask:
     task = request.task
     data = load_task_data(**task.data)
     data_sha256 = _sha256_of_data(data, is_known=task.data.get("task_name") is not None)
-    model, tokenizer = task.model.load(task=None)
-    measured_from = {
-        "texts": content_hash({"rows": list(texts_of(data.train))}),
-        "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
-        "max_length": task.max_length,
-        "measurement": dict(task.measurement),
-    }
-    key = content_hash(measured_from)
-    selection = request.known.get(key)
-    if selection is None:
-        began = time.perf_counter()
-        profile = measure_dimensions(
-            model,
-            tokenizer,
-            texts_of(data.train),
-            ranks=paper_rule,
-            max_length=task.max_length,
-            target_modules=task.target_modules,
-            **task.measurement,
-        )
-        selection = Selection(key, profile, time.perf_counter() - began)
-    model = _with_head(task, data)
-    papers = _papers_plan(task, selection.profile).trainable_parameters
-    setting = setting_of(task, data, selection)
-    budgets = {name: _parameters(name, papers, model, setting) for name in request.budgets}
-    return Prepared(
-        selection=selection,
-        data_sha256=data_sha256,
-        model_sha256=content_hash(selection.profile.fingerprint),
-        reference=reference(data, sha256=data_sha256),
-        budgets=budgets,
-        sizes={
-            (method, name): _sized(method, model, budget, setting)
-            for name, budget in budgets.items()
-            for method in request.methods
-        },
-        warnings=(),
-    )
-
-
-def setting_of(task: TaskSettings, data: TaskData, selection: Selection | None) -> Setting:
-    """Return what a method may know of a task before the training's own settings are there."""
-    return Setting(
-        problem=data.problem,
-        target_modules=task.target_modules,
-        rounding=task.rounding,
-        scaling=task.scaling,
-        profile=None if selection is None else selection.profile,
-    )
-
-
-def save_selection(folder: Path, selection: Selection) -> None:
-    """Keep a profile in a folder of its own, named by its key."""
-    place = folder / selection.key[:16]
-    selection.profile.save_pretrained(place)
-    payload = {"key": selection.key, "seconds": selection.seconds}
-    write_json(place / _SELECTION_FILE, payload, kind="selection")
-
-
-def read_selections(folder: Path) -> dict[str, Selection]:
-    """Return the selections that a folder keeps, by key."""
-    found: dict[str, Selection] = {}
-    for path in sorted(folder.glob(f"*/{_SELECTION_FILE}")):
-        payload = read_json(path, kind="selection")
-        profile = DimensionProfile.from_pretrained(path.parent)
-        found[payload["key"]] = Selection(payload["key"], profile, payload["seconds"])
-    return found
-
-
-def _with_head(task: TaskSettings, data: TaskData) -> PreTrainedModel:
+    selection = _selection(task, data, request.known)
     set_seed(0)
     model, _ = task.model.load(
         device=torch.device("cpu"),
@@ -166,24 +97,87 @@ def _with_head(task: TaskSettings, data: TaskData) -> PreTrainedModel:
         num_labels=data.num_labels,
         label_names=data.label_names,
     )
-    return model
+    setting = setting_of(task, data, selection)
+    budgets = {name: _parameters(name, model, setting) for name in request.budgets}
+    return MeasuredTask(
+        selection=selection,
+        data_sha256=data_sha256,
+        model_sha256=content_hash(selection.profile.fingerprint),
+        reference=reference(data, sha256=data_sha256),
+        budgets=budgets,
+        sizes={
+            (method, name): _size(method, model, budget, setting)
+            for name, budget in budgets.items()
+            for method in request.methods
+        },
+        warnings=(),
+    )
 
 
-def _papers_plan(task: TaskSettings, profile: DimensionProfile) -> RankPlan:
-    return plan_ranks(profile, rounding=task.rounding, target_modules=task.target_modules)
+def _selection(task: TaskSettings, data: TaskData, known: Mapping[str, Selection]) -> Selection:
+    model, tokenizer = task.model.load(task=None)
+    key = content_hash(
+        {
+            "texts": content_hash({"rows": list(texts_of(data.train))}),
+            "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
+            "max_length": task.max_length,
+            "measurement": dict(task.measurement),
+        }
+    )
+    if key in known:
+        return known[key]
+    began = time.perf_counter()
+    profile = measure_dimensions(
+        model,
+        tokenizer,
+        texts_of(data.train),
+        ranks=paper_rule,
+        max_length=task.max_length,
+        target_modules=task.target_modules,
+        **task.measurement,
+    )
+    return Selection(key, profile, time.perf_counter() - began)
 
 
-def _parameters(name: str, papers: int, model: PreTrainedModel, setting: Setting) -> int:
-    """Return what a budget comes to for a model."""
-    if name == PAPERS_BUDGET:
-        return papers
-    number, is_rank = read_budget(name)
+def setting_of(task: TaskSettings, data: TaskData, selection: Selection | None) -> Setting:
+    """Return what a method may know of a task before the training's own settings are known."""
+    return Setting(
+        problem=data.problem,
+        ranks=RankSettings(task.target_modules, rounding=task.rounding, scaling=task.scaling),  # type: ignore[arg-type]
+        profile=None if selection is None else selection.profile,
+    )
+
+
+def save_selection(folder: Path, selection: Selection) -> None:
+    """Keep a profile in a folder of its own, named by its key."""
+    own = folder / selection.key[:16]
+    selection.profile.save_pretrained(own)
+    payload = {"key": selection.key, "seconds": selection.seconds}
+    write_json(own / _SELECTION_FILE, payload, kind="selection")
+
+
+def read_selections(folder: Path) -> dict[str, Selection]:
+    """Return the selections that a folder keeps, by key."""
+    selections: dict[str, Selection] = {}
+    for path in sorted(folder.glob(f"*/{_SELECTION_FILE}")):
+        payload = read_json(path, kind="selection")
+        profile = DimensionProfile.from_pretrained(path.parent)
+        selections[payload["key"]] = Selection(payload["key"], profile, payload["seconds"])
+    return selections
+
+
+def _parameters(budget: str, model: PreTrainedModel, setting: Setting) -> int:
+    """Return the number of parameters of a budget for a model."""
+    if budget == PAPERS_BUDGET:
+        assert setting.profile is not None
+        return plan_ranks(setting.profile, setting.ranks).trainable_parameters
+    number, is_rank = read_budget(budget)
     return rank_parameters(adapted_modules(model, setting), number) if is_rank else number
 
 
-def _sized(name: str, model: PreTrainedModel, budget: int, setting: Setting) -> Size | str:
+def _size(method: str, model: PreTrainedModel, budget: int, setting: Setting) -> Size | str:
     try:
-        return find_method(name).size(model, budget, setting)
+        return find_method(method).size(model, budget, setting)
     except GeloraError as error:
         return f"{type(error).__name__}: {error}"
 
@@ -191,7 +185,7 @@ def _sized(name: str, model: PreTrainedModel, budget: int, setting: Setting) -> 
 def _sha256_of_data(data: TaskData, *, is_known: bool) -> str:
     """Return the SHA-256 of the rows and of how they are read and scored.
 
-    A known task has its own metrics; the same rows under no task's name have others.
+    The metrics of a known task follow from its name, those of other data do not.
     """
     splits = [data.train, labelled_validation(data), *data.more_validation.values()]
     settings = data.question_answering

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gelora.lab.comparison.results import Results, Row
+from gelora.lab.comparison.results import Results, RunResult
 from gelora.lab.comparison.statistics import (
     DRAWS,
     Difference,
@@ -63,7 +63,7 @@ def variations(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[V
         seed: Of the resamplings.
     """
     varied = {(row.task, row.budget, row.method) for row in results.rows if row.varied}
-    groups: dict[tuple[str, str, str], dict[tuple[tuple[str, str], ...], list[Row]]] = {}
+    groups: dict[tuple[str, str, str], dict[tuple[tuple[str, str], ...], list[RunResult]]] = {}
     for row in sorted(results.rows, key=lambda row: bool(row.varied)):
         place = row.task, row.budget, row.method
         if place in varied:
@@ -81,7 +81,9 @@ def variations(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[V
     ]
 
 
-def _variation(rows: Sequence[Row], first: Sequence[Row], resampled: Resampled) -> Variation:
+def _variation(
+    rows: Sequence[RunResult], first: Sequence[RunResult], resampled: Resampled
+) -> Variation:
     ranks, others = rows[0].ranks, first[0].ranks
     shared = [module for module in ranks if module in others]
     is_first = rows is first

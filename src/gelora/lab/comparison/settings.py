@@ -1,6 +1,6 @@
-"""What is to be compared: tasks with all their settings, and from them each run, named by a hash.
+"""The settings of tasks, and of each run on them, identified by a hash.
 
-All are frozen values that another process, on another machine, can take.
+All are frozen values that can be sent to another process, on another machine.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ from gelora.settings import Rounding
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """A task with all that every method has in common on it.
+    """A task, and the settings that all methods share on it.
 
     Attributes:
-        name: In the comparison; no two tasks have the same, but for those that are `varied`.
+        name: In the comparison. Only tasks that are `varied` may share a name.
         data: As `load_task_data` takes it.
-        model: That is adapted.
+        model: The model to adapt.
         max_length: Tokens after which a text is cut.
         measurement: As `measure_dimensions` takes it.
         target_modules: What gets an adapter, as `plan_ranks` takes it.
         rounding: How dimensions become whole numbers.
         scaling: LoRA's alpha/r.
-        training: Arguments of the Trainer, `learning_rate` among them; not the seed. Nothing is
-            evaluated or saved in training, whatever they say.
+        training: Arguments of the Trainer with `learning_rate`, without the seed. Nothing is
+            evaluated or saved during training.
         batch_size: Texts in one forward pass of the final evaluation.
-        varied: What of these is otherwise than in the comparison's other runs, by name.
+        varied: Settings that differ from the comparison's other runs, by name.
     """
 
     name: str
@@ -50,16 +50,16 @@ class TaskSettings:
 
     @property
     def label(self) -> str:
-        """The task for people, with what is varied."""
+        """The task's name, with what is varied."""
         return task_label(self.name, self.varied)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The ranks' origin: a profile, and what measuring it took.
+    """A profile that ranks are planned from, and what measuring it took.
 
     Attributes:
-        key: SHA-256 of all that the profile was measured from.
+        key: SHA-256 of everything that the profile was measured from.
         profile: The dimensions.
         seconds: Wall time of measuring.
     """
@@ -70,17 +70,17 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunSpec:
     """One run: a method of a size on a task, with a seed and a learning rate.
 
     Attributes:
         task: With its settings.
         data_sha256: Of the task's rows.
-        model_sha256: Of what tells the model's weights.
+        model_sha256: Of the model's fingerprint.
         method: Its name.
-        budget: As asked for; it does not decide the result, the size does.
-        budget_parameters: What that comes to.
-        size: The method's size there.
+        budget: As asked for. The result depends on the size alone.
+        budget_parameters: Parameters of the budget.
+        size: The method's size at the budget.
         seed: Of the head, the adapter and the order of the texts.
         learning_rate: The peak.
         selection: The profile, for methods that plan from one.
@@ -101,12 +101,12 @@ class Cell:
 
     @property
     def trial_seed(self) -> int:
-        """Seed of the parts that a trial trains on and is scored on."""
+        """Seed of the split of the training data into a trial's two parts."""
         return self.task.data.get("seed", 0)
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of all that decides the result; the budget does so by the size alone."""
+        """SHA-256 of everything that decides the result."""
         task = self.task
         training = {k: v for k, v in task.training.items() if k != "learning_rate"}
         planned = (
@@ -134,11 +134,11 @@ class Cell:
 
     @property
     def key(self) -> Key:
-        """Tells the line to be made from every other."""
+        """Identifies the line of the run in its file."""
         return self.hash, self.task.label, self.budget
 
     @property
     def label(self) -> str:
-        """The run for people."""
+        """Description of the run for log messages."""
         what = "learning rate" if self.is_trial else f"seed {self.seed}, learning rate"
         return f"{self.task.label}, {self.method} at {self.budget}, {what} {self.learning_rate:g}"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from gelora.lab.comparison.resampling import draw_items, item_count, weighted_metric
-from gelora.lab.comparison.results import REFERENCE_METHOD, Results, Row
+from gelora.lab.comparison.results import REFERENCE_METHOD, Results, RunResult
 from gelora.tasks.known import less_is_better
 
 Outcome = Literal["win", "tie", "loss"]
@@ -72,7 +72,7 @@ class Summary:
     task: str
     budget: str
     method: str
-    rows: Sequence[Row]
+    rows: Sequence[RunResult]
     difference: Difference | None = None
 
     @property
@@ -106,7 +106,9 @@ def summarise(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[Su
         draws: Resamplings of the items.
         seed: Of the resamplings.
     """
-    groups: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str], dict[str, list[RunResult]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for row in results.rows:
         if not row.varied:
             groups[row.task, row.budget][row.method].append(row)
@@ -229,7 +231,7 @@ def resampled_metrics(results: Results, task: str, *, draws: int, seed: int) -> 
 
 
 def difference_of(
-    rows: Sequence[Row], others: Sequence[Row], resampled: Resampled
+    rows: Sequence[RunResult], others: Sequence[RunResult], resampled: Resampled
 ) -> Difference | None:
     """Return how runs differ from others over the seeds that both have, without correction.
 

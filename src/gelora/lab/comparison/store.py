@@ -1,4 +1,4 @@
-"""The folder of a comparison while it is written, by one process at a time."""
+"""The folder of a comparison while one process writes it."""
 
 import contextlib
 import shutil
@@ -23,25 +23,25 @@ from gelora.lab.comparison.results import (
     Failure,
     Predictions,
     Reference,
-    Row,
+    RunResult,
     Trial,
 )
 from gelora.lab.comparison.selection import read_selections, save_selection
-from gelora.lab.comparison.settings import Cell, Selection, TaskSettings
+from gelora.lab.comparison.settings import RunSpec, Selection, TaskSettings
 from gelora.locks import hold_folder
 
 PROFILES_FOLDER = "profiles"
 
 
 class Store:
-    """Knows what is there, and appends to it; `with` holds the folder for this process.
+    """Reads the lines of a comparison and appends to them; `with` locks the folder.
 
-    A run's predictions are written before its row, which makes it done. Predictions without a row
-    are what a crash left between the two, and are dropped. What the folder says of command and
-    machine is of who opened it last.
+    A run is done when its row is written, after its predictions. Predictions without a row, which
+    a crash between the two leaves, are dropped. The folder's command and machine are those of the
+    process that opened it last.
 
     Args:
-        folder: Of the comparison, made if it is not there.
+        folder: Of the comparison; made if it is not there.
         overwrite: Whether to remove what an earlier comparison left in it.
 
     Raises:
@@ -58,7 +58,7 @@ class Store:
             for name in (COMPARISON_FILE, RESULTS_FILE, PREDICTIONS_FILE, TRIALS_FILE):
                 (folder / name).unlink(missing_ok=True)
             shutil.rmtree(folder / PROFILES_FOLDER, ignore_errors=True)
-        self._rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, Row)}
+        self._rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, RunResult)}
         self._trials = {trial.key: trial for trial in read_lines(folder / TRIALS_FILE, Trial)}
         self._drop_predictions_without_rows()
         (folder / FAILURES_FILE).unlink(missing_ok=True)  # all of these are tried again
@@ -76,25 +76,20 @@ class Store:
     ) -> None:
         self._held.close()
 
-    @property
-    def num_lines(self) -> int:
-        """Lines of runs and trials that are there, whatever settings and code they are of."""
-        return len(self._rows) + len(self._trials)
+    def has(self, spec: RunSpec) -> bool:
+        """Say whether the line of a spec is there."""
+        return spec.key in (self._trials if spec.is_trial else self._rows)
 
-    def has(self, cell: Cell) -> bool:
-        """Say whether the line of a cell is there."""
-        return cell.key in (self._trials if cell.is_trial else self._rows)
+    def alike(self, spec: RunSpec) -> RunResult | Trial | None:
+        """Return the line of a run of the same hash, for another budget or task name."""
+        records = self._trials if spec.is_trial else self._rows
+        return next((record for record in records.values() if record.hash == spec.hash), None)
 
-    def alike(self, cell: Cell) -> Row | Trial | None:
-        """Return what the same run left elsewhere: for another budget, or under another name."""
-        records = self._trials if cell.is_trial else self._rows
-        return next((one for one in records.values() if one.hash == cell.hash), None)
+    def trial(self, spec: RunSpec) -> Trial | None:
+        """Return the line of a trial, if it is done."""
+        return self._trials.get(spec.key)
 
-    def trial(self, cell: Cell) -> Trial | None:
-        """Return what a trial left."""
-        return self._trials.get(cell.key)
-
-    def keep(self, record: Row | Trial) -> None:
+    def keep(self, record: RunResult | Trial) -> None:
         """Append the line of a run or a trial."""
         if isinstance(record, Trial):
             append_line(self.folder / TRIALS_FILE, record)
@@ -136,20 +131,20 @@ class Store:
         write_json(self.folder / LABELS_FILE, {"tasks": tasks}, kind="labels")
 
     def keep_asked(
-        self, settings: Mapping[str, Any], *, rows: Sequence[Cell], trials: Sequence[Cell]
+        self, settings: Mapping[str, Any], *, rows: Sequence[RunSpec], trials: Sequence[RunSpec]
     ) -> None:
         """Write what this call asks for."""
         asked = {
             "settings": dict(settings),
-            "rows": [cell.key for cell in rows],
-            "trials": [cell.key for cell in trials],
+            "rows": [spec.key for spec in rows],
+            "trials": [spec.key for spec in trials],
         }
         write_json(self.folder / COMPARISON_FILE, asked, kind="comparison")
 
     def _drop_predictions_without_rows(self) -> None:
         path = self.folder / PREDICTIONS_FILE
-        found = read_lines(path, Predictions)
+        written = read_lines(path, Predictions)
         done = {row.hash for row in self._rows.values()}
-        kept = [one for one in found if one.hash in done]
-        if len(kept) < len(found):
+        kept = [predictions for predictions in written if predictions.hash in done]
+        if len(kept) < len(written):
             write_text(path, "".join(map(as_line, kept)))

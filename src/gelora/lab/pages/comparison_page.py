@@ -20,7 +20,7 @@ from gelora.artifacts import REPORT_FILE, write_text
 from gelora.lab.comparison.results import (
     REFERENCE_METHOD,
     Results,
-    Row,
+    RunResult,
     Trial,
     read_results,
     task_label,
@@ -179,7 +179,7 @@ def search(results: Results) -> Search | None:
     )
 
 
-def _place(record: Row | Trial) -> tuple[str, str, str]:
+def _place(record: RunResult | Trial) -> tuple[str, str, str]:
     """Return what has one learning rate: a method on a task, varied or not, at a budget."""
     return task_label(record.task, record.varied), record.budget, record.method
 

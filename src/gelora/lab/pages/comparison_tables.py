@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from gelora.lab.comparison.results import REFERENCE_METHOD, Failure, Row, Trial
+from gelora.lab.comparison.results import REFERENCE_METHOD, Failure, RunResult, Trial
 from gelora.lab.comparison.sensitivity import Variation
 from gelora.lab.comparison.statistics import Difference, Summary
 from gelora.report.tables import text_frame
@@ -46,7 +46,7 @@ def rank_table(ranks: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     return cells.rename_axis("method").reset_index()
 
 
-def trial_table(trials: Sequence[Trial], rows: Sequence[Row], problem: str) -> pd.DataFrame:
+def trial_table(trials: Sequence[Trial], rows: Sequence[RunResult], problem: str) -> pd.DataFrame:
     """Return the learning rates that were tried for a task and budget; the chosen is in brackets.
 
     Args:
@@ -155,7 +155,7 @@ def varied_text(variation: Variation) -> str:
     return ", ".join(pairs) or "as it is"
 
 
-def learning_rates(rows: Sequence[Row]) -> str:
+def learning_rates(rows: Sequence[RunResult]) -> str:
     """Return the learning rate of runs, which is one but for those put together by hand."""
     return ", ".join(f"{rate:g}" for rate in sorted({row.learning_rate for row in rows}))
 
@@ -204,5 +204,5 @@ def _csv_line(one: Summary, varied: str, difference: Difference | None) -> dict[
     }
 
 
-def _method(record: Row | Trial) -> str:
+def _method(record: RunResult | Trial) -> str:
     return ", ".join([record.method, *(f"{k} {v}" for k, v in record.varied.items())])

@@ -1,7 +1,6 @@
-"""One run, from its settings to its row: load, apply the method, train, score.
+"""One run, from its settings to its result: load, apply the method, train, score.
 
-It writes nothing. Whoever calls it does so in a process of its own, so that no run sees what
-another left, and its peak of memory is its own.
+Nothing is written. Each run belongs in its own process, which also separates their peak memory.
 """
 
 import math
@@ -21,11 +20,11 @@ from gelora.hidden_states.loading import public_name
 from gelora.hidden_states.task_head import new_head
 from gelora.lab.baselines.method import Applied
 from gelora.lab.baselines.registry import find_method
-from gelora.lab.comparison.results import Predictions, Row, Trial, meets_budget
+from gelora.lab.comparison.results import Predictions, RunResult, Trial, meets_budget
 from gelora.lab.comparison.scoring import Scored, score
 from gelora.lab.comparison.search import part_for_trials
 from gelora.lab.comparison.selection import setting_of
-from gelora.lab.comparison.settings import Cell
+from gelora.lab.comparison.settings import RunSpec
 from gelora.tasks import TaskData, load_task_data
 from gelora.tasks.train import arguments_type, make_trainer
 from gelora.training.train import Fit, fit, train_in_float32
@@ -42,28 +41,21 @@ class _Trained:
     parameters: Mapping[str, int]
 
 
-def run_cell(cell: Cell) -> tuple[Row, Predictions]:
+def run_method(spec: RunSpec) -> tuple[RunResult, Predictions]:
     """Train, and score on the validation split.
 
     Raises:
         GeloraError: Whatever is wrong with the settings, or the scores are not finite.
     """
-    data = load_task_data(**cell.task.data)
-    trained = _train(cell, data)
-    metrics, values, _ = _score(cell, trained, data)
-    applied, fitted, selection = trained.applied, trained.fit, cell.selection
-    row = Row(
-        hash=cell.hash,
-        task=cell.task.name,
-        method=cell.method,
-        varied=dict(cell.task.varied),
-        budget=cell.budget,
-        budget_parameters=cell.budget_parameters,
-        size=cell.size.value,
+    data = load_task_data(**spec.task.data)
+    trained = _train(spec, data)
+    metrics, values, _ = _score(spec, trained, data)
+    applied, fitted, selection = trained.applied, trained.fit, spec.selection
+    result = RunResult(
+        **_identity(spec),
+        budget_parameters=spec.budget_parameters,
         parameters=trained.parameters,
-        meets_budget=meets_budget(cell.budget_parameters, trained.parameters["adapter"]),
-        seed=cell.seed,
-        learning_rate=cell.learning_rate,
+        meets_budget=meets_budget(spec.budget_parameters, trained.parameters["adapter"]),
         selection_seconds=applied.selection_seconds + (selection.seconds if selection else 0.0),
         forward_tokens=applied.forward_tokens
         + (selection.profile.forward_tokens if selection else 0),
@@ -75,43 +67,47 @@ def run_cell(cell: Cell) -> tuple[Row, Predictions]:
         headline_metric=data.headline_metric,
         ranks=adapter_ranks(trained.model),
     )
-    return row, Predictions(cell.hash, values)
+    return result, Predictions(spec.hash, values)
 
 
-def run_trial(cell: Cell) -> Trial:
+def run_trial(spec: RunSpec) -> Trial:
     """Train on a part of the training data, and score on the rest of it.
 
     Raises:
         GeloraError: Whatever is wrong with the settings.
     """
-    whole = load_task_data(**cell.task.data)
-    data = part_for_trials(whole, seed=cell.trial_seed)
-    trained = _train(cell, data)
+    whole = load_task_data(**spec.task.data)
+    data = part_for_trials(whole, seed=spec.trial_seed)
+    trained = _train(spec, data)
     try:
-        metrics, _, loss = _score(cell, trained, data)
+        metrics, _, loss = _score(spec, trained, data)
     except DataError:  # the data were fine for training: scores are not finite
         value, loss = None, None
     else:
         value = metrics[data.headline_metric].value
+    seconds = trained.fit.seconds
     return Trial(
-        hash=cell.hash,
-        task=cell.task.name,
-        method=cell.method,
-        varied=dict(cell.task.varied),
-        budget=cell.budget,
-        size=cell.size.value,
-        seed=cell.seed,
-        learning_rate=cell.learning_rate,
-        metric=data.headline_metric,
-        value=value,
-        seconds=trained.fit.seconds,
-        loss=loss,
+        **_identity(spec), metric=data.headline_metric, value=value, seconds=seconds, loss=loss
     )
 
 
-def _train(cell: Cell, data: TaskData) -> _Trained:
-    task, method = cell.task, find_method(cell.method)
-    set_seed(cell.seed)  # of a new head
+def _identity(spec: RunSpec) -> dict[str, Any]:
+    """Return what the lines of runs and of trials have in common."""
+    return {
+        "hash": spec.hash,
+        "task": spec.task.name,
+        "method": spec.method,
+        "varied": dict(spec.task.varied),
+        "budget": spec.budget,
+        "size": spec.size.value,
+        "seed": spec.seed,
+        "learning_rate": spec.learning_rate,
+    }
+
+
+def _train(spec: RunSpec, data: TaskData) -> _Trained:
+    task, method = spec.task, find_method(spec.method)
+    set_seed(spec.seed)  # of a new head
     model, tokenizer = task.model.load(
         task=data.problem,
         num_labels=data.num_labels,
@@ -120,7 +116,7 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
     model.name_or_path = model.config.name_or_path = public_name(str(model.name_or_path))
     head = new_head(model, data.problem)
     with tempfile.TemporaryDirectory() as folder:
-        arguments = _arguments(cell, data, folder)
+        arguments = _arguments(spec, data, folder)
         trainer_of = partial(
             make_trainer,
             tokenizer=tokenizer,
@@ -134,13 +130,13 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
             return trainer_of(model)
 
         setting = replace(
-            setting_of(task, data, cell.selection),
+            setting_of(task, data, spec.selection),
             total_steps=total_steps(arguments, _num_examples(data, trainer)),
-            seed=cell.seed,
+            seed=spec.seed,
             batches=lambda: _batches(trainer(), model.device),
         )
-        set_seed(cell.seed)  # of the adapter
-        applied = method.apply(model, cell.size, setting)
+        set_seed(spec.seed)  # of the adapter
+        applied = method.apply(model, spec.size, setting)
         has_autocast = arguments.bf16 or arguments.fp16
         train_in_float32(applied.model, has_autocast=has_autocast)
         moved = count_parameters(applied.model, head)
@@ -151,13 +147,13 @@ def _train(cell: Cell, data: TaskData) -> _Trained:
     return _Trained(finished, tokenizer, applied, fitted, parameters)
 
 
-def _score(cell: Cell, trained: _Trained, data: TaskData) -> Scored:
+def _score(spec: RunSpec, trained: _Trained, data: TaskData) -> Scored:
     return score(
         trained.model,
         trained.tokenizer,
         data,
-        batch_size=cell.task.batch_size,
-        max_length=cell.task.max_length,
+        batch_size=spec.task.batch_size,
+        max_length=spec.task.max_length,
     )
 
 
@@ -189,12 +185,12 @@ def count_parameters(model: nn.Module, head: Iterable[str]) -> tuple[int, int]:
     return beside, inside
 
 
-def _arguments(cell: Cell, data: TaskData, folder: str) -> TrainingArguments:
+def _arguments(spec: RunSpec, data: TaskData, folder: str) -> TrainingArguments:
     """Return the Trainer's arguments: nothing is evaluated, saved or shown in training."""
     settings = {
-        **cell.task.training,
-        "learning_rate": cell.learning_rate,
-        "seed": cell.seed,
+        **spec.task.training,
+        "learning_rate": spec.learning_rate,
+        "seed": spec.seed,
         "output_dir": folder,
         "eval_strategy": "no",
         "save_strategy": "no",

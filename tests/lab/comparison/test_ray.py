@@ -9,8 +9,7 @@ import pytest
 
 from gelora.errors import MissingExtraError
 from gelora.lab.comparison import compare
-from gelora.lab.comparison.engines import Failed
-from gelora.lab.comparison.ray_engine import run_on_ray
+from gelora.lab.comparison.engines import Failed, run_on_ray
 from tiny_jobs import die_at_first, fail_on_odd
 from tiny_ray import kill_a_run
 
