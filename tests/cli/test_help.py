@@ -8,7 +8,7 @@ import pytest
 
 from gelora.cli import main
 from gelora.cli.config import BASIC_FLAGS, EXAMPLES, VERBS, flags_of
-from gelora.lab.baselines.registry import MODULES
+from gelora.lab.baselines import MODULES
 
 HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "matplotlib"}
 

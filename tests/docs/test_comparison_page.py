@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
 from gelora.hidden_states.architectures import find_architecture
-from gelora.lab.baselines.registry import MODULES, find_method
+from gelora.lab.baselines import MODULES, find_method
 from gelora.lab.comparison.results import (
     FAILURES_FILE,
     LABELS_FILE,

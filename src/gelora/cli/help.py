@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from gelora.cli.config import BASIC_FLAGS, EXAMPLES, FLAGS, GROUPS, VERBS, flags_of
-from gelora.lab.baselines.registry import MODULES
+from gelora.lab.baselines import MODULES
 
 _HELP = frozenset({"-h", "--help"})
 _HELP_ALL = frozenset({"--help-all", "--help_all"})

@@ -11,7 +11,7 @@ from transformers import (
 from deberta_base import deberta_base
 from gelora.errors import ArchitectureError
 from gelora.lab.baselines import Size, find_method
-from gelora.lab.baselines.bitfit import biases
+from gelora.lab.baselines.freezing import biases
 from tiny_methods import SETTING, apply_method, changed, fit_tiny, trainable, values
 from tiny_models import NUM_BLOCKS, VOCAB_SIZE, WIDTH, tiny_bert, tiny_llama
 

@@ -7,8 +7,7 @@ import pytest
 
 import gelora.lab.baselines
 from gelora.errors import ConfigError
-from gelora.lab.baselines import find_method
-from gelora.lab.baselines.registry import MODULES
+from gelora.lab.baselines import MODULES, find_method
 
 
 @pytest.mark.parametrize("name", [*MODULES, "lora-r1", "lora-r16"])
@@ -23,7 +22,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(name):
 
 
 def test_names_are_read_without_torch():
-    code = "import gelora.lab.baselines.registry, sys; print('torch' in sys.modules)"
+    code = "import gelora.lab.baselines, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from gelora.lab.baselines.triplets import LONG_AGO, RESERVED, Triplets
+from gelora.lab.baselines.increlora import LONG_AGO, RESERVED, Triplets
 
 
 def test_one_is_trained_from_zero_the_reserve_hardly_acts_and_the_rest_does_not():

@@ -8,7 +8,7 @@ import pytest
 
 from gelora.artifacts import read_json
 from gelora.errors import ConfigError, RankError
-from gelora.lab.baselines.registry import find_method
+from gelora.lab.baselines import find_method
 from gelora.lab.comparison import TaskSettings, compare, grid
 from gelora.lab.comparison.grid import run_method
 from gelora.lab.comparison.results import COMPARISON_FILE, read_results
@@ -193,7 +193,7 @@ def test_a_method_without_a_size_there_is_a_failure(
         raise RankError(f"nothing for {budget}")
 
     method = replace(find_method("bitfit"), size=refuse)
-    monkeypatch.setattr("gelora.lab.baselines.bitfit.METHODS", {"bitfit": method})
+    monkeypatch.setattr("gelora.lab.baselines.freezing.METHODS", {"bitfit": method})
     results = compare([settings], tmp_path, **{**one_method, "methods": ["bitfit"]})
     assert [row.method for row in results.rows] == ["lora-r1"]
     (failure,) = results.failures

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from transformers import BertForSequenceClassification
 
-from gelora.lab.baselines.registry import MODULES
+from gelora.lab.baselines import MODULES
 from gelora.lab.comparison.runs import (
     _arguments,
     count_parameters,

@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.hidden_states.loading import load_model
-from gelora.lab.theory import fisher, module_gradients
+from gelora.lab.theory import fisher
 from gelora.lab.theory.fisher import block_fishers
 from tiny_models import save_tiny, tiny_bert, tiny_llama, tiny_tokenizer
 from tiny_samples import (
@@ -166,7 +166,7 @@ def test_padding_does_not_matter(seed):
 def test_neither_parts_of_gradients_nor_rounds_of_modules_matter(monkeypatch):
     model, samples = writer(), samples_for("writer", NUM_SAMPLES)
     expected = spectra(model, iter(samples))
-    monkeypatch.setattr(module_gradients, "MAX_TILE", 3 * NUM_SAMPLES * 8)  # three rows
+    monkeypatch.setattr(fisher, "MAX_TILE", 3 * NUM_SAMPLES * 8)  # three rows
     assert_same(spectra(model, samples), expected)
     for numbers in (0, 2000):
         monkeypatch.setattr(fisher, "MAX_NUMBERS", numbers)

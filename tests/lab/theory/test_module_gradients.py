@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gelora.lab.theory import module_gradients
-from gelora.lab.theory.module_gradients import GradientFactors, gradient_factors, gram_matrix
+from gelora.lab.theory import fisher
+from gelora.lab.theory.fisher import GradientFactors, gradient_factors, gram_matrix
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_hooks_are_removed_whatever_happens(linear):
 
 @pytest.mark.parametrize("max_tile", [1, 40, 2**24])
 def test_gram_matrix_of_gradients_some_of_which_are_zero(max_tile, monkeypatch, seed):
-    monkeypatch.setattr(module_gradients, "MAX_TILE", max_tile)
+    monkeypatch.setattr(fisher, "MAX_TILE", max_tile)
     generator = torch.Generator().manual_seed(seed)
     samples = [
         GradientFactors(

@@ -1,17 +1,22 @@
-"""Which of a model's own parameters train: those that a method names, and the head.
+"""Methods that train some of a model's own parameters: full fine-tuning, BitFit, linear probing.
 
-For methods that are written here; PEFT does the same for its own. It leaves their precision to
-`training.train.train_in_float32`, which knows how they are going to be trained.
+BitFit (Ben Zaken, Goldberg, Ravfogel 2022; arXiv 2106.10199) trains all biases, as in the paper's
+main form: those of projections and norms, in the embeddings too. The linear probe trains the head
+on a frozen model by the same loop as every method.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from gelora.errors import ConfigError
+from gelora.errors import ArchitectureError, ConfigError
 from gelora.hidden_states.task_head import new_head
+from gelora.lab.baselines.method import Applied, Method, Setting, Size
 from gelora.problems import Problem
+
+Parameters = Mapping[str, nn.Parameter]
 
 
 def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:
@@ -27,8 +32,30 @@ def backbone_parameters(model: PreTrainedModel, problem: Problem) -> dict[str, n
     }
 
 
+def biases(model: PreTrainedModel, problem: Problem) -> dict[str, nn.Parameter]:
+    """Return the biases of a model without its head, by name.
+
+    Raises:
+        ArchitectureError: It has none, as a Llama.
+    """
+    # DeBERTa's first version keeps some of them beside their projection, as q_bias and v_bias.
+    own = {
+        name: parameter
+        for name, parameter in backbone_parameters(model, problem).items()
+        if name.rpartition(".")[2] == "bias" or name.endswith("_bias")
+    }
+    if not own:
+        raise ArchitectureError(
+            f"{type(model).__name__} has no biases, so BitFit has nothing to train: leave out "
+            "bitfit."
+        )
+    return own
+
+
 def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[str]) -> None:
     """Train the named parameters of the backbone and the whole head, and freeze all others.
+
+    Precisions stay as they are.
 
     Args:
         model: With a head for the problem.
@@ -36,10 +63,12 @@ def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[
         names: May be none, for the head alone.
 
     Raises:
-        ConfigError: Nothing would train, or a weight that is quantised would have to.
+        ConfigError: Nothing would train, or a weight to train is quantised.
     """
     frozen = backbone_parameters(model, problem).keys() - set(names)
-    trained = {name: each for name, each in model.named_parameters() if name not in frozen}
+    trained = {
+        name: parameter for name, parameter in model.named_parameters() if name not in frozen
+    }
     if not trained:
         raise ConfigError(
             f"In {type(model).__name__} there is no new head to train for {problem}: leave out "
@@ -55,3 +84,39 @@ def train_with_head(model: PreTrainedModel, problem: Problem, names: Collection[
     model.requires_grad_(False)
     for parameter in trained.values():
         parameter.requires_grad = True
+
+
+def _size(
+    choose: Callable[[PreTrainedModel, Problem], Parameters],
+    model: PreTrainedModel,
+    budget: int,
+    setting: Setting,
+) -> Size:
+    del budget  # there is only one size
+    return Size(0, sum(parameter.numel() for parameter in choose(model, setting.problem).values()))
+
+
+def _apply(
+    choose: Callable[[PreTrainedModel, Problem], Parameters],
+    model: PreTrainedModel,
+    size: Size,
+    setting: Setting,
+) -> Applied:
+    del size
+    train_with_head(model, setting.problem, choose(model, setting.problem))
+    return Applied(model)
+
+
+def _nothing(model: PreTrainedModel, problem: Problem) -> Parameters:
+    del model, problem
+    return {}
+
+
+METHODS: Mapping[str, Method] = {
+    name: Method(name, size=partial(_size, choose), apply=partial(_apply, choose))
+    for name, choose in (
+        ("full", backbone_parameters),
+        ("bitfit", biases),
+        ("linear-probe", _nothing),
+    )
+}

@@ -23,7 +23,7 @@ from gelora.ranks.permuting import permuted, reversed_order, shuffled_order
 from gelora.ranks.plan import RankPlan, plan_ranks
 from gelora.training.train import wrap, wrap_by
 
-Place = Literal["planned", "shuffled", "reversed"]
+Order = Literal["planned", "shuffled", "reversed"]
 
 
 def budget_size(
@@ -50,10 +50,10 @@ def _apply(
     size: Size,
     setting: Setting,
     *,
-    place: Place = "planned",
+    order: Order = "planned",
     variant: Mapping[str, Any],
 ) -> Applied:
-    plan = _placed(_plan(setting, budget=size.value or None), setting, place)
+    plan = _ordered(_plan(setting, budget=size.value or None), setting, order)
     if "use_rslora" in variant:  # `lora_config` by itself would raise alpha to keep the scale
         config = lora_config(model, plan)
         config.use_rslora = True
@@ -81,9 +81,9 @@ def _plan(setting: Setting, *, budget: int | None) -> RankPlan:
     return plan_ranks(_profile(setting), setting.ranks, budget=budget)
 
 
-def _placed(plan: RankPlan, setting: Setting, place: Place) -> RankPlan:
+def _ordered(plan: RankPlan, setting: Setting, order: Order) -> RankPlan:
     profile = _profile(setting)
-    match place:
+    match order:
         case "planned":
             return plan
         case "shuffled":
@@ -93,12 +93,12 @@ def _placed(plan: RankPlan, setting: Setting, place: Place) -> RankPlan:
 
 
 def _method(
-    name: str, *, place: Place = "planned", variant: Mapping[str, Any] = VARIANTS["lora"]
+    name: str, *, order: Order = "planned", variant: Mapping[str, Any] = VARIANTS["lora"]
 ) -> Method:
     return Method(
         name=name,
         size=partial(budget_size, use_dora="use_dora" in variant),
-        apply=partial(_apply, place=place, variant=variant),
+        apply=partial(_apply, order=order, variant=variant),
         needs_profile=True,
     )
 
@@ -110,8 +110,8 @@ METHODS: Mapping[str, Method] = {
     for method in (
         _GELORA,
         replace(_GELORA, name="gelora-paper", size=paper_size),
-        _method("gelora-shuffled", place="shuffled"),
-        _method("gelora-reversed", place="reversed"),
+        _method("gelora-shuffled", order="shuffled"),
+        _method("gelora-reversed", order="reversed"),
         _method("gelora-rslora", variant=VARIANTS["rslora"]),
         _method("gelora-dora", variant=VARIANTS["dora"]),
         _method("gelora-pissa", variant=VARIANTS["pissa"]),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gelora.errors import ConfigError
-from gelora.lab.baselines.registry import MODULES, find_method
+from gelora.lab.baselines import MODULES, find_method
 from gelora.lab.comparison.results import REFERENCE_METHOD
 from gelora.lab.comparison.settings import TaskSettings
 from gelora.settings import Positive, check_seed, checked, read_budget

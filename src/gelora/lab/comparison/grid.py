@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from gelora.lab.baselines import find_method
 from gelora.lab.baselines.method import Size
-from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison.checks import PAPERS_BUDGET, check_comparison, methods_of
 from gelora.lab.comparison.engines import Failed, run_locally, run_on_ray
 from gelora.lab.comparison.results import Results, RunResult, Trial, meets_budget, read_results

@@ -18,8 +18,8 @@ from gelora.adapters import adapter_ranks
 from gelora.errors import DataError
 from gelora.hidden_states.loading import public_name
 from gelora.hidden_states.task_head import new_head
+from gelora.lab.baselines import find_method
 from gelora.lab.baselines.method import Applied
-from gelora.lab.baselines.registry import find_method
 from gelora.lab.comparison.results import Predictions, RunResult, Trial, meets_budget
 from gelora.lab.comparison.scoring import Scored, score
 from gelora.lab.comparison.search import part_for_trials

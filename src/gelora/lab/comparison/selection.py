@@ -17,8 +17,8 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.errors import GeloraError, GeloraWarning
 from gelora.hidden_states import measure_dimensions
 from gelora.hidden_states.architectures import model_fingerprint
+from gelora.lab.baselines import find_method
 from gelora.lab.baselines.method import Setting, Size
-from gelora.lab.baselines.registry import find_method
 from gelora.lab.baselines.uniform import adapted_modules, rank_parameters
 from gelora.lab.comparison.checks import PAPERS_BUDGET
 from gelora.lab.comparison.results import Reference

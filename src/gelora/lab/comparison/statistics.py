@@ -1,8 +1,7 @@
-"""What runs say together: means over seeds, each method against `gelora`, ranks over tasks.
+"""Statistics of a comparison: means over seeds, tests against `gelora`, ranks over tasks.
 
-The test is a paired bootstrap over seeds and validation items. Only arrays and rows come in; what
-is said of the outcome is the report's business. Why the parts of the variance are added as here,
-and how often the test is wrong, is in docs/comparison.md.
+The test is a paired bootstrap over seeds and validation items. docs/comparison.md explains the
+parts of the variance, and how often the test is wrong.
 """
 
 from collections import defaultdict
@@ -117,12 +116,16 @@ def summarise(results: Results, *, draws: int = DRAWS, seed: int = 0) -> list[Su
     }
     summaries: list[Summary] = []
     for (task, budget), methods in groups.items():
-        found = {
-            method: difference_of(rows, methods.get(REFERENCE_METHOD, []), resampled[task])
-            for method, rows in methods.items()
-            if method != REFERENCE_METHOD
+        differences: dict[str, Difference] = {}
+        for method, rows in methods.items():
+            difference = difference_of(rows, methods.get(REFERENCE_METHOD, []), resampled[task])
+            if method != REFERENCE_METHOD and difference is not None:
+                differences[method] = difference
+        corrected = holm([difference.p_value for difference in differences.values()])
+        differences = {
+            method: replace(difference, corrected_p=p_value)
+            for (method, difference), p_value in zip(differences.items(), corrected, strict=True)
         }
-        differences = _corrected({name: one for name, one in found.items() if one is not None})
         summaries += [
             Summary(task, budget, method, rows, differences.get(method))
             for method, rows in methods.items()
@@ -255,12 +258,3 @@ def difference_of(
     mean, low, high, p_value = paired_difference(values, draws)
     is_better = mean < 0 if less_is_better(rows[0].headline_metric) else mean > 0
     return Difference(mean, low, high, p_value, p_value, is_better)
-
-
-def _corrected(differences: Mapping[str, Difference]) -> dict[str, Difference]:
-    """Correct the p-values of all methods of a task and budget."""
-    corrected = holm([one.p_value for one in differences.values()])
-    return {
-        method: replace(one, corrected_p=p_value)
-        for (method, one), p_value in zip(differences.items(), corrected, strict=True)
-    }

@@ -2,10 +2,13 @@
 
 g is the gradient of log p(y|x) at the true label y, by one block's adapted weights or by their LoRA
 factors. F has as many rows as there are parameters, and at most n eigenvalues that are not zero:
-those of G G^T / n, with the n gradients as the rows of G. So F is never formed.
+those of G G^T / n, with the n gradients as the rows of G. So F is never formed. Nor is a gradient
+kept: by a weight it is the sum over tokens of delta a^T, with a the module's input and delta the
+gradient by its output.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import NamedTuple
 
@@ -19,13 +22,15 @@ from gelora.hidden_states.architectures import find_architecture, find_backbone,
 from gelora.hidden_states.forward import evaluation_mode
 from gelora.hidden_states.module_tree import without_adapter
 from gelora.lab.theory.likelihood import log_likelihood
-from gelora.lab.theory.module_gradients import gradient_factors, gram_matrix
 from gelora.lab.theory.record import BlockFisher, FisherOf, Stage
 from gelora.lab.theory.spectra import Spectrum
 from gelora.ranks.targets import select_modules
 
-# Inputs and gradients held at once, over all samples: 1 GiB in float32.
 MAX_NUMBERS = 2**28
+"""Most inputs and gradients held at once, over all samples: 1 GiB in float32."""
+
+MAX_TILE = 2**24
+"""Most numbers in the part of all samples' gradients that is formed at once: 128 MiB."""
 
 
 class _Matrix(NamedTuple):
@@ -50,12 +55,11 @@ def block_fishers(
 
     F = (1/n) sum g g^T over n samples, with g the gradient of log p(y|x) at the true label, as
     `log_likelihood` says, by the weights to adapt or by LoRA's factors A and B. Its rank is at
-    most n, and often just n: it then says how many samples there were, and no more than that of
-    the model. As training begins, LoRA's B is zero, and so is every gradient by A.
+    most n. Where it is n, it only tells how many samples there were. Before training LoRA's B is
+    zero, and so is every gradient by A.
 
-    Samples pass one at a time, forward and back. Where their inputs and gradients are too many to
-    hold for all modules, they pass again for the others. Biases are left out. The model leaves as
-    it came.
+    Samples pass one at a time, forward and back, and once more for some of the modules where all
+    inputs and gradients would not fit in memory. Biases are left out. The model is left unchanged.
 
     Args:
         model: With a head; for "lora" with an adapter of PEFT's that is active and not merged.
@@ -78,7 +82,7 @@ def block_fishers(
     if not samples:
         raise DataError("There are no batches to measure the Fisher information on.")
     grams = _gram_matrices(model, samples, matrices)
-    found: list[BlockFisher] = []
+    fishers: list[BlockFisher] = []
     for block, group in groupby(matrices, key=lambda matrix: matrix.block):
         inside = list(group)
         size = sum(matrix.in_features * matrix.out_features for matrix in inside)
@@ -88,7 +92,7 @@ def block_fishers(
                 f"{int((~gram.diag().isfinite()).sum())} of {len(samples)} samples have gradients "
                 f"in {block} that are NaN or infinite: load the model with dtype float32."
             )
-        found.append(
+        fishers.append(
             BlockFisher(
                 block=block,
                 of=of,
@@ -98,7 +102,7 @@ def block_fishers(
                 spectrum=_spectrum(gram, size),
             )
         )
-    return tuple(found)
+    return tuple(fishers)
 
 
 def _gram_matrices(
@@ -115,21 +119,21 @@ def _gram_matrices(
                 for sample in samples
             ]
         for name in modules:
-            if not any(name in each for each in factors):
+            if not any(name in of_sample for of_sample in factors):
                 raise ArchitectureError(
                     f"{name} has no part in what {type(model).__name__} says of any of "
                     f"{len(samples)} samples: leave it out of target_modules."
                 )
-            grams[name] = gram_matrix([each.pop(name, None) for each in factors]).cpu()
+            grams[name] = gram_matrix([of_sample.pop(name, None) for of_sample in factors]).cpu()
     return grams
 
 
 def _in_rounds(matrices: Sequence[_Matrix], num_tokens: int) -> list[list[_Matrix]]:
-    """Split into parts, in order, whose inputs and gradients can be held, of one matrix at least.
+    """Split the matrices, in order, so that each part's inputs and gradients fit in memory.
 
     Args:
         matrices: All.
-        num_tokens: Of all samples together, or more.
+        num_tokens: Upper bound of the tokens of all samples together.
     """
     rounds: list[list[_Matrix]] = []
     room = 0
@@ -164,7 +168,7 @@ def _lora_factors(model: nn.Module) -> list[_Matrix]:
         RankError: There are none, or they are merged or switched off.
     """
     architecture, backbone = find_architecture(model), find_backbone(model)
-    found: list[_Matrix] = []
+    matrices: list[_Matrix] = []
     for module in architecture.modules:
         layer = backbone.get_submodule(module.name)
         if not isinstance(layer, LoraLayer):
@@ -183,13 +187,13 @@ def _lora_factors(model: nn.Module) -> list[_Matrix]:
             ):
                 name = f"{module.name}.{part}.{adapter}"
                 block = architecture.blocks[module.block]
-                found.append(_Matrix(name, block, factors[adapter], *sides))
-    if not found:
+                matrices.append(_Matrix(name, block, factors[adapter], *sides))
+    if not matrices:
         raise RankError(
             f"{type(model).__name__} has no active LoRA adapter in its blocks: wrap it with "
             "peft.get_peft_model first, or measure of='weights'."
         )
-    return found
+    return matrices
 
 
 def _on_device(
@@ -205,6 +209,105 @@ def _on_device(
 
 
 def _spectrum(gram: Float[Tensor, "samples samples"], num_parameters: int) -> Spectrum:
-    """Return the eigenvalues of F; those beyond the samples' number are zeros, and left out."""
+    """Return the eigenvalues of F without the zeros beyond the number of samples."""
     eigenvalues = torch.linalg.eigvalsh(gram / len(gram)).flip(0).clamp(min=0.0)
     return Spectrum(tuple(eigenvalues[:num_parameters].tolist()), size=num_parameters)
+
+
+class GradientFactors(NamedTuple):
+    """The gradient of one sample by one Linear's weight, (outputs, inputs): `deltas.T @ inputs`.
+
+    Attributes:
+        inputs: The module's inputs over all calls.
+        deltas: The gradient by the module's outputs.
+    """
+
+    inputs: Float[Tensor, "tokens in_features"]
+    deltas: Float[Tensor, "tokens out_features"]
+
+
+def gradient_factors(
+    modules: Mapping[str, nn.Module], value: Callable[[], Float[Tensor, ""]]
+) -> dict[str, GradientFactors]:
+    """Return the gradient of a number by the weight of each module that has a part in it.
+
+    Autograd is not asked for a weight's own gradient, so weights may be frozen or quantised.
+
+    Args:
+        modules: Linear or Conv1D, or what quantisation puts in their place.
+        value: Runs the modules and returns the number, with its graph.
+    """
+    with _watching(modules) as calls:
+        number = value()
+    if not number.requires_grad:
+        return {}
+    probes = [probe for _, _, probe in calls]
+    calls_of: dict[str, list[GradientFactors]] = {name: [] for name in modules}
+    gradients = torch.autograd.grad(number, probes, allow_unused=True)
+    for (name, inputs, _), gradient in zip(calls, gradients, strict=True):
+        if gradient is not None:
+            calls_of[name].append(GradientFactors(_by_token(inputs), _by_token(gradient)))
+    return {
+        name: GradientFactors(*(torch.cat(sides) for sides in zip(*parts, strict=True)))
+        for name, parts in calls_of.items()
+        if parts
+    }
+
+
+def gram_matrix(
+    samples: Sequence[GradientFactors | None],
+) -> Float[Tensor, "samples samples"]:
+    """Return the inner products of all samples' gradients by one weight, in float64.
+
+    Gradients are formed some rows at a time, to save memory.
+
+    Args:
+        samples: None where the module had no part: the gradient is zero.
+    """
+    there = [index for index, sample in enumerate(samples) if sample is not None]
+    factors = [sample for sample in samples if sample is not None]
+    device = factors[0].inputs.device
+    products = torch.zeros(len(there), len(there), dtype=torch.float64, device=device)
+    num_inputs, num_outputs = factors[0].inputs.shape[1], factors[0].deltas.shape[1]
+    num_rows = max(MAX_TILE // (len(there) * num_inputs), 1)
+    for start in range(0, num_outputs, num_rows):
+        rows = slice(start, start + num_rows)
+        part = torch.stack(
+            [(deltas[:, rows].double().T @ inputs.double()).flatten() for inputs, deltas in factors]
+        )
+        products += part @ part.T
+    gram = torch.zeros(len(samples), len(samples), dtype=torch.float64, device=device)
+    gram[torch.tensor(there)[:, None], torch.tensor(there)] = products
+    return gram
+
+
+@contextmanager
+def _watching(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, Tensor, Tensor]]]:
+    """Record name, input and a zero added to the output of every call of the modules.
+
+    The gradient by that zero is the gradient by the output. It exists even where nothing upstream
+    requires gradients, or where later code writes into the output.
+    """
+    calls: list[tuple[str, Tensor, Tensor]] = []
+
+    def hook_for(name: str) -> Callable[..., Tensor]:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            probe = torch.zeros_like(output, requires_grad=True)
+            calls.append((name, args[0].detach(), probe))
+            return output + probe
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(hook_for(name), prepend=True)
+        for name, module in modules.items()
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _by_token(states: Float[Tensor, "*batch width"]) -> Float[Tensor, "tokens width"]:
+    return states.reshape(-1, states.shape[-1])

@@ -1,8 +1,4 @@
-"""Rank and spectrum of every block's Jacobians, on a few texts.
-
-What the two Jacobians are is said in `block_maps`; here the texts are drawn and the spectra
-collected. How they compare with the dimensions is for `theorem`.
-"""
+"""Spectra of every block's two Jacobians, on a few texts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
@@ -117,10 +113,10 @@ def sample_jacobians(
     for sample in samples:
         for call in block_calls(model, sample):
             for by, linear_map in block_maps(call, modules=modules, pooling=pooling).items():
-                found = leading_spectrum(
+                spectrum = leading_spectrum(
                     linear_map, max_rank=max_rank, tolerance=tolerance, generator=generator
                 )
-                spectra[call.block, by].append(found)
+                spectra[call.block, by].append(spectrum)
     if not all(spectra.values()):
         raise DataError("There are no samples to differentiate at.")
     return tuple(BlockJacobian(block, by, tuple(all_)) for (block, by), all_ in spectra.items())

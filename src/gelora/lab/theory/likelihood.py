@@ -1,7 +1,7 @@
 """The log-probability that a model with a head gives to the labels of one sample.
 
-It follows from the head's scores, not from the model's loss, whose scale is its own affair: a mean
-over tokens here, over a span's two ends there.
+It is computed from the head's scores. Losses of models have different scales: some are means over
+tokens, some over the two ends of a span.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ SPAN = ("start_positions", "end_positions")
 LABELS = ("labels", *SPAN)
 
 NO_LABEL = -100
-"""What stands in the place of a token that carries no loss."""
+"""Label of a token that carries no loss."""
 
 
 def log_likelihood(model: nn.Module, sample: Mapping[str, Tensor]) -> Float[Tensor, ""]:

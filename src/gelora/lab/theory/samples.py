@@ -1,4 +1,4 @@
-"""Labelled samples for the Fisher information: rows as a training reads them, one at a time."""
+"""Labelled samples for the Fisher information: training rows, one at a time."""
 
 import copy
 from collections.abc import Iterator

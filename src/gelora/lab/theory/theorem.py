@@ -1,14 +1,13 @@
-"""The theorem's inequalities, block by block: what the profile says against the Jacobians' ranks.
+"""The theorem's inequalities, block by block: the profile against the Jacobians' ranks.
 
-Numbers alone: the profile and the spectra were measured elsewhere, and nothing is kept here. For
-block i, its pooled input in a set of dimension d(i-1) and its pooled output in one of d(i)
+Block i maps a pooled input in a set of dimension d(i-1) to a pooled output in one of dimension d(i)
 (GeLoRA, arXiv 2412.09250):
 
     dimension    d(i) <= max over samples of the rank of the Jacobian by the input
     increment    max(d(i) - d(i-1), 0) <= max over samples of that by the adapted weights
 
-The second is measured against the directions in which the adapted weights move the output; the
-corollary's bound, their number, is never less.
+The second bound is the number of directions in which the adapted weights move the output. It is at
+most the number of adapted weights, which is the corollary's bound.
 """
 
 import math
@@ -29,10 +28,10 @@ InequalityVerdict = Literal["holds", "tight", "violated", "undecided"]
 """What became of it; see `Inequality`."""
 
 STANDARD_ERRORS = 2
-"""A left side may be off by so many of them by chance ..."""
+"""Margin of an inequality, in standard errors of its left side."""
 
 LEAST_MARGIN = 0.5
-"""... and by half a dimension anyway: estimates are biased by as much, and ranks are whole."""
+"""Smallest margin, in dimensions: estimates are biased by as much, and ranks are whole."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def check_theorem(
         ModelMismatchError: The Jacobians are not two for each of the profile's blocks.
     """
     _check_blocks(profile, jacobians)
-    spectra = {(each.block, each.by): each.spectra for each in jacobians}
+    spectra = {(jacobian.block, jacobian.by): jacobian.spectra for jacobian in jacobians}
     inequalities: list[Inequality] = []
     for index, block in enumerate(profile.blocks):
         sides: tuple[tuple[Statement, JacobianOf, _LeftSide], ...] = (
@@ -121,16 +120,15 @@ def _inequality(
     needed = math.ceil(left.value)
     breaking, breaking_is_exact = _breaking_tolerance(needed, spectra)
     ranks = [spectrum.numerical_rank(tolerance) for spectrum in spectra]
-    rank = NumericalRank(
-        max(each.value for each in ranks), is_exact=all(each.is_exact for each in ranks)
-    )
+    values = [rank.value for rank in ranks]
+    rank = NumericalRank(max(values), is_exact=all(rank.is_exact for rank in ranks))
     return Inequality(
         block=block,
         statement=statement,
         left=left.value,
         standard_error=left.standard_error,
         rank=rank,
-        median_rank=float(statistics.median(each.value for each in ranks)),
+        median_rank=float(statistics.median(values)),
         verdict=_verdict(left, rank),
         breaking_tolerance=breaking,
         breaking_is_exact=breaking_is_exact,
@@ -189,8 +187,9 @@ def _sublayers_of(profile: DimensionProfile, block: int) -> range:
 
 def _check_blocks(profile: DimensionProfile, jacobians: Sequence[BlockJacobian]) -> None:
     expected = sorted((block, by) for block in profile.blocks for by in ("input", "parameters"))
-    if sorted((each.block, each.by) for each in jacobians) != expected:
-        theirs = ", ".join(f"{each.block} by {each.by}" for each in jacobians)
+    measured = [(jacobian.block, jacobian.by) for jacobian in jacobians]
+    if sorted(measured) != expected:
+        theirs = ", ".join(f"{block} by {by}" for block, by in measured)
         raise ModelMismatchError(
             f"The theorem needs two Jacobians, by input and by parameters, of each of the blocks "
             f"{', '.join(profile.blocks)}, and has: {theirs or 'none'}. Measure both on one model."

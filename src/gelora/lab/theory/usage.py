@@ -1,4 +1,4 @@
-"""The bound in use: how much of the rank that it has each module of a trained adapter uses."""
+"""How much of its rank each module of a trained adapter uses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from gelora.ranks.plan import RankPlan
 
 @dataclass(frozen=True)
 class ModuleUse:
-    """One module's rank: as needed, as given, and as used.
+    """The rank that one module needs, the rank that it has, and the rank that it uses.
 
     Attributes:
         module: Its path from the backbone's root.
         block: Its block's path.
-        bound: The paper's lower bound of its block; with halves of blocks, the larger of those
-            that have adapters.
-        planned_rank: The rank that it was given.
-        numerical_rank: How many of the update's singular values are above the tolerance.
-        stable_rank: Of the update; needs no tolerance, and at most the rank.
+        bound: The paper's lower bound for its block, or the larger of the bounds of the block's
+            adapted halves.
+        planned_rank: The rank in the plan.
+        numerical_rank: Number of the update's singular values above the tolerance.
+        stable_rank: Of the update; at most its rank.
         effective_rank: Of the update, by the entropy of its singular values.
         share_used: The numerical rank over the planned one.
     """
