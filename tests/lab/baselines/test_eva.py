@@ -18,6 +18,7 @@ from transformers import (
 from gelora.adapters import adapter_parameters, adapter_ranks
 from gelora.errors import DataError, HiddenStatesError
 from gelora.lab.baselines import Size, eva, find_method
+from gelora.settings import RankSettings
 from tiny_adapters import logits
 from tiny_methods import (
     SETTING,
@@ -171,7 +172,8 @@ def test_labels_say_which_tokens_count_in_instruction_tuning_alone():
         return found
 
     model = tiny_llama(LlamaForCausalLM)
-    given = {"budget": 3000, "problem": "instruction_tuning", "target_modules": "q_proj"}
+    ranks = RankSettings(("q_proj",))
+    given = {"budget": 3000, "problem": "instruction_tuning", "ranks": ranks}
     all_tokens = apply_method("eva", model, batches=without_labels, **given)
     answers = apply_method("eva", tiny_llama(LlamaForCausalLM), batches=batches, **given)
     first, second = (
