@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from gelora.artifacts import write_text
-from gelora.cli.tables import table
 from gelora.lab.comparison.results import Results, RunResult, read_results
 from gelora.lab.comparison.statistics import DRAWS, difference_of, resampled_metrics
+from gelora.report.text import table
 
 TASK = "rte"
 METHODS = {"gelora-paper": "paper", "gelora": "budget r=8"}

@@ -45,6 +45,9 @@ Rounding = Literal["nearest", "up", "down"]
 
 Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
 Natural = Annotated[int, Meta(ge=0, description="a whole number, at least 0")]
+Seed = Annotated[
+    int, Meta(ge=0, le=MAX_SEED, description=f"a whole number between 0 and {MAX_SEED}")
+]
 Positive = Annotated[float, Meta(gt=0, description="a positive number")]
 DiscardFraction = Annotated[float, Meta(ge=0, le=0.9, description="between 0 and 0.9")]
 """With more left out, a line is fitted to next to nothing."""
@@ -202,8 +205,7 @@ def check_seed(seed: Any) -> int:
     Raises:
         ConfigError: It is not a whole number from 0 to 2^32 - 1.
     """
-    described = f"a whole number between 0 and {MAX_SEED}"
-    return checked("seed", seed, Annotated[int, Meta(ge=0, le=MAX_SEED, description=described)])
+    return checked("seed", seed, Seed)
 
 
 def read_budget(budget: float | str) -> tuple[int, bool]:

@@ -22,7 +22,7 @@ def unloaded(monkeypatch):
 @pytest.fixture
 def trackio_alone(monkeypatch):
     """Let the machine have one place to report to, whatever is installed."""
-    name = "gelora.cli.trainer_checks.get_available_reporting_integrations"
+    name = "gelora.training.checks.get_available_reporting_integrations"
     monkeypatch.setattr(name, lambda: ["trackio"])
 
 
@@ -89,10 +89,19 @@ def trackio_alone(monkeypatch):
         (["--scaling", "2"], "no flag --scaling; here it is --scaling."),
         (["--label_column", "lable"], "no column 'lable' in train.jsonl"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1."),
-        (["--lora_dropout", "2"], "lora_dropout is a share, 0 or more and below 1. Got 2.0."),
-        (["--lora_dropout", "-0.1"], "lora_dropout is a share, 0 or more and below 1. Got -0.1."),
-        (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1."),
-        (["--per_device_eval_batch_size", "0"], "eval_batch_size must be at least 1. Got 0."),
+        (["--lora_dropout", "2"], "lora_dropout must be a share, 0 or more and below 1. Got 2.0."),
+        (
+            ["--lora_dropout", "-0.1"],
+            "lora_dropout must be a share, 0 or more and below 1. Got -0.1.",
+        ),
+        (
+            ["--per_device_train_batch_size", "0"],
+            "per_device_train_batch_size must be a whole number, at least 1.",
+        ),
+        (
+            ["--per_device_eval_batch_size", "0"],
+            "eval_batch_size must be a whole number, at least 1. Got 0.",
+        ),
         (
             ["--measure_batch_tokens", "0"],
             "measure_batch_tokens must be a whole number, at least 1. Got 0.",
@@ -100,9 +109,12 @@ def trackio_alone(monkeypatch):
         (["--precision", "-1"], "precision must be 0 or more dimensions. Got -1.0."),
         (["--precision", "nan"], "precision must be 0 or more dimensions. Got nan."),
         (["--hidden_states", "x"], "--hidden_states x is for gelora measure: measure, and then"),
-        (["--max_length", "0"], "max_length must be at least 1. Got 0."),
+        (["--max_length", "0"], "max_length must be a whole number, at least 1. Got 0."),
         (["--load_in_4bit", "--load_in_8bit"], "--load_in_4bit and --load_in_8bit are both given"),
-        (["--early_stopping_patience", "0"], "early_stopping_patience must be at least 1. Got 0."),
+        (
+            ["--early_stopping_patience", "0"],
+            "early_stopping_patience must be a whole number, at least 1. Got 0.",
+        ),
         (
             ["--early_stopping_patience", "2", "--eval_strategy", "no"],
             "must be the same, epoch or steps. Got no and epoch.",
@@ -129,7 +141,7 @@ def trackio_alone(monkeypatch):
             ["--task_type", "instruction_tuning", "--eos_token", "w1"],
             "eos_token 'w1' would change the texts after they were measured",
         ),
-        (["--dimension_steps", "0"], "dimension_steps must be at least 1. Got 0."),
+        (["--dimension_steps", "0"], "dimension_steps must be a whole number, at least 1. Got 0."),
         (["--seed", "-1"], "seed must be a whole number between 0 and 4294967295. Got -1."),
         (["--seed", "4294967296"], "between 0 and 4294967295. Got 4294967296."),
         (["--report_to", "nonsense"], "report_to nonsense is none of azure_ml,"),

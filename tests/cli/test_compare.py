@@ -169,7 +169,7 @@ def test_varying_how_it_is_measured(task_file):
         (["--load_best_model_at_end", "true"], "tiny asks for load_best_model_at_end"),
         (["--learning_rat", "1"], "no flag --learning_rat; did you mean 'learning_rate'?"),
         (["--methods", "lara"], "There is no method 'lara'"),
-        (["--processes", "0"], "processes must be at least 1. Got 0."),
+        (["--processes", "0"], "processes must be a whole number, at least 1. Got 0."),
     ],
 )
 def test_what_cannot_be_compared_is_refused(flags, message, task_file, tmp_path, error_of):

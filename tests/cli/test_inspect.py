@@ -76,7 +76,7 @@ def test_chats_and_questions_are_inspected(tmp_path, capsys):
     ("more", "message"),
     [
         (["--target_modules", "nonsense"], "No module of the blocks is named 'nonsense'"),
-        (["--per_device_train_batch_size", "0"], "must be at least 1"),
+        (["--per_device_train_batch_size", "0"], "must be a whole number, at least 1"),
         (["--budget", "8"], "did you mean --budget r=8?"),
     ],
 )

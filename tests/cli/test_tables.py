@@ -11,7 +11,6 @@ from gelora.cli.tables import (
     metrics_table,
     metrics_text,
     rank_table,
-    table,
 )
 from gelora.ranks import plan_ranks
 
@@ -26,10 +25,6 @@ PAYLOAD = {
     "trainable_parameters": {"adapter": 12345, "head": 770},
     "seconds": {"train": 61.7, "evaluate": 1.0},
 }
-
-
-def test_columns_are_aligned():
-    assert table(["a", "bb"], [["xyz", "1"]]) == "a    bb\nxyz   1"
 
 
 def test_dimensions_have_errors_and_increments_signs():

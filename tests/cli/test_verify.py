@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 FEW = ["--jacobian_samples", "2", "--jacobian_rank", "12", "--fisher_samples", "6"]
 QUICK = ["--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "no", "--use_cpu"]
-VERBS = "gelora.cli.verify"
+MEASURING = "gelora.lab.theory.measuring"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def trained(measured, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "trained"
     shutil.copytree(measured, out)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{VERBS}.block_jacobians", None)
+        patch.setattr(f"{MEASURING}.block_jacobians", None)
         assert main(["train", "--output_dir", str(out), *QUICK]) == 0
         assert main(["verify", "--output_dir", str(out)]) == 0
     return out
@@ -66,7 +66,7 @@ def copy(trained, tmp_path):
 def quick(monkeypatch, measured):
     """Take the Jacobians of the first call for those of any."""
     found = TheoryRecord.from_pretrained(measured / THEORY_FILE).jacobians
-    monkeypatch.setattr(f"{VERBS}.block_jacobians", lambda *_, **__: found)
+    monkeypatch.setattr(f"{MEASURING}.block_jacobians", lambda *_, **__: found)
 
 
 def record_of(folder):
@@ -126,8 +126,8 @@ def test_the_command_of_the_run_is_kept_and_the_stage_recorded(trained):
 
 
 def test_what_is_complete_and_unchanged_is_shown_again(copy, monkeypatch, capsys):
-    monkeypatch.setattr(f"{VERBS}.block_jacobians", None)
-    monkeypatch.setattr(f"{VERBS}.block_fishers", None)
+    monkeypatch.setattr(f"{MEASURING}.block_jacobians", None)
+    monkeypatch.setattr(f"{MEASURING}.block_fishers", None)
     stamp = (copy / THEORY_FILE).stat().st_mtime_ns
     assert main(["verify", "--output_dir", str(copy)]) == 0
     output = capsys.readouterr()
@@ -154,7 +154,7 @@ def test_json_holds_what_follows_from_the_spectra(copy, capsys):
 
 
 def test_without_its_adapter_a_run_has_no_bound_in_use(measured, copy, monkeypatch):
-    monkeypatch.setattr(f"{VERBS}.block_jacobians", None)
+    monkeypatch.setattr(f"{MEASURING}.block_jacobians", None)
     shutil.rmtree(copy / ADAPTER_FOLDER)
     (copy / METRICS_FILE).unlink()
     assert main(["verify", "--output_dir", str(copy)]) == 0
@@ -182,7 +182,7 @@ def test_what_is_trained_or_planned_anew_takes_the_record_with_it(copy):
 def test_an_adapter_of_another_plan_is_refused_before_anything_is_measured(
     copy, monkeypatch, error_of
 ):
-    monkeypatch.setattr(f"{VERBS}.block_jacobians", None)
+    monkeypatch.setattr(f"{MEASURING}.block_jacobians", None)
     assert main(["plan", "--output_dir", str(copy), "--min_rank", "2", "--overwrite"]) == 0
     assert "rank" in error_of(["verify", "--output_dir", str(copy)])
     assert not (copy / THEORY_FILE).exists()
@@ -209,7 +209,7 @@ def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(
         asked.update(settings, num_texts=len(texts))
         return record_of(measured).jacobians
 
-    monkeypatch.setattr(f"{VERBS}.block_jacobians", jacobians)
+    monkeypatch.setattr(f"{MEASURING}.block_jacobians", jacobians)
     more = ["--tolerance", "0.01", "--seed", "7", "--jacobian_rank", "5", "--pooling", "first"]
     assert main(["verify", *flags, *FEW, *more, "--target_modules", "all-linear"]) == 0
     assert asked == {
@@ -223,12 +223,18 @@ def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--tolerance", "0"], "tolerance is a share of the largest singular value, above 0 and "),
+        (
+            ["--tolerance", "0"],
+            "tolerance must be a share of the largest singular value, above 0 and ",
+        ),
         (["--tolerance", "1"], "above 0 and below 1. Got 1.0."),
         (["--tolerance", "nan"], "above 0 and below 1. Got nan."),
-        (["--jacobian_samples", "0"], "jacobian_samples must be at least 1. Got 0."),
-        (["--jacobian_rank", "0"], "jacobian_rank must be at least 1. Got 0."),
-        (["--fisher_samples", "0"], "fisher_samples must be at least 1. Got 0."),
+        (
+            ["--jacobian_samples", "0"],
+            "jacobian_samples must be a whole number, at least 1. Got 0.",
+        ),
+        (["--jacobian_rank", "0"], "jacobian_rank must be a whole number, at least 1. Got 0."),
+        (["--fisher_samples", "0"], "fisher_samples must be a whole number, at least 1. Got 0."),
         (["--load_in_4bit"], "verify without --load_in_4bit or --load_in_8bit, in another"),
         (["--min_rank", "0"], "min_rank must be a whole number, at least 1. Got 0."),
         (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),

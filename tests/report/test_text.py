@@ -126,3 +126,7 @@ def test_duration_never_reaches_the_next_unit(seconds):
 def test_duration_rounds_up_to_a_minute():
     assert formats.duration(59.96) == "1 min 0 s"
     assert formats.duration(59.94) == "59.9 s"
+
+
+def test_table_aligns_columns():
+    assert formats.table(["a", "bb"], [["xyz", "1"]]) == "a    bb\nxyz   1"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from peft import PeftConfig, PeftModel, TaskType
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.artifacts import ADAPTER_FOLDER
 from gelora.cli import loading
@@ -14,6 +14,7 @@ from gelora.errors import ConfigError
 from gelora.exports.saved import check_files
 from gelora.hidden_states.task_head import TASK_TYPES
 from gelora.problems import Problem
+from gelora.tasks import TaskData
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,18 @@ def adapter_of(config: Config) -> tuple[Path, PeftConfig, Config]:
         logger.info("The chat template is the adapter's, %s.", template)
         model = replace(model, chat_template_path=str(template))
     return folder, adapter, replace(config, model=model)
+
+
+def adapted_model(config: Config, data: TaskData) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+    """Load the model with a head for the data and the adapter that the flags name.
+
+    Raises:
+        ArtifactError: There is no adapter in the folder, or one that is not read.
+        ConfigError: The adapter was trained for another problem, or for a model of other shapes.
+    """
+    folder, adapter, config = adapter_of(config)
+    model, tokenizer = loading.load_with_head(config, data)
+    return with_adapter(model, folder, adapter, problem=data.problem, name=data.name), tokenizer
 
 
 def with_adapter(

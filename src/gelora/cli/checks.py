@@ -10,7 +10,6 @@ from gelora.cli.record import check_folder, recorded_data
 from gelora.errors import ConfigError, DataError
 from gelora.hidden_states.files import check_checkpoint, model_of
 from gelora.hub import is_hub_id
-from gelora.settings import check_seed
 from gelora.tasks.columns import column
 from gelora.tasks.tables import BINARY, is_saved, read_file
 
@@ -20,11 +19,6 @@ LARGEST_RANK = 1024
 """Largest budget of parameters that is taken for a rank."""
 QUICK_BYTES = 1 << 24
 """Size of a file up to which its columns are looked at before anything is loaded."""
-COUNTS = (
-    *("max_length", "per_device_train_batch_size", "per_device_eval_batch_size"),
-    *("early_stopping_patience", "dimension_steps", "processes"),
-    *("jacobian_samples", "jacobian_rank", "fisher_samples"),
-)
 
 
 def check_flags(verb: str, config: Config) -> None:
@@ -36,11 +30,6 @@ def check_flags(verb: str, config: Config) -> None:
     """
     values = values_of(config, verb)
     _check_inputs(verb, config)
-    for name in COUNTS:
-        value = values.get(name)
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be at least 1. Got {value}.")
-    check_seed(config.run.seed)
     budget = config.ranks.budget
     if isinstance(budget, int) and budget <= LARGEST_RANK:
         raise ConfigError(
@@ -49,15 +38,6 @@ def check_flags(verb: str, config: Config) -> None:
         )
     if config.states.hidden_states is not None:
         _check_kept_states(verb, config, values)
-    if not 0 <= config.lora.lora_dropout < 1:
-        raise ConfigError(
-            f"lora_dropout is a share, 0 or more and below 1. Got {config.lora.lora_dropout}."
-        )
-    if not 0 < config.theory.tolerance < 1:
-        raise ConfigError(
-            "tolerance is a share of the largest singular value, above 0 and below 1. Got "
-            f"{config.theory.tolerance}."
-        )
     if config.model.load_in_4bit and config.model.load_in_8bit:
         raise ConfigError(
             "--load_in_4bit and --load_in_8bit are both given: leave out one of the two."

@@ -6,12 +6,13 @@ from typing import Any
 from gelora.artifacts import PROFILE_FILE, locate, read_json, write_json
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.tables import measured, table
+from gelora.cli.tables import measured
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, OutputExistsError
 from gelora.ranks import ProfileComparison, compare_profiles
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty
 from gelora.ranks.comparing import Change
+from gelora.report.text import table
 
 COMPARISON_FILE = "profile_comparison.json"
 KIND = "profile_comparison"

@@ -23,9 +23,9 @@ from gelora.cli.flags import (
     ProfileSource,
     RunFlags,
     StatesFlags,
-    TheoryFlags,
     TrainingFlags,
 )
+from gelora.lab.theory.settings import TheorySettings
 from gelora.settings import MeasurementSettings, RankSettings
 from gelora.tasks.known import TASKS
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
@@ -62,7 +62,7 @@ class Config:
     export: ExportFlags = field(default_factory=ExportFlags)
     profile_pair: ProfilePair = field(default_factory=ProfilePair)
     comparison: ComparisonFlags = field(default_factory=ComparisonFlags)
-    theory: TheoryFlags = field(default_factory=TheoryFlags)
+    theory: TheorySettings = field(default_factory=TheorySettings)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: frozenset[str] = frozenset()

@@ -5,9 +5,13 @@ of Hugging Face, each used once over all groups. `config.py` says which verb tak
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from gelora.settings import EstimatorName
+from msgspec import Meta
+
+from gelora.settings import Count, EstimatorName, Seed, Settings
+
+Dropout = Annotated[float, Meta(ge=0, lt=1, description="a share, 0 or more and below 1")]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ModelFlags:
 
 
 @dataclass(frozen=True)
-class DataFlags:
+class DataFlags(Settings):
     """The texts and labels: a known task, a Hub dataset, or files."""
 
     task_name: str | None = None
@@ -70,7 +74,7 @@ class DataFlags:
         Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
     ) = None
     """What the model is to do; None tells by the task, or by whether labels are classes."""
-    max_length: int = 256
+    max_length: Count = 256
     """Tokens after which a text, or a pair, is cut."""
     max_train_samples: int | None = None
     """Use no more rows than this to measure and train."""
@@ -89,10 +93,10 @@ class StatesFlags:
 
 
 @dataclass(frozen=True)
-class LoraFlags:
+class LoraFlags(Settings):
     """Settings of peft.LoraConfig that the ranks leave open."""
 
-    lora_dropout: float = 0.0
+    lora_dropout: Dropout = 0.0
     """Dropout before the adapters."""
     use_rslora: bool = False
     """Save alphas for rank-stabilised LoRA; the scale stays --scaling."""
@@ -107,14 +111,14 @@ class LoraFlags:
 
 
 @dataclass(frozen=True)
-class TrainingFlags:
+class TrainingFlags(Settings):
     """Training. Every other flag of transformers.TrainingArguments is passed on to it."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
     num_train_epochs: float = 5.0
     """Passes over the training data."""
-    per_device_train_batch_size: int = 16
+    per_device_train_batch_size: Count = 16
     """Texts per step on each device."""
     warmup_steps: float = 0.06
     """Steps of rising learning rate; below 1, a share of all steps."""
@@ -126,29 +130,29 @@ class TrainingFlags:
     """When to write a checkpoint that training can resume from."""
     save_total_limit: int = 1
     """Checkpoints to keep."""
-    early_stopping_patience: int | None = None
+    early_stopping_patience: Count | None = None
     """Stop after so many evaluations without a better headline metric, and keep the best."""
-    dimension_steps: int | None = None
+    dimension_steps: Count | None = None
     """Measure the dimensions again every so many training steps, and log them."""
     resume_from_checkpoint: str | None = None
     """true to go on from the last checkpoint of the output folder, or a checkpoint's folder."""
 
 
 @dataclass(frozen=True)
-class EvaluationFlags:
+class EvaluationFlags(Settings):
     """Evaluation."""
 
-    per_device_eval_batch_size: int = 64
+    per_device_eval_batch_size: Count = 64
     """Texts in one forward pass."""
 
 
 @dataclass(frozen=True)
-class RunFlags:
+class RunFlags(Settings):
     """Where results go, and how the command behaves."""
 
     output_dir: str | None = None
     """Folder of the run; None is runs/TASK-MODEL."""
-    seed: int = 42
+    seed: Seed = 42
     """Decides every random choice."""
     config: str | None = None
     """YAML file, one key per flag; flags on the command line override it."""
@@ -165,7 +169,7 @@ class RunFlags:
 
 
 @dataclass(frozen=True)
-class AnswerFlags:
+class AnswerFlags(Settings):
     """Answers to score, or to write for a judge."""
 
     predictions: str | None = None
@@ -236,7 +240,7 @@ class AdapterSource:
 
 
 @dataclass(frozen=True)
-class ComparisonFlags:
+class ComparisonFlags(Settings):
     """What is compared."""
 
     tasks: tuple[str, ...] = ("agreement",)
@@ -253,20 +257,5 @@ class ComparisonFlags:
     """One method over a setting: rounding=up,down; target_modules=query+value,all-linear."""
     engine: Literal["local", "ray"] = "local"
     """Where runs go: to processes of this machine, or to a Ray cluster."""
-    processes: int = 1
+    processes: Count = 1
     """Runs at a time."""
-
-
-@dataclass(frozen=True)
-class TheoryFlags:
-    """What is measured of the theory, and how far."""
-
-    jacobian_samples: int = 4
-    """Texts at which every block's Jacobians are measured, chosen by the seed."""
-    jacobian_rank: int = 384
-    """Singular values of a Jacobian to look for; a rank that reaches it is known to be at least
-    that."""
-    fisher_samples: int = 64
-    """Labelled texts whose gradients make the Fisher information, chosen by the seed."""
-    tolerance: float = 1e-3
-    """Share of the largest singular value above which one counts towards a rank."""

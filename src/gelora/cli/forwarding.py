@@ -23,7 +23,6 @@ from gelora.cli import loading
 from gelora.cli.config import Config, flags_of
 from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
-from gelora.cli.trainer_checks import check_trainer
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.errors import ConfigError
 from gelora.hidden_states.devices import computes_fast_in
@@ -31,6 +30,7 @@ from gelora.hub import check_token
 from gelora.tasks import TaskData
 from gelora.tasks.known import less_is_better
 from gelora.tasks.train import arguments_type, check_arguments
+from gelora.training.checks import check_trainer
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Plain text tables of what was found, for standard output. Pure: values in, text out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gelora.dimension.drift import verdict_words
@@ -9,36 +9,9 @@ from gelora.dimension.profile import DimensionProfile
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty, measurement_advice
 from gelora.report.decision import result_decision
-from gelora.report.text import samples_word
+from gelora.report.text import samples_word, table
 
 TWONN = frozenset({"twonn_linfit", "twonn_mle"})
-
-
-def table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], *, last_is_text: bool = False
-) -> str:
-    """Return aligned columns: texts to the left, numbers to the right.
-
-    Args:
-        headings: One per column.
-        rows: The first cell of each is text, the others are numbers.
-        last_is_text: Whether the last column is text, too.
-
-    >>> print(table(["block", "rank"], [["layer.0", "1"], ["layer.1", "12"]]))
-    block    rank
-    layer.0     1
-    layer.1    12
-    """
-    lines = [list(headings), *map(list, rows)]
-    texts = {0, len(headings) - 1} if last_is_text else {0}
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i in texts else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def measured(value: float, error: float, *, sign: bool = False) -> str:

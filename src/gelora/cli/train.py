@@ -22,7 +22,6 @@ from gelora.artifacts import (
     write_json,
 )
 from gelora.cli import loading, record
-from gelora.cli.baselines import after_training, before_training
 from gelora.cli.callbacks import callbacks_of, profile_of
 from gelora.cli.config import SOURCE, Config
 from gelora.cli.console import Output, warn_if_busy
@@ -41,6 +40,7 @@ from gelora.hub import push_folder
 from gelora.ranks import RankPlan
 from gelora.report.card import has_card, write_card
 from gelora.tasks import TaskData, texts_of
+from gelora.tasks.baselines import after_training, before_training
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.metrics import Metric
 from gelora.tasks.train import train as train_adapter

@@ -115,6 +115,33 @@ def list_runs(names: Sequence[str], indices: Iterable[int], *, everything: str) 
     return join([span for parts in spans for span in parts])
 
 
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, last_is_text: bool = False
+) -> str:
+    """Return aligned columns: texts to the left, numbers to the right.
+
+    Args:
+        headings: One per column.
+        rows: The first cell of each is text, the others are numbers.
+        last_is_text: Whether the last column is text, too.
+
+    >>> print(table(["block", "rank"], [["layer.0", "1"], ["layer.1", "12"]]))
+    block    rank
+    layer.0     1
+    layer.1    12
+    """
+    lines = [list(headings), *map(list, rows)]
+    texts = {0, len(headings) - 1} if last_is_text else {0}
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i in texts else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
 def one_line(text: str) -> str:
     """Return text with every run of white space made one space."""
     return " ".join(text.split())

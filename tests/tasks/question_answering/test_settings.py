@@ -11,9 +11,9 @@ from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"doc_stride": -1}, "doc_stride must be at least 0. Got -1."),
-        ({"n_best_size": 0}, "n_best_size must be at least 1. Got 0."),
-        ({"max_answer_length": 0}, "max_answer_length must be at least 1. Got 0."),
+        ({"doc_stride": -1}, "doc_stride must be a whole number, at least 0. Got -1."),
+        ({"n_best_size": 0}, "n_best_size must be a whole number, at least 1. Got 0."),
+        ({"max_answer_length": 0}, "max_answer_length must be a whole number, at least 1. Got 0."),
         (
             {"null_score_diff_threshold": float("nan")},
             "null_score_diff_threshold must be a number. Got nan.",

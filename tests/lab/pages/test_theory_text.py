@@ -2,7 +2,7 @@
 
 import pytest
 
-from gelora.cli.theory_text import theory_payload, theory_text
+from gelora.lab.pages.theory_text import theory_payload, theory_text
 from gelora.ranks import plan_ranks
 from lab.pages.example_theory import example_theory
 from report.example_run import example_profile

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from transformers import BertForSequenceClassification
 
-from gelora.cli.baselines import after_training, before_training
+from gelora.tasks.baselines import after_training, before_training
 from tiny_chats import tiny_instructions
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions

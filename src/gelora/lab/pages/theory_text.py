@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from gelora.cli.tables import table
 from gelora.dimension.profile import DimensionProfile
 from gelora.lab.pages.theory_section import theory_sentence
 from gelora.lab.pages.theory_tables import (
@@ -21,6 +20,7 @@ from gelora.lab.theory.record import TheoryRecord
 from gelora.lab.theory.theorem import check_theorem
 from gelora.lab.theory.usage import bound_in_use
 from gelora.ranks import RankPlan
+from gelora.report.text import table
 
 _STATEMENTS = ("dimension", "increment")
 
