@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 from example_profiles import profile_of
 from gelora.artifacts import METRICS_FILE, read_json
 from gelora.cli import main
-from gelora.cli.forwarding import check_metric, for_the_trainer, training_arguments
+from gelora.cli.forwarding import for_the_trainer, training_arguments
 from gelora.cli.parsing import parse
 from gelora.errors import ConfigError
 from gelora.ranks import plan_ranks
+from gelora.tasks.train import check_metric
 from tiny_chats import tiny_instructions
 from tiny_models import tiny_bert
 from tiny_questions import tiny_questions

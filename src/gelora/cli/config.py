@@ -1,7 +1,4 @@
-"""The verbs, the groups of flags that each takes, and what a command line comes to: `Config`.
-
-Nothing here reads a command line (`parsing.py`) or knows a model.
-"""
+"""The verbs, the groups of flags that each takes, and the value of a command line: `Config`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -40,10 +37,9 @@ class Config:
     """All groups. A verb fills those it takes, and the others keep their defaults.
 
     Attributes:
-        extra: Flags meant for `transformers.TrainingArguments`, or with `compare` for each of its
-            tasks, by name, as they were given.
-        named: Names of the flags of the command line, and of a file's flags of measuring; with
-            `compare`, of all of a file's.
+        extra: Flags that are passed on to `transformers.TrainingArguments`, or by `compare` to
+            each task.
+        named: Flags that the user set explicitly.
     """
 
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -69,24 +65,24 @@ class Config:
 
     @property
     def model_name(self) -> str:
-        """The model that was named, or the embedded one."""
+        """The model that was named, or the default."""
         return self.model.model_name_or_path or DEFAULT_MODEL
 
     @property
     def target_modules(self) -> str | tuple[str, ...]:
-        """The modules to adapt: a kind of them, or names."""
+        """The modules to adapt: "attention", "all-linear" or names."""
         names = self.ranks.target_modules
         return names[0] if len(names) == 1 else names
 
     def measuring(self, verb: str) -> MeasurementSettings:
-        """The settings of measuring, with the verb's own precision unless one was named."""
+        """The settings of measuring; the verb decides the precision if none was named."""
         if self.measurement.precision is not None:
             return self.measurement
         return replace(self.measurement, precision=DEFAULT_PRECISION.get(verb, 0.0))
 
     @property
     def resume(self) -> bool | str | None:
-        """Where training is to resume: True for the last checkpoint, or one's folder."""
+        """Checkpoint to resume from: True for the last one, a folder, or None."""
         asked = self.training.resume_from_checkpoint
         if asked is None or asked.lower() == "false":
             return None
@@ -94,29 +90,28 @@ class Config:
 
     @property
     def task_name(self) -> str | None:
-        """The task that was named, the embedded one if no data was, or None for other data."""
+        """The task that was named; the default if no data was named; None for other data."""
         named = self.data.dataset_name or self.data.train_file or self.data.validation_file
         return self.data.task_name or (None if named else DEFAULT_TASK)
 
     @property
     def names_data(self) -> bool:
-        """Whether the flags, or the folder that they name, say which texts to read."""
+        """Whether the flags, or those saved in the run's folder, name the texts."""
         data = self.data
         named = (data.task_name, data.dataset_name, data.train_file, data.validation_file)
         return any(name is not None for name in named)
 
     @property
     def problem(self) -> str | None:
-        """What the model is to do, as far as the flags alone tell."""
+        """The problem that the flags name, or None if only the data can tell."""
         task = TASKS.get(self.task_name or "")
         return self.data.task_type or (task.problem if task else None)
 
     @property
     def folder(self) -> Path:
-        """The folder of the run: the adapter's, the one named, the profile's or runs/TASK-MODEL.
+        """Output folder: of `--adapter`, else `--output_dir`, else of `--profile`.
 
-        An adapter that lies in no run has its own folder, and a plan that is exported counts as a
-        profile does; training reads a plan of one run in another.
+        The default is `runs/TASK-MODEL`. `gelora export --plan FILE` uses the folder of the plan.
         """
         if self.adapter_source.adapter is not None:
             adapter = Path(self.adapter_source.adapter)
@@ -144,12 +139,12 @@ class Verb:
     """A verb of the command.
 
     Attributes:
-        summary: Its one line of help.
-        groups: The groups of flags it takes.
+        summary: One line of help.
+        groups: The groups of flags that the verb takes.
         forwards: Whether other flags are passed on to the Trainer.
-        has_tasks: Whether other flags are passed on to each of its tasks, as `run` takes them.
-        operands: Flags whose values come first, without their names. Such a verb works on the
-            results of other runs, so that no folder's own flags count.
+        has_tasks: Whether other flags are passed on to each task, as `run` takes them.
+        operands: Flags that are given by position. A verb with operands reads the results of other
+            runs and ignores the flags saved in its output folder.
     """
 
     summary: str
@@ -159,7 +154,8 @@ class Verb:
     operands: tuple[str, ...] = ()
 
 
-_READING = ("model", "data", "question_answering", "measurement", "states")
+_SOURCE = ("model", "data", "question_answering")
+_READING = (*_SOURCE, "measurement", "states")
 _UNTIL_TRAINING = (*_READING, "ranks", "lora")
 
 VERBS = {
@@ -178,29 +174,12 @@ VERBS = {
     ),
     "train": Verb(
         "Train a LoRA adapter with the planned ranks.",
-        (
-            "model",
-            "data",
-            "question_answering",
-            "plan_source",
-            "lora",
-            "training",
-            "evaluation",
-            "run",
-        ),
+        (*_SOURCE, "plan_source", "lora", "training", "evaluation", "run"),
         forwards=True,
     ),
     "evaluate": Verb(
         "Evaluate an adapter, with standard errors.",
-        (
-            "adapter_source",
-            "model",
-            "data",
-            "question_answering",
-            "evaluation",
-            "answers",
-            "run",
-        ),
+        ("adapter_source", *_SOURCE, "evaluation", "answers", "run"),
     ),
     "export": Verb(
         "Export an adapter for servers, or a plan for other trainers.",
@@ -278,9 +257,9 @@ EXAMPLES: Mapping[str, str] = {
 """One command for the help of each verb. `measure` comes before the verbs that read its folder."""
 
 GROUPS: Mapping[str, type] = {
-    one.name: one.default_factory
-    for one in fields(Config)
-    if isinstance(one.default_factory, type) and one.name != "extra"
+    group.name: group.default_factory
+    for group in fields(Config)
+    if isinstance(group.default_factory, type) and group.name != "extra"
 }
 
 FLAGS: Mapping[str, str] = {
@@ -301,7 +280,7 @@ SOURCE_AND_WINDOWS = SOURCE | {
 }
 """The model, the texts and how contexts are split: what a plan from elsewhere was made for."""
 
-# What a run does is repeated by the others; these say only how this one call behaves.
+# These flags change how one call behaves, not what the run computes.
 NOT_SAVED = frozenset(
     {"config", "overwrite", "json", "quiet", "verbose", "debug", "resume_from_checkpoint"}
     | {"profile", "plan", "adapter"}

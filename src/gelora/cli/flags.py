@@ -1,7 +1,7 @@
 """The flags: one frozen dataclass for each group, those of single verbs last.
 
-A field is a flag, a key of the YAML file, a type and a line of help, all at once. Names are those
-of Hugging Face, each used once over all groups. `config.py` says which verb takes which group.
+A field is a flag, a key of the YAML file, a type and a line of help. Its annotation is the only
+check of its value. Names are those of Hugging Face, each used once over all groups.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Dropout = Annotated[float, Meta(ge=0, lt=1, description="a share, 0 or more and 
 
 @dataclass(frozen=True)
 class ModelFlags:
-    """The model whose ranks are asked for."""
+    """The model."""
 
     model_name_or_path: str | None = None
     """Hub id or local folder; None is sentence-transformers/all-MiniLM-L6-v2, or with `evaluate`
@@ -36,7 +36,7 @@ class ModelFlags:
     load_in_8bit: bool = False
     """Load the frozen weights in 8 bits."""
     chat_template_path: str | None = None
-    """Jinja file, or folder of a tokenizer, whose chat template takes the place of the model's."""
+    """Jinja file, or folder of a tokenizer, whose chat template replaces the model's."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class DataFlags(Settings):
     dataset_name: str | None = None
     """Dataset on the Hub, instead of a task."""
     dataset_config: str | None = None
-    """Its configuration."""
+    """Configuration of the Hub dataset."""
     dataset_train_split: str = "train"
     """Split to measure and train on."""
     dataset_test_split: str | None = None
@@ -58,7 +58,7 @@ class DataFlags(Settings):
     """CSV with any separator, JSON, JSON lines, Parquet or Arrow, .gz and .zst too, or a folder of
     save_to_disk, to measure and train on."""
     validation_file: str | None = None
-    """The same, to evaluate on."""
+    """File or folder to evaluate on, in the same formats."""
     validation_mismatched_file: str | None = None
     """MNLI's second set to evaluate on."""
     text_columns: tuple[str, ...] | None = None
@@ -66,14 +66,14 @@ class DataFlags(Settings):
     label_column: str | None = None
     """Column of labels, or a field in one as meta.label; the task's own if None."""
     missing_labels: tuple[str, ...] | None = None
-    """Labels that say that there is none, as nan NA -1; None is blank, null and NaN, and among
-    numbers the usual texts for NaN."""
+    """Labels that mean "no label", as nan NA -1; None is blank, null and NaN, and among numbers the
+    usual texts for NaN."""
     drop_empty: bool = False
     """Set rows with an empty text aside and count them, instead of refusing."""
     task_type: (
         Literal["classification", "regression", "question_answering", "instruction_tuning"] | None
     ) = None
-    """What the model is to do; None tells by the task, or by whether labels are classes."""
+    """What the model is trained for; None decides by the task, or by whether labels are classes."""
     max_length: Count = 256
     """Tokens after which a text, or a pair, is cut."""
     max_train_samples: int | None = None
@@ -175,12 +175,12 @@ class AnswerFlags(Settings):
     predictions: str | None = None
     """File of answers to score instead of a model's, as the official SQuAD evaluator takes it."""
     na_prob_file: str | None = None
-    """File of how sure it is that each question has no answer, as that evaluator takes it."""
+    """File with the probability that each question has no answer, as that evaluator takes it."""
     answer_file: str | None = None
-    """Where the answers to mt_bench go; None is model_answer/MODEL.jsonl in the run's folder. Or
-    where those to questions of SQuAD go, if anywhere."""
+    """Output file for answers. None writes answers to mt_bench to model_answer/MODEL.jsonl in the
+    run's folder, and does not write answers to SQuAD."""
     max_new_tokens: int = 1024
-    """Tokens of an answer to mt_bench at most."""
+    """Maximum tokens of an answer to mt_bench."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ class ExportFlags:
     peft: bool = False
     """The plan as adapter_config.json alone."""
     export_dir: str | None = None
-    """Folder of the exports; None is export in the output folder, which here is the run of the
-    adapter or of the plan unless it is named."""
+    """Folder of the exports; None is export in the run's folder. Without --output_dir the run is
+    that of --adapter or --plan."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,9 @@ class ProfilePair:
     """Which profiles are compared: gelora compare-profiles BEFORE AFTER."""
 
     before: str | None = None
-    """File, folder or Hub id of the first."""
+    """File, folder or Hub id of the first profile."""
     after: str | None = None
-    """The same of the second."""
+    """File, folder or Hub id of the second profile."""
     by_estimator: EstimatorName | None = None
     """Whose dimensions are compared, if both profiles have them; None is the first's own."""
 
@@ -248,11 +248,12 @@ class ComparisonFlags(Settings):
     methods: tuple[str, ...] | None = None
     """gelora, lora-r1 and lora-r2 are always there; None is all, or gelora-paper with --vary."""
     budgets: tuple[str, ...] = ("paper",)
-    """--budget for short: trainable parameters, as a number, r=2, or paper for its ranks'."""
+    """--budget for short. Trainable parameters: a number, r=2, or paper for those of its ranks."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of training; the data are the same for all."""
     learning_rates: tuple[float, ...] = ()
-    """To try for each method on a part of the training data; with none, the task's own is used."""
+    """Learning rates to try for each method on a part of the training data; without any, the task's
+    own is used."""
     vary: str | None = None
     """One method over a setting: rounding=up,down; target_modules=query+value,all-linear."""
     engine: Literal["local", "ray"] = "local"

@@ -1,7 +1,7 @@
-"""Pass on to transformers and PEFT what is theirs, and refuse what they would only trip over later.
+"""Pass flags on to transformers and PEFT, and refuse those that would fail during training.
 
-`transformers.TrainingArguments`, or for instruction tuning `trl.SFTConfig`, are read by Hugging
-Face's own parser; `peft.LoraConfig` is tried on a small matrix.
+Hugging Face's own parser reads `transformers.TrainingArguments`, or for instruction tuning
+`trl.SFTConfig`.
 """
 
 import copy
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from torch import nn
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
@@ -25,12 +23,11 @@ from gelora.cli.console import shows_progress
 from gelora.cli.parsing import training_fields, unknown_flag
 from gelora.cli.values import as_arguments, as_mapping
 from gelora.errors import ConfigError
-from gelora.hidden_states.devices import computes_fast_in
 from gelora.hub import check_token
 from gelora.tasks import TaskData
 from gelora.tasks.known import less_is_better
-from gelora.tasks.train import arguments_type, check_arguments
-from gelora.training.checks import check_trainer
+from gelora.tasks.train import arguments_type, check_arguments, check_metric, check_steps
+from gelora.training.checks import avoid_slow_precision, check_lora, check_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +85,9 @@ def training_arguments(config: Config) -> TrainingArguments:
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})
     check_trainer(arguments)
-    _without_slow_precision(arguments, config)
+    avoid_slow_precision(
+        arguments, dtype=config.model.dtype, has_head=config.problem != "instruction_tuning"
+    )
     if config.training.early_stopping_patience is not None and not arguments.load_best_model_at_end:
         raise ConfigError(
             f"early_stopping_patience {config.training.early_stopping_patience} keeps the best "
@@ -168,39 +167,6 @@ def for_the_trainer(
     return arguments
 
 
-def check_steps(arguments: TrainingArguments, data: TaskData) -> None:
-    """Check that the training rows fill a batch, where incomplete batches are dropped.
-
-    Raises:
-        ConfigError: They do not.
-    """
-    batch = arguments.train_batch_size * max(1, arguments.world_size)
-    if arguments.dataloader_drop_last and len(data.train) < batch:
-        raise ConfigError(
-            f"dataloader_drop_last leaves no batch of {batch} in {len(data.train)} training rows: "
-            "lower per_device_train_batch_size, or leave it out."
-        )
-
-
-def check_metric(arguments: TrainingArguments, data: TaskData) -> None:
-    """Check that the metric which chooses the best model is one that there will be.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    named = arguments.metric_for_best_model
-    names = {"loss", *data.metrics}
-    settings = data.question_answering
-    if settings is not None and settings.version_2_with_negative:
-        parts = ("HasAns", "NoAns", "best")
-        names |= {f"{part}_{name}" for part in parts for name in ("f1", "exact")}
-    if named is not None and named.removeprefix("eval_") not in names:
-        raise ConfigError(
-            f"metric_for_best_model {named} is none of the metrics of {data.name}, which are "
-            f"{', '.join(sorted(names))}: name one of these."
-        )
-
-
 def check_replies(arguments: TrainingArguments, config: Config, data: TaskData) -> None:
     """Check that the chat template marks the replies, where they alone are to carry loss.
 
@@ -230,57 +196,7 @@ def check_training(config: Config) -> None:
     """
     if isinstance(config.resume, str):
         find_checkpoint(config.folder, Path(config.resume))
-    if config.lora.init_lora_weights == "eva":
-        raise ConfigError(
-            "init_lora_weights eva moves ranks between modules, which is what the plan decides: "
-            "choose another."
-        )
-    lora = config.lora
-    if lora.target_parameters and (lora.lora_dropout or lora.use_dora):
-        raise ConfigError(
-            "PEFT adapts no target_parameters with lora_dropout or use_dora: leave these out."
-        )
-    of_models = ("modules_to_save", "target_parameters")
-    settings = {k: v for k, v in lora_arguments(config).items() if k not in of_models}
-    layer = nn.Sequential(nn.Linear(8, 8))
-    try:
-        inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"], **settings), layer)
-    except Exception as error:  # what PEFT raises differs from setting to setting
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"PEFT does not take these flags of LoRA: {problem}") from error
-
-
-def _without_slow_precision(arguments: TrainingArguments, config: Config) -> None:
-    """Train in float32 where mixed precision is asked for and the processor is slow in it.
-
-    Raises:
-        ConfigError: The weights are asked for in a format that training loses small steps in.
-    """
-    is_mixed = arguments.bf16 or arguments.fp16
-    has_head = config.problem != "instruction_tuning"  # LoRA's own weights are float32 by PEFT
-    if has_head and config.model.dtype in ("float16", "bfloat16") and not is_mixed:
-        half = {"float16": "fp16", "bfloat16": "bf16"}[config.model.dtype]
-        raise ConfigError(
-            f"dtype {config.model.dtype} loses small training steps to rounding: give --dtype "
-            f"float32, or add --{half} true to train in mixed precision."
-        )
-    if arguments.device.type != "cpu":
-        return
-    if config.model.dtype == "float16":
-        raise ConfigError(
-            "dtype float16 is not trained on a CPU, whose small steps it loses: give --dtype "
-            "float32."
-        )
-    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
-        is_slow = not computes_fast_in(dtype, arguments.device)
-        if getattr(arguments, name) and is_slow and config.model.dtype != "bfloat16":
-            setattr(arguments, name, False)
-            logger.warning(
-                "Warning: this processor does not compute in %s by itself, so training is in "
-                "float32 in spite of --%s.",
-                str(dtype).removeprefix("torch."),
-                name,
-            )
+    check_lora(lora_arguments(config))
 
 
 def _check_pushing(config: Config, arguments: TrainingArguments) -> None:

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from peft import TaskType
-
 from gelora.artifacts import ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli.config import Config
-from gelora.errors import ArtifactError, ConfigError
-from gelora.exports.saved import read_adapter
-from gelora.hidden_states.task_head import TASK_TYPES
+from gelora.errors import ConfigError
+from gelora.exports.heads import adapter_head
 from gelora.tasks.known import TASKS
 
 
@@ -41,7 +38,7 @@ def trained_head(config: Config, folder: Path) -> dict[str, Any]:
         ArtifactError: There is no adapter in the folder, or nothing says which head it has.
     """
     trained = _run_head(config)
-    return _own_head(folder) if trained is None else trained
+    return adapter_head(folder) if trained is None else trained
 
 
 def _run_head(config: Config) -> dict[str, Any] | None:
@@ -52,31 +49,3 @@ def _run_head(config: Config) -> dict[str, Any] | None:
     metrics = read_json(path, kind="metrics")
     labels = {name: metrics[name] for name in ("num_labels", "label_names") if metrics.get(name)}
     return {"task": metrics["problem"], **labels}
-
-
-def _own_head(folder: Path) -> dict[str, Any]:
-    """Return what the adapter's files alone say of its head."""
-    adapter = read_adapter(folder)
-    named = adapter.config.get("task_type")
-    base_class = (adapter.config.get("auto_mapping") or {}).get("base_model_class", "")
-    if base_class.endswith("ForQuestionAnswering"):  # PEFT names it where there is no task type
-        return {"task": "question_answering"}
-    problem = next((name for name, kind in TASK_TYPES.items() if kind == named), None)
-    if named is None or problem is None:
-        raise ArtifactError(
-            f"The adapter names the 'task_type' {named}, by which its model's head is unknown: "
-            "merge it with peft's merge_and_unload."
-        )
-    if named != TaskType.SEQ_CLS:
-        return {"task": problem}
-    sides = [len(t) for name, t in adapter.tensors.items() if ".lora_" not in name and t.ndim == 2]
-    if not sides:
-        raise ArtifactError(
-            f"The adapter in {folder} is for labels ({named}) and saves no head for them: merged, "
-            "it would label at random. Save it with modules_to_save."
-        )
-    num_labels = min(sides)
-    return {
-        "task": "regression" if num_labels == 1 else "classification",
-        "num_labels": num_labels,
-    }

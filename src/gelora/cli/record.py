@@ -78,8 +78,8 @@ def recorded_data(folder: Path) -> str:
     source = data.get("source", {})
     name = source.get("file") or source.get("dataset") or source.get("folder") or data.get("name")
     columns = [*(data.get("text_columns") or ()), data.get("label_column")]
-    told = ", ".join(map(repr, filter(None, columns)))
-    return f"{name} (columns {told})" if name and told else str(name or "")
+    listed = ", ".join(map(repr, filter(None, columns)))
+    return f"{name} (columns {listed})" if name and listed else str(name or "")
 
 
 @contextlib.contextmanager

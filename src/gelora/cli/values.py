@@ -1,8 +1,8 @@
-"""Values of flags as text and as what they say: from YAML, to a command line and back.
+"""Convert the values of flags between YAML, a command line and Python.
 
-Every value is read as text first, as a command line has it, and becomes a number or a truth value
-only where its text is regained from that: `no`, `2024_01` and `1e-3` stay what was written. YAML
-1.1 would make False, 202401 and again a text of them.
+Every value is read as text first. It becomes a number or a truth value only if that is written as
+the same text again, so `no`, `2024_01` and `1e-3` stay as they are. YAML 1.1 would turn the first
+two into False and 202401.
 """
 
 import json
@@ -19,7 +19,7 @@ class _TextLoader(yaml.SafeLoader):
     """Reads every scalar but null as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute
-        first: [one for one in resolvers if one[0].endswith(":null")]
+        first: [resolver for resolver in resolvers if resolver[0].endswith(":null")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -97,7 +97,7 @@ def _of_yaml(value: Any) -> Any:
     if isinstance(value, str):
         return _regainable(value)
     if isinstance(value, list):
-        return [_of_yaml(one) for one in cast("list[Any]", value)]
+        return [_of_yaml(item) for item in cast("list[Any]", value)]
     return _of_json(value)
 
 
@@ -114,7 +114,7 @@ def _of_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _of_json(v) for k, v in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_of_json(one) for one in cast("list[Any]", value)]
+        return [_of_json(item) for item in cast("list[Any]", value)]
     try:
         return json.loads(value, parse_constant=str) if isinstance(value, str) else value
     except ValueError:

@@ -120,6 +120,39 @@ def check_arguments(arguments: TrainingArguments, problem: str | None) -> None:
         part_of("instruction_tuning", "trainer").check_settings(arguments)
 
 
+def check_steps(arguments: TrainingArguments, data: TaskData) -> None:
+    """Check that the training rows fill a batch, where incomplete batches are dropped.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    batch = arguments.train_batch_size * max(1, arguments.world_size)
+    if arguments.dataloader_drop_last and len(data.train) < batch:
+        raise ConfigError(
+            f"dataloader_drop_last leaves no batch of {batch} in {len(data.train)} training rows: "
+            "lower per_device_train_batch_size, or leave it out."
+        )
+
+
+def check_metric(arguments: TrainingArguments, data: TaskData) -> None:
+    """Check that the metric which chooses the best model is one that there will be.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    named = arguments.metric_for_best_model
+    names = {"loss", *data.metrics}
+    settings = data.question_answering
+    if settings is not None and settings.version_2_with_negative:
+        parts = ("HasAns", "NoAns", "best")
+        names |= {f"{part}_{name}" for part in parts for name in ("f1", "exact")}
+    if named is not None and named.removeprefix("eval_") not in names:
+        raise ConfigError(
+            f"metric_for_best_model {named} is none of the metrics of {data.name}, which are "
+            f"{', '.join(sorted(names))}: name one of these."
+        )
+
+
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -1,6 +1,6 @@
-"""Refuse settings of the Trainer's that it would only trip over when training begins.
+"""Refuse settings of the Trainer and of LoRA that would fail only when training begins.
 
-Its optimizer, scheduler and loaders are made once, for a single parameter.
+The optimizer, the scheduler and the loaders are made once, for a single parameter.
 """
 
 import contextlib
@@ -8,10 +8,11 @@ import copy
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments, get_scheduler
@@ -22,6 +23,7 @@ from transformers.integrations.integration_utils import (
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from gelora.errors import ConfigError, MissingExtraError
+from gelora.hidden_states.devices import computes_fast_in
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,69 @@ def check_trainer(arguments: TrainingArguments) -> None:
         )
     _check_reporting(arguments)
     _check_parts(arguments)
+
+
+def check_lora(settings: Mapping[str, Any]) -> None:
+    """Try settings of `peft.LoraConfig`, without ranks and targets, on a small matrix.
+
+    Raises:
+        ConfigError: PEFT does not take the settings, or they would move ranks between modules.
+    """
+    if settings.get("init_lora_weights") == "eva":
+        raise ConfigError(
+            "init_lora_weights eva moves ranks between modules, which is what the plan decides: "
+            "choose another."
+        )
+    if settings.get("target_parameters") and (
+        settings.get("lora_dropout") or settings.get("use_dora")
+    ):
+        raise ConfigError(
+            "PEFT adapts no target_parameters with lora_dropout or use_dora: leave these out."
+        )
+    of_models = ("modules_to_save", "target_parameters")
+    tried = {name: value for name, value in settings.items() if name not in of_models}
+    layer = nn.Sequential(nn.Linear(8, 8))
+    try:
+        inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"], **tried), layer)
+    except Exception as error:  # what PEFT raises differs from setting to setting
+        raise ConfigError(f"PEFT does not take these flags of LoRA: {_said(error)}") from error
+
+
+def avoid_slow_precision(arguments: TrainingArguments, *, dtype: str, has_head: bool) -> None:
+    """Switch mixed precision off where the processor is slow in it.
+
+    Args:
+        arguments: The Trainer's arguments, which are changed in place.
+        dtype: Number format of the weights, or "auto".
+        has_head: Whether a new head is trained; LoRA's own weights are float32 by PEFT.
+
+    Raises:
+        ConfigError: Small training steps would be lost to rounding in this format.
+    """
+    is_mixed = arguments.bf16 or arguments.fp16
+    if has_head and dtype in ("float16", "bfloat16") and not is_mixed:
+        half = {"float16": "fp16", "bfloat16": "bf16"}[dtype]
+        raise ConfigError(
+            f"dtype {dtype} loses small training steps to rounding: give --dtype "
+            f"float32, or add --{half} true to train in mixed precision."
+        )
+    if arguments.device.type != "cpu":
+        return
+    if dtype == "float16":
+        raise ConfigError(
+            "dtype float16 is not trained on a CPU, whose small steps it loses: give --dtype "
+            "float32."
+        )
+    for name, mixed in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        is_slow = not computes_fast_in(mixed, arguments.device)
+        if getattr(arguments, name) and is_slow and dtype != "bfloat16":
+            setattr(arguments, name, False)
+            logger.warning(
+                "Warning: this processor does not compute in %s by itself, so training is in "
+                "float32 in spite of --%s.",
+                str(mixed).removeprefix("torch."),
+                name,
+            )
 
 
 def _check_numbers(arguments: TrainingArguments) -> None:

@@ -20,7 +20,7 @@ from gelora.lab.theory.settings import TheorySettings
 from gelora.ranks import RankPlan
 from gelora.settings import Pooling
 from gelora.tasks import TaskData, texts_of
-from gelora.training.wrapping import wrap
+from gelora.training.train import wrap
 
 logger = logging.getLogger(__name__)
 
