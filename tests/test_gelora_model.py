@@ -43,7 +43,7 @@ def test_a_config_holds_both_settings_and_checks_them():
 def test_settings_are_changed_by_name():
     settings = gelora.RankSettings(max_rank=9)
     assert settings.updated({"min_rank": 2}) == gelora.RankSettings(min_rank=2, max_rank=9)
-    with pytest.raises(ConfigError, match="no setting scaling. It is now scaling"):
-        settings.updated({"scaling": 1.0})
+    with pytest.raises(ConfigError, match="no setting alpha_per_rank. It is now scaling"):
+        settings.updated({"alpha_per_rank": 1.0})
     with pytest.raises(ConfigError, match="It is now 'twonn_linfit'"):
-        gelora.MeasurementSettings(estimator="twonn_linfit")
+        gelora.MeasurementSettings(estimator="twonn_line")

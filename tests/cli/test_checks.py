@@ -86,7 +86,7 @@ def trackio_alone(monkeypatch):
         (["--lora_r", "8"], "no flag --lora_r; ranks are planned: --budget r=8 spends"),
         (["--max-seq-length", "8"], "no flag --max_seq_length; here it is --max_length."),
         (["--problem_type", "regression"], "no flag --problem_type; here it is --task_type."),
-        (["--scaling", "2"], "no flag --scaling; here it is --scaling."),
+        (["--alpha_per_rank", "2"], "no flag --alpha_per_rank; here it is --scaling."),
         (["--label_column", "lable"], "no column 'lable' in train.jsonl"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1."),
         (["--lora_dropout", "2"], "lora_dropout must be a share, 0 or more and below 1. Got 2.0."),

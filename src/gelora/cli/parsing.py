@@ -68,7 +68,7 @@ HABITS: Mapping[str, str] = {
             "per_device_eval_batch_size": "eval_batch_size",
             "target_modules": "lora_target lora_target_modules",
             "lora_alpha": "alpha",
-            "scaling": "scaling",
+            "scaling": "alpha_per_rank",
             "overwrite": "overwrite_output_dir overwrite_output",
             "eval_strategy": "evaluation_strategy",
             "budget": "rank_budget",
