@@ -98,7 +98,7 @@ def test_a_plan_of_the_text_part_holds_for_the_whole_multimodal_model():
     with pytest.raises(GeloraError, match="pass the whole model"):
         gelora.lora_config(whole.model.language_model, gelora.plan_ranks(of_whole))
     wrapped = get_peft_model(whole, for_part)  # PEFT takes the names for endings
-    with pytest.raises(GeloraError, match=r"lora_config\(plan, model\) with the whole model"):
+    with pytest.raises(GeloraError, match=r"lora_config\(model, plan\) with the whole model"):
         gelora.verify_ranks(wrapped, plan)
 
 

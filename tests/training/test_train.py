@@ -272,7 +272,7 @@ def test_the_config_is_that_of_the_plan():
     model = bert()
     plan = plan_for(model)
     config = wrap(model, plan, "classification").peft_config["default"]
-    plain = lora_config(plan, bert())
+    plain = lora_config(bert(), plan)
     assert config.rank_pattern == plain.rank_pattern
     assert config.task_type == "SEQ_CLS"
     assert isinstance(get_peft_model(bert(), config), PeftModel)

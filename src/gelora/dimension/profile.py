@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from gelora.artifacts import PROFILE_FILE, Artifact
 from gelora.errors import ArtifactError
 from gelora.settings import Granularity, MeasurementSettings
@@ -211,7 +209,8 @@ class DimensionProfile(Artifact):
         Returns:
             The axes.
         """
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only this needs it
+        import numpy as np  # noqa: PLC0415 - only this needs it
+        from matplotlib.figure import Figure  # noqa: PLC0415
 
         axes = ax if ax is not None else Figure(layout="constrained").subplots()
         places = range(len(self.layers))
