@@ -42,7 +42,7 @@ coverage: install
 	$(PYTHON) tools/check_coverage.py coverage.json
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n $(WORKERS) -m slow
 
 test-shapes: install
 	GELORA_CHECK_SHAPES=1 $(BIN)/pytest -n $(WORKERS) -m "not slow" $(addprefix tests/,$(WITH_ARRAYS))

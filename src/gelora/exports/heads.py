@@ -30,8 +30,8 @@ def adapter_head(folder: Path) -> dict[str, Any]:
     problem = next((name for name, kind in TASK_TYPES.items() if kind == named), None)
     if named is None or problem is None:
         raise ArtifactError(
-            f"The adapter names the 'task_type' {named}, by which its model's head is unknown: merge "
-            "it with peft's merge_and_unload."
+            f"The adapter names the 'task_type' {named}, by which its model's head is unknown: "
+            "merge it with peft's merge_and_unload."
         )
     if named != TaskType.SEQ_CLS:
         return {"task": problem}
