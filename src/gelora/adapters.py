@@ -9,8 +9,7 @@ everything is ordinary PEFT.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import math
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from gelora.hidden_states.architectures import check_fingerprint, find_architect
 from gelora.hidden_states.experts import expert_parameters, full_name
 from gelora.hidden_states.module_tree import without_wrapper
 from gelora.hidden_states.task_head import head_arguments
-from gelora.ranks.plan import RankPlan, whole
+from gelora.ranks.plan import RankPlan, rank_arguments, whole
 
 PATTERN_ARGUMENTS = frozenset(
     {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "layers_to_transform"}
@@ -147,24 +146,6 @@ def plan_prefix(plan: RankPlan, model: nn.Module, *, is_adapted: bool = False) -
     if not is_adapted:
         check_fingerprint(model, plan.fingerprint)
     return architecture.prefix
-
-
-def rank_arguments(ranks: Mapping[str, int], alpha: Callable[[int], int | float]) -> dict[str, Any]:
-    """Return what says in a LoraConfig which modules have which ranks.
-
-    Args:
-        ranks: By full name, so that each key matches one module only.
-        alpha: Of a rank.
-    """
-    largest = max(ranks.values())
-    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
-    return {
-        "r": largest,
-        "lora_alpha": alpha(largest),
-        "rank_pattern": smaller,
-        "alpha_pattern": {key: alpha(rank) for key, rank in smaller.items()},
-        "target_modules": sorted(ranks),
-    }
 
 
 def stores_transposed(model: nn.Module, names: Collection[str]) -> bool:

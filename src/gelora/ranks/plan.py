@@ -10,7 +10,7 @@ in `rules.py`; here they meet the modules to adapt. No model and no data is need
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -93,14 +93,16 @@ class RankPlan(Artifact):
     @property
     def rank_pattern(self) -> dict[str, int]:
         """PEFT's `rank_pattern`: the rank of every module that has not the largest one."""
-        largest = max(self.modules.values())
-        return {re.escape(n): rank for n, rank in self.modules.items() if rank != largest}
+        return self._rank_arguments["rank_pattern"]
 
     @property
     def alpha_pattern(self) -> dict[str, int | float]:
         """PEFT's `alpha_pattern`: the alpha of every module in `rank_pattern`."""
-        largest = max(self.modules.values())
-        return {re.escape(n): self.alphas[n] for n, r in self.modules.items() if r != largest}
+        return self._rank_arguments["alpha_pattern"]
+
+    @property
+    def _rank_arguments(self) -> dict[str, Any]:
+        return rank_arguments(self.modules, lambda rank: whole(self.scaling * rank))
 
     def to_lora_config(self, model: Any, **lora_arguments: Any) -> "LoraConfig":
         """Return the `peft.LoraConfig` of this plan, as `gelora.lora_config(model, plan)` does.
@@ -289,6 +291,24 @@ def _check_module_ranks(plan: RankPlan) -> None:
                 f"{sorted(set(inside)) or 'none'}: `ranks` and `modules` must agree, so plan again "
                 "instead of editing the file."
             )
+
+
+def rank_arguments(ranks: Mapping[str, int], alpha: Callable[[int], int | float]) -> dict[str, Any]:
+    """Return the arguments of LoraConfig that give every module its rank.
+
+    Args:
+        ranks: Rank of every module, by a name that matches no other module.
+        alpha: Function from a rank to its alpha.
+    """
+    largest = max(ranks.values())
+    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
+    return {
+        "r": largest,
+        "lora_alpha": alpha(largest),
+        "rank_pattern": smaller,
+        "alpha_pattern": {key: alpha(rank) for key, rank in smaller.items()},
+        "target_modules": sorted(ranks),
+    }
 
 
 def whole(number: float) -> int | float:

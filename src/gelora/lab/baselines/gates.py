@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
-from gelora.adapters import rank_arguments
 from gelora.lab.baselines.method import Setting, Size
 from gelora.lab.baselines.uniform import adapted_modules, largest_rank, uniform_lora
-from gelora.ranks.plan import whole
+from gelora.ranks.plan import rank_arguments, whole
 
 ADAPTER = "default"
 
