@@ -37,14 +37,15 @@ class GeloraConfig(RankSettings, MeasurementSettings):
     @property
     def measurement(self) -> MeasurementSettings:
         """The settings of measuring."""
-        names = [one.name for one in fields(MeasurementSettings)]
-        return MeasurementSettings(**{name: getattr(self, name) for name in names})
+        return self._part(MeasurementSettings)
 
     @property
     def ranks(self) -> RankSettings:
         """The settings of planning."""
-        names = [one.name for one in fields(RankSettings)]
-        return RankSettings(**{name: getattr(self, name) for name in names})
+        return self._part(RankSettings)
+
+    def _part(self, kind: type[Any]) -> Any:
+        return kind(**{setting.name: getattr(self, setting.name) for setting in fields(kind)})
 
 
 def get_gelora_model(

@@ -6,7 +6,7 @@ and a value that the profile or the plan records. Its annotation is the only che
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from numbers import Integral, Real
 from types import UnionType
@@ -79,10 +79,6 @@ class Settings:
                 )
         return replace(self, **changes)  # type: ignore[type-var]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values by name."""
-        return asdict(self)  # type: ignore[call-overload]
-
 
 @dataclass(frozen=True)
 class MeasurementSettings(Settings):
@@ -110,6 +106,10 @@ class MeasurementSettings(Settings):
     """Tokens in one forward pass, padding included."""
 
 
+ESTIMATION = ("estimator", "all_estimators", "discard_fraction")
+"""Settings of measuring that need no model: they can change where hidden states were kept."""
+
+
 @dataclass(frozen=True)
 class RankSettings(Settings):
     """What gets an adapter, and how ranks follow from dimensions."""
@@ -118,7 +118,7 @@ class RankSettings(Settings):
     """attention, all-linear, or names of modules as PEFT takes them."""
     rank_rule: Rule | None = None
     """The paper's: growth of the dimension, rounded, plus one; confident: the smallest rank that
-    suffices with probability 0.9; or spend a --budget by growth. None is budget if one is given,
+    suffices with probability 0.9; or spend a budget by growth. None is budget if one is given,
     else paper."""
     budget: int | str | None = None
     """Trainable parameters: a number, or r=8 for those of uniform LoRA of rank 8."""
@@ -131,7 +131,7 @@ class RankSettings(Settings):
     scaling: Positive = 2.0
     """alpha/r, the same in every module."""
     lora_alpha: Positive | None = None
-    """Instead of --scaling: alpha of the largest rank."""
+    """Alpha of the largest rank, instead of scaling."""
 
     def __post_init__(self) -> None:
         if self.budget is not None:
@@ -199,15 +199,6 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         raise ConfigError(f"{name} must be {expected}. Got {value!r}.{hint}") from error
 
 
-def check_seed(seed: Any) -> int:
-    """Return a seed as an int.
-
-    Raises:
-        ConfigError: It is not a whole number from 0 to 2^32 - 1.
-    """
-    return checked("seed", seed, Seed)
-
-
 def read_budget(budget: float | str) -> tuple[int, bool]:
     """Return a budget's number, and whether it is a rank, "r=8", not a count of parameters.
 
@@ -239,7 +230,7 @@ def _kinds(settings: type) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers as Python's, and lists as tuples."""
+    """Return NumPy's numbers as Python's, and other values as they are."""
     if isinstance(value, bool | str) or value is None:
         return value
     if isinstance(value, Integral):

@@ -7,6 +7,7 @@ from torch import nn
 
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.architectures import (
+    adapted_modules,
     find_architecture,
     find_backbone,
     require_attention,
@@ -272,6 +273,14 @@ def test_blocks_that_mix_no_tokens_are_listed():
     architecture = find_architecture(Unknown([Residual(nn.Linear(4, 4)) for _ in range(2)]))
     with pytest.raises(ArchitectureError, match=r"blocks\.0 has mixer, up: adapt 'all-linear'"):
         require_attention(architecture)
+
+
+@pytest.mark.parametrize("targets", ["attention", ("attention",), ["attention"]])
+def test_adapted_modules_needs_blocks_that_mix_tokens_however_they_are_asked_for(targets):
+    architecture = find_architecture(Unknown([Residual(nn.Linear(4, 4)) for _ in range(2)]))
+    with pytest.raises(ArchitectureError, match="No module of the blocks is known to mix tokens"):
+        adapted_modules(architecture, targets)
+    assert len(adapted_modules(architecture, ("all-linear",))) == len(architecture.modules)
 
 
 def test_no_blocks_lists_what_was_seen():

@@ -153,6 +153,8 @@ def test_kept_states_serve_other_estimators(tmp_path):
     assert every.series.keys() == all_at_once.series.keys()
     with pytest.raises(ConfigError, match="Got 'mle'"):
         measure_hidden_states(tmp_path / "kept", estimator="mle")
+    with pytest.raises(ConfigError, match="pooling was decided when the states in .* were kept"):
+        measure_hidden_states(tmp_path / "kept", pooling="last")
 
 
 def test_what_is_there_stops_before_the_model_runs(tmp_path):

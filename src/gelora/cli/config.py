@@ -23,7 +23,7 @@ from gelora.cli.flags import (
     TrainingFlags,
 )
 from gelora.lab.theory.settings import TheorySettings
-from gelora.settings import MeasurementSettings, RankSettings
+from gelora.settings import ESTIMATION, MeasurementSettings, RankSettings
 from gelora.tasks.known import TASKS
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
@@ -270,9 +270,9 @@ FLAGS: Mapping[str, str] = {
 SOURCE = frozenset(name for name, group in FLAGS.items() if group in ("model", "data"))
 """The model and the texts."""
 
-READING = frozenset(n for n, group in FLAGS.items() if group == "measurement") - {
-    *("estimator", "all_estimators", "discard_fraction")
-} | frozenset({"keep_hidden_states"})
+READING = frozenset(n for n, group in FLAGS.items() if group == "measurement") - {*ESTIMATION} | {
+    "keep_hidden_states"
+}
 """How texts become hidden states."""
 
 SOURCE_AND_WINDOWS = SOURCE | {

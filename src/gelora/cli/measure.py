@@ -22,6 +22,7 @@ from gelora.hidden_states.devices import device_name
 from gelora.hidden_states.store import STATES_FOLDER, open_states, remove_states, store_in
 from gelora.memory import peak_memory_bytes
 from gelora.ranks import plan_ranks
+from gelora.settings import ESTIMATION
 from gelora.tasks import TaskData, texts_of
 from gelora.tasks.instruction_tuning.chats import check_causal
 
@@ -86,9 +87,7 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     states, _ = open_states(folder)
     config = replace(config, run=replace(config.run, seed=states.seed))
     inputs = {
-        "estimator": asked.estimator,
-        "all_estimators": asked.all_estimators,
-        "discard_fraction": asked.discard_fraction,
+        **{name: getattr(asked, name) for name in ESTIMATION},
         "states_sha256": states.content_hash(),
     }
     store = store_in(folder)

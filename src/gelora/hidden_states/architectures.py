@@ -6,7 +6,7 @@ without its head, and are the same with and without adapters. Nothing here runs 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from gelora.hidden_states.module_tree import (
     weight_of,
     without_wrapper,
 )
+from gelora.ranks.targets import select_modules, target_names
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,24 @@ def find_architecture(model: nn.Module) -> Architecture:
         is_causal=_is_causal(backbone, blocks),
         left_out=left_out_weights(backbone, blocks, modules, excluded=excluded),
     )
+
+
+def adapted_modules(
+    architecture: Architecture, target_modules: str | Sequence[str]
+) -> tuple[BlockModule, ...]:
+    """Return the modules of a model that get an adapter.
+
+    Args:
+        architecture: Blocks and modules of the model.
+        target_modules: As for `select_modules`.
+
+    Raises:
+        ArchitectureError: The target is "attention", and no block has modules that mix tokens.
+        RankError: As `select_modules`.
+    """
+    if target_names(target_modules) == ["attention"]:
+        require_attention(architecture)
+    return select_modules(architecture.modules, target_modules, left_out=architecture.left_out)
 
 
 def require_attention(architecture: Architecture) -> None:

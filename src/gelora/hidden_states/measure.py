@@ -22,13 +22,13 @@ from gelora.dimension.layers import (
 )
 from gelora.dimension.profile import DimensionProfile, LeftOut, StopReason, sublayer_names
 from gelora.dimension.stability import LayerDiagnostics, assess_layers
-from gelora.errors import DuplicateSamplesWarning, TooFewSamplesError
+from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
 from gelora.hidden_states.architectures import (
+    adapted_modules,
     find_architecture,
     find_backbone,
     input_embedding,
     model_fingerprint,
-    require_attention,
 )
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
 from gelora.hidden_states.growth import Ranks, growing_sizes, reason_to_stop
@@ -41,7 +41,7 @@ from gelora.hidden_states.reader import Reader
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore, open_states
 from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
-from gelora.settings import Count, MeasurementSettings, check_seed, checked
+from gelora.settings import ESTIMATION, Count, MeasurementSettings, Seed, checked
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +182,9 @@ def measure_dimensions(
     """
     settings = (settings or MeasurementSettings()).updated(changes)
     max_length = checked("max_length", max_length, Count | None)
-    seed = check_seed(seed)
+    seed = checked("seed", seed, Seed)
     architecture, backbone = find_architecture(model), find_backbone(model)
-    if target_modules == "attention":
-        require_attention(architecture)
-    select_modules(architecture.modules, target_modules, left_out=architecture.left_out)
+    adapted_modules(architecture, target_modules)  # raises where there are none
     device = input_embedding(backbone).device
     settings = replace(
         settings,
@@ -258,23 +256,24 @@ def measure_hidden_states(
         folder: The store, or the folder of the run that holds it.
         settings: As for `measure_dimensions`; only `estimator`, `all_estimators` and
             `discard_fraction` count, the other settings are those of the states.
-        **changes: Fields of `MeasurementSettings` to change, such as `estimator="gride_2"`.
+        **changes: These three fields to change, such as `estimator="gride_2"`.
 
     Raises:
         ArtifactError: There is no complete store.
-        ConfigError: An argument is out of its range.
+        ConfigError: An argument is out of its range, or was decided when the states were kept.
 
     Warns:
         As `measure_dimensions`.
     """
     settings = (settings or MeasurementSettings()).updated(changes)
     record, layers = open_states(folder)
-    settings = replace(
-        record.settings,
-        estimator=settings.estimator,
-        all_estimators=settings.all_estimators,
-        discard_fraction=settings.discard_fraction,
-    )
+    decided = sorted(changes.keys() - set(ESTIMATION))
+    if decided:
+        raise ConfigError(
+            f"{decided[0]} was decided when the states in {folder} were kept: leave it out, or "
+            "measure the model again."
+        )
+    settings = record.settings.updated({name: getattr(settings, name) for name in ESTIMATION})
     device = torch.device("cuda") if torch.cuda.is_available() else None
     with all_processes() as group:
         estimation = Estimation(settings, device, group)

@@ -26,7 +26,7 @@ def select_modules(
     Raises:
         RankError: A name matches no module, or nothing is selected.
     """
-    names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    names = target_names(target_modules)
     if names == ["all-linear"]:
         chosen = tuple(modules)
     elif names == ["attention"]:
@@ -43,6 +43,11 @@ def select_modules(
             f"blocks: name some of {', '.join(_last_names(modules))}."
         )
     return chosen
+
+
+def target_names(target_modules: str | Sequence[str]) -> list[str]:
+    """Return `target_modules` as a list, whether it is one text or several."""
+    return [target_modules] if isinstance(target_modules, str) else list(target_modules)
 
 
 def _is_named(path: str, name: str) -> bool:

@@ -16,15 +16,14 @@ from transformers.trainer_utils import SaveStrategy
 from gelora.dimension.profile import BlockModule
 from gelora.hidden_states.architectures import (
     Architecture,
+    adapted_modules,
     find_architecture,
-    require_attention,
 )
 from gelora.hidden_states.batches import token_lengths, token_limit
 from gelora.hidden_states.experts import added_parameters, expert_parameters
 from gelora.hidden_states.outline import check_wrap, step_bytes
 from gelora.hidden_states.source import ModelSource
 from gelora.hidden_states.task_head import new_head
-from gelora.ranks.targets import select_modules
 from gelora.settings import read_budget
 from gelora.tasks import TaskData, texts_of
 from gelora.tasks.question_answering.windows import split_contexts
@@ -139,9 +138,7 @@ def _model(
     target_modules: str | Sequence[str],
 ) -> tuple[dict[str, Any], list[BlockModule]]:
     """Return what is known of the model, and the modules that would be adapted."""
-    if target_modules == "attention":
-        require_attention(found)
-    modules = select_modules(found.modules, target_modules, left_out=found.left_out)
+    modules = adapted_modules(found, target_modules)
     head = [outline.get_submodule(path) for path in new_head(outline, data.problem)]
     facts = {
         "name": name,

@@ -6,7 +6,7 @@ from gelora.errors import ConfigError
 from gelora.lab.baselines import MODULES, find_method
 from gelora.lab.comparison.results import REFERENCE_METHOD
 from gelora.lab.comparison.settings import TaskSettings
-from gelora.settings import Positive, check_seed, checked, read_budget
+from gelora.settings import Positive, Seed, checked, read_budget
 
 PAPERS_BUDGET = "paper"
 """The budget that is what the paper's rule asks for."""
@@ -57,7 +57,7 @@ def check_comparison(
             raise ConfigError(f"There are no {name} to compare on: name one or more.")
         _check_distinct(name, values)
     for seed in seeds:
-        check_seed(seed)
+        checked("seed", seed, Seed)
     _check_distinct("learning_rates", learning_rates)
     for rate in learning_rates:
         checked("learning_rates", rate, Positive)

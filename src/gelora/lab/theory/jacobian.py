@@ -9,13 +9,12 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from gelora.errors import DataError
-from gelora.hidden_states.architectures import find_architecture, find_backbone, require_attention
+from gelora.hidden_states.architectures import adapted_modules, find_architecture, find_backbone
 from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
 from gelora.lab.theory.block_maps import block_calls, block_maps
 from gelora.lab.theory.range_finder import leading_spectrum
 from gelora.lab.theory.record import BlockJacobian, JacobianOf
 from gelora.lab.theory.spectra import DEFAULT_TOLERANCE, Spectrum
-from gelora.ranks.targets import select_modules
 from gelora.settings import Count, Pooling, checked
 
 BOTH: tuple[JacobianOf, ...] = get_args(JacobianOf)
@@ -103,9 +102,7 @@ def sample_jacobians(
     """
     checked("pooling", pooling, Pooling)
     architecture = find_architecture(model)
-    if target_modules == "attention":
-        require_attention(architecture)
-    modules = [module.name for module in select_modules(architecture.modules, target_modules)]
+    modules = [module.name for module in adapted_modules(architecture, target_modules)]
     generator = torch.Generator().manual_seed(seed)
     spectra: dict[tuple[str, JacobianOf], list[Spectrum]] = {
         (block, by): [] for block in architecture.blocks for by in BOTH
