@@ -178,7 +178,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
     Args:
         name: The argument.
-        value: What was given: a NumPy number, a list or a single text in place of a tuple will do.
+        value: Its value. NumPy numbers are accepted, and a list or one text for a tuple.
         kind: The annotation, such as `Count`.
 
     Raises:

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from example_profiles import make_profile
+from gelora.dimension.diagnostics import DOUBTFUL, REMEDIES
 from gelora.dimension.profile import NOT_LINEAR, LeftOut, Verdict
-from gelora.dimension.remedies import DOUBTFUL, REMEDIES
 from gelora.ranks import plan_ranks
 from gelora.ranks.advice import certainty, likely_range, measurement_advice, plan_advice
 from gelora.settings import MeasurementSettings, RankSettings

@@ -8,7 +8,6 @@ modules of the model, so that ranks can be planned on a machine that has no mode
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 
 import html
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -26,7 +25,7 @@ Role = Literal["query", "key", "value", "query_key_value", "output", "mixer", "m
 tokens: linear attention, a state space, latent attention."""
 
 Verdict = Literal["stable", "noisy", "duplicated", "too few samples", "constant"]
-"""How far the dimension of a layer is to be trusted; see `remedies.py`."""
+"""How far the dimension of a layer can be trusted."""
 
 StopReason = Literal["num_samples", "precision", "stable_ranks"]
 """Why no more texts were measured: all that were asked for, or one of the two early stops."""
@@ -179,22 +178,15 @@ class DimensionProfile(Artifact):
         """
         import pandas as pd  # noqa: PLC0415 - a third of a second that only this needs
 
-        growths = dict(
-            zip(
-                self.sublayers,
-                zip(self.increments, self.increment_standard_errors, strict=True),
-                strict=True,
-            )
-        )
-        nothing = (math.nan, math.nan)
+        # Series are put beside the layers by name: the embeddings have no increment.
+        increments = pd.Series(self.increments, self.sublayers)
+        errors = pd.Series(self.increment_standard_errors, self.sublayers)
         return pd.DataFrame(
             {
                 "dimension": self.dimensions,
                 "standard_error": self.standard_errors,
-                "increment": [growths.get(layer, nothing)[0] for layer in self.layers],
-                "increment_standard_error": [
-                    growths.get(layer, nothing)[1] for layer in self.layers
-                ],
+                "increment": increments,
+                "increment_standard_error": errors,
                 "verdict": self.verdicts,
             },
             index=pd.Index(self.layers, name="layer"),

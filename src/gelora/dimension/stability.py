@@ -17,9 +17,9 @@ from jaxtyping import Int
 from torch.distributed import ProcessGroup
 
 from gelora.dimension.decimation import decimate_layers
+from gelora.dimension.diagnostics import DOUBTFUL, REMEDIES, advice_on
 from gelora.dimension.layers import MAX_SHARE_SET_ASIDE, LayerEstimates, LayerStates
 from gelora.dimension.profile import DecimatedDimensions, Verdict
-from gelora.dimension.remedies import DOUBTFUL, REMEDIES, advice_on
 from gelora.dimension.verdicts import BIASED_FROM, judge_layer
 from gelora.errors import (
     ConstantStatesWarning,

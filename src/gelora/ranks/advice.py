@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+from gelora.dimension.diagnostics import DOUBTFUL, advice_on
 from gelora.dimension.profile import NOT_LINEAR, DimensionProfile, LeftOut
-from gelora.dimension.remedies import DOUBTFUL, advice_on
 from gelora.ranks.plan import RankPlan
 from gelora.ranks.uncertainty import CONFIDENCE
 

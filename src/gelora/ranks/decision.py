@@ -6,9 +6,9 @@ Values in, sentences out. The command line, the report and the model card show t
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from gelora.dimension.diagnostics import DOUBTFUL
 from gelora.dimension.drift import verdict_word
 from gelora.dimension.profile import DimensionProfile
-from gelora.dimension.remedies import DOUBTFUL
 from gelora.ranks.advice import (
     adapted_sublayers,
     clear_changes,

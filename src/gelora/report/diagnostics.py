@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gelora.dimension.diagnostics import REMEDIES
 from gelora.dimension.drift import Drift, find_drift, verdict_word
 from gelora.dimension.profile import DimensionProfile
-from gelora.dimension.remedies import REMEDIES
 from gelora.ranks import RankPlan
 from gelora.ranks.advice import CLEAR_ERRORS, adapted_sublayers, likely_range
 from gelora.report.stacks import stack_layouts

@@ -121,7 +121,7 @@ def training_figure(
         history: Entries of the Trainer's log: `step`, and `loss`, or `eval_loss` and metrics.
         metric: Name of the headline metric, as `matthews_correlation`.
         metric_label: The same in words, and what it was taken on.
-        references: Values of the same metric by others, drawn as layer lines.
+        references: Values of the same metric by others, drawn as horizontal lines.
     """
     metric_steps, metric_values = _series(history, f"eval_{metric}")
     rows = 2 if metric_steps else 1

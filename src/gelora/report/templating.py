@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
-from gelora.dimension.remedies import REMEDIES, advice_on
+from gelora.dimension.diagnostics import REMEDIES, advice_on
 from gelora.dimension.verdicts import MAX_DISAGREEMENT
 from gelora.ranks import advice
 from gelora.ranks.uncertainty import CONFIDENCE

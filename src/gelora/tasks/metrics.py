@@ -41,7 +41,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Items:
-    """What a model predicted of every sample, and the labels.
+    """The predictions of a model, one per sample, with the labels.
 
     Attributes:
         predictions: `label` for classes, `number` for a regression, `f1` and `exact_match` for

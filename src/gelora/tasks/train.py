@@ -96,14 +96,14 @@ def arguments_type(problem: str | None) -> Any:
 
 
 def check_arguments(arguments: TrainingArguments, problem: str | None) -> None:
-    """Refuse what a problem's Trainer would only trip over later, or not do at all.
+    """Check that the Trainer of a problem supports the arguments.
 
     Args:
-        arguments: The Trainer's own.
-        problem: None where only the data will tell.
+        arguments: Arguments of the Trainer.
+        problem: The problem, or None if only the data can tell.
 
     Raises:
-        ConfigError: There is something of the kind.
+        ConfigError: An argument is not supported.
     """
     if arguments.batch_eval_metrics or not arguments.eval_do_concat_batches:
         name = "batch_eval_metrics" if arguments.batch_eval_metrics else "eval_do_concat_batches"

@@ -71,8 +71,8 @@ def wrap(
 ) -> PeftModel:
     """Put the planned adapter on a model with a head for the problem, and verify it.
 
-    A new head is trained whole with it; a language model's came with it and stays frozen. More
-    `modules_to_save` are trained beside the head.
+    A new head is trained in full. The head of a language model comes with the checkpoint and stays
+    frozen. Other modules in `modules_to_save` are trained in full, too.
 
     Raises:
         ModelMismatchError: The plan was made for another model.
