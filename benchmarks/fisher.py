@@ -25,7 +25,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from gelora.hidden_states.architectures import find_architecture, find_backbone
 from gelora.lab.theory.fisher import block_fishers
-from gelora.lab.theory.likelihood import log_likelihood
+from gelora.likelihood import log_likelihood
 from gelora.memory import peak_memory_bytes
 from gelora.ranks.targets import select_modules
 

@@ -32,6 +32,8 @@ LAYERS = {
     "adapters": 2,
     "checkpoints": 2,
     "exports": 2,
+    "cutting": 2,
+    "likelihood": 2,
     "gelora_model": 2,
     "training": 3,  # which knows no task: tasks import it
     "tasks": 3,

@@ -182,7 +182,7 @@ def test_padding_would_change_what_pissa_does_to_the_base(tmp_path):
     native = save_tiny_adapter(
         tmp_path / "adapter", tiny_llama(hf.LlamaForCausalLM), init_lora_weights="pissa"
     )
-    with pytest.raises(RankError, match="init_lora_weights='pissa', by which PEFT changes"):
+    with pytest.raises(RankError, match="init_lora_weights='pissa'. PEFT then changes"):
         export_uniform(tmp_path / "adapter", tmp_path / "uniform")
     # Refused for a reason: with the setting dropped, or kept, the padded adapter is another.
     export_uniform(changed(tmp_path / "adapter", init_lora_weights=True), tmp_path / "uniform")

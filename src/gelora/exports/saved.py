@@ -30,12 +30,27 @@ _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
 rank (PiSSA, OLoRA, CorDA, LoftQ), or the forward pass (MiCA)."""
 
 
+# Forms of LoRA whose matrices are not those of one Linear.
+_OTHER_FORMS = ("target_parameters", "use_qalora", "use_bdlora", "arrow_config", "kasa_config")
+_OTHER_FORMS += ("monteclora_config",)
+_FREE_OF_RANK = (".lora_magnitude_vector", ".lora_B.bias")
+
+
 class Factors(NamedTuple):
     """What LoRA adds to a module's weight: `scale * b @ a`."""
 
     a: Float[Tensor, "rank in_features"]
     b: Float[Tensor, "out_features rank"]
     scale: float
+
+    @property
+    def cost(self) -> int:
+        """Parameters of one rank: a row of A and a column of B."""
+        return self.a.shape[1] + self.b.shape[0]
+
+    def cpu(self) -> "Factors":
+        """Return the same factors on the CPU."""
+        return Factors(self.a.cpu(), self.b.cpu(), self.scale)
 
     def update(self) -> Float[Tensor, "out_features in_features"]:
         """Return the product, in float32."""
@@ -115,6 +130,39 @@ def read_adapter(folder: str | Path) -> SavedAdapter:
             "exported: convert it with peft.convert_to_lora."
         )
     return SavedAdapter(config, load_file(Path(folder) / WEIGHTS_NAME))
+
+
+def check_form(adapter: SavedAdapter, folder: str | Path, *, doing: str, instead: str) -> None:
+    """Check that an adapter is the factors of Linear layers, and nothing that depends on the rank.
+
+    Args:
+        adapter: As it was read.
+        folder: Where it was read, for messages.
+        doing: What is to be done to the factors: padded, cut.
+        instead: What to do if that is impossible, as an imperative without its full stop.
+
+    Raises:
+        RankError: It is another form of LoRA.
+    """
+    if adapter.init_beyond_it is not None:
+        raise RankError(
+            f"The adapter in {folder} has init_lora_weights={adapter.init_beyond_it!r}. PEFT then "
+            f"changes the base weights on loading, by the rank, so it cannot be {doing}. "
+            f"{instead}, or save it with path_initial_model_for_weight_conversion first."
+        )
+    for name in _OTHER_FORMS:
+        if adapter.config.get(name):
+            raise RankError(
+                f"The adapter in {folder} has {name}={adapter.config[name]!r}, a form of LoRA that "
+                f"cannot be {doing}. {instead}."
+            )
+    for name, tensor in adapter.tensors.items():
+        is_factor = name.endswith((A_SUFFIX, B_SUFFIX)) and tensor.ndim == 2
+        if ".lora_" in name and not is_factor and not name.endswith(_FREE_OF_RANK):
+            raise RankError(
+                f"{name} in {folder} has the shape {tuple(tensor.shape)}, and only the matrices of "
+                f"Linear layers can be {doing}. {instead}."
+            )
 
 
 def write_adapter(adapter: SavedAdapter, folder: Path) -> None:

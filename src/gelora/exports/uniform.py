@@ -20,6 +20,7 @@ from gelora.exports.saved import (
     B_SUFFIX,
     CONFIG_NAME,
     SavedAdapter,
+    check_form,
     read_adapter,
     verify_same_update,
     write_adapter,
@@ -31,11 +32,6 @@ UNIFORM_RANKS = (8, 16, 32, 64, 128, 256, 512)
 
 _KEPT = frozenset({".md", ".json", ".jinja", ".txt", ".model", ".svg", ".png"})
 """Cards, figures, our two files and tokenizers; not a checkpoint's optimiser."""
-
-# Forms of LoRA whose matrices are not those of one Linear.
-_OTHER_FORMS = ("target_parameters", "use_qalora", "use_bdlora", "arrow_config", "kasa_config")
-_OTHER_FORMS += ("monteclora_config",)
-_FREE_OF_RANK = (".lora_magnitude_vector", ".lora_B.bias")
 
 
 def export_uniform(
@@ -84,7 +80,7 @@ def export_uniform(
 
 
 def _padded(adapter: SavedAdapter, rank: int | None, folder: str) -> SavedAdapter:
-    _check_form(adapter, folder)
+    check_form(adapter, folder, doing="padded", instead="Export --merged")
     rank = _choose_rank(rank, _ranks(adapter))
     config: dict[str, Any] = {
         **adapter.config,
@@ -157,26 +153,3 @@ def _scale(adapter: SavedAdapter) -> float:
             "adapter of one rank has one: to pad it would round its weights. Export --merged."
         )
     return scales[high]
-
-
-def _check_form(adapter: SavedAdapter, folder: str) -> None:
-    if adapter.init_beyond_it is not None:
-        raise RankError(
-            f"The adapter in {folder} has init_lora_weights={adapter.init_beyond_it!r}, by which "
-            "PEFT changes the base weights again on loading, as the rank says: to pad it would "
-            "change its function. Export --merged, or save it with "
-            "path_initial_model_for_weight_conversion first."
-        )
-    for name in _OTHER_FORMS:
-        if adapter.config.get(name):
-            raise RankError(
-                f"The adapter in {folder} has {name}={adapter.config[name]!r}, a form of LoRA that "
-                "cannot be padded. Export --merged."
-            )
-    for name, tensor in adapter.tensors.items():
-        is_factor = name.endswith((A_SUFFIX, B_SUFFIX)) and tensor.ndim == 2
-        if ".lora_" in name and not is_factor and not name.endswith(_FREE_OF_RANK):
-            raise RankError(
-                f"{name} in {folder} has the shape {tuple(tensor.shape)}, and only the matrices of "
-                "Linear layers can be padded. Export --merged."
-            )

@@ -21,9 +21,9 @@ from gelora.errors import ArchitectureError, DataError, NonFiniteStatesError, Ra
 from gelora.hidden_states.architectures import find_architecture, find_backbone, input_embedding
 from gelora.hidden_states.forward import evaluation_mode
 from gelora.hidden_states.module_tree import without_adapter
-from gelora.lab.theory.likelihood import log_likelihood
 from gelora.lab.theory.record import BlockFisher, FisherOf, Stage
 from gelora.lab.theory.spectra import Spectrum
+from gelora.likelihood import log_likelihood
 from gelora.ranks.targets import select_modules
 
 MAX_NUMBERS = 2**28

@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 
 from gelora.errors import DataError
-from gelora.lab.theory.likelihood import log_likelihood
+from gelora.likelihood import log_likelihood, row_losses
 from tiny_models import tiny_bert, tiny_gpt2, tiny_llama
 from tiny_samples import (
     HEADS,
@@ -94,7 +94,7 @@ def test_more_than_one_row():
 def test_no_labels():
     (sample,) = samples_for("classifier", 1)
     del sample["labels"]
-    message = "no labels nor start_positions nor end_positions among input_ids, attention_mask: the"
+    message = "no labels nor start_positions nor end_positions among input_ids, attention_mask: a"
     with pytest.raises(DataError, match=message):
         log_likelihood(classifier(), sample)
 
@@ -123,5 +123,33 @@ def test_no_token_carries_loss():
     (sample,) = samples_for("writer", 1)
     length = sample["labels"].shape[1]
     sample["labels"][:, 1:] = -100  # the first token follows nothing
-    with pytest.raises(DataError, match=f"None of a sample's {length} tokens carries loss"):
+    with pytest.raises(
+        DataError, match=f"None of the {length} tokens of row 0 of a batch carries loss"
+    ):
         log_likelihood(tiny_llama(hf.LlamaForCausalLM), sample)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_rows_of_a_batch_have_the_losses_that_they_have_alone(name):
+    model = HEADS[name]()
+    samples = samples_for(name, 4)
+    longest = max(sample["input_ids"].shape[1] for sample in samples)
+    if name == "answerer":  # whose scores of padding count, too
+        samples = [s for s in samples if s["input_ids"].shape[1] == longest]
+    padding = {"input_ids": 0, "attention_mask": 0, "labels": -100}
+    batch = {
+        key: torch.cat(
+            [
+                torch.nn.functional.pad(s[key], (0, longest - s[key].shape[1]), value=padding[key])
+                if s[key].ndim == 2
+                else s[key]
+                for s in samples
+            ]
+        )
+        for key in samples[0]
+    }
+    together = row_losses(model, batch).losses
+    alone = torch.cat([row_losses(model, sample).losses for sample in samples])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    own = torch.stack([model(**sample).loss for sample in samples])
+    torch.testing.assert_close(alone, own, rtol=1e-5, atol=1e-6, check_dtype=False)
