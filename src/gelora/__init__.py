@@ -9,6 +9,8 @@ from gelora.lazy import loader
 
 if TYPE_CHECKING:
     from gelora.adapters import lora_config, verify_ranks
+    from gelora.cutting.cut import cut
+    from gelora.cutting.record import AdapterCut
     from gelora.dimension.profile import DimensionProfile
     from gelora.dimension.twonn import TwoNN
     from gelora.errors import GeloraError
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
     from gelora.lab.comparison import compare
     from gelora.ranks import RankPlan, compare_profiles, plan_ranks
     from gelora.report import write_report
-    from gelora.settings import MeasurementSettings, RankSettings
+    from gelora.settings import CutSettings, MeasurementSettings, RankSettings
     from gelora.tasks import Chats
     from gelora.tasks.evaluate import evaluate
     from gelora.tasks.train import train
     from gelora.training import DimensionCallback
 
 _HOMES = {
+    "AdapterCut": "gelora.cutting.record",
     "Chats": "gelora.tasks",
     "DimensionCallback": "gelora.training",
     "DimensionProfile": "gelora.dimension.profile",
@@ -32,10 +35,12 @@ _HOMES = {
     "GeloraError": "gelora.errors",
     "MeasurementSettings": "gelora.settings",
     "RankPlan": "gelora.ranks",
+    "CutSettings": "gelora.settings",
     "RankSettings": "gelora.settings",
     "TwoNN": "gelora.dimension.twonn",
     "compare": "gelora.lab.comparison",
     "compare_profiles": "gelora.ranks",
+    "cut": "gelora.cutting.cut",
     "evaluate": "gelora.tasks.evaluate",
     "export_uniform": "gelora.exports",
     "get_gelora_model": "gelora.gelora_model",
@@ -49,7 +54,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdapterCut",
     "Chats",
+    "CutSettings",
     "DimensionCallback",
     "DimensionProfile",
     "GeloraConfig",
@@ -60,6 +67,7 @@ __all__ = [
     "TwoNN",
     "compare",
     "compare_profiles",
+    "cut",
     "evaluate",
     "export_uniform",
     "get_gelora_model",

@@ -28,6 +28,7 @@ _OLDEST = {"dimension_profile": 2, "rank_plan": 2, "hidden_states": 2}
 PROFILE_FILE = "dimension_profile.json"
 PLAN_FILE = "rank_plan.json"
 THEORY_FILE = "theory.json"
+CUT_FILE = "cut.json"
 METRICS_FILE = "metrics.json"
 CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
@@ -38,6 +39,7 @@ _WRITTEN_BY = {
     PROFILE_FILE: "gelora measure",
     PLAN_FILE: "gelora plan",
     THEORY_FILE: "gelora verify",
+    CUT_FILE: "gelora cut",
 }
 
 

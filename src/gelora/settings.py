@@ -40,6 +40,9 @@ EstimatorName = Literal[
 Rule = Literal["paper", "confident", "budget"]
 """How ranks follow from dimensions."""
 
+Importance = Literal["weights", "inputs", "fisher"]
+"""How a direction of an adapter's update is valued."""
+
 Rounding = Literal["nearest", "up", "down"]
 """How dimensions become whole numbers."""
 
@@ -49,6 +52,8 @@ Seed = Annotated[
     int, Meta(ge=0, le=MAX_SEED, description=f"a whole number between 0 and {MAX_SEED}")
 ]
 Positive = Annotated[float, Meta(gt=0, description="a positive number")]
+NonNegative = Annotated[float, Meta(ge=0, description="0 or a positive number")]
+Share = Annotated[float, Meta(gt=0, le=1, description="above 0 and at most 1")]
 DiscardFraction = Annotated[float, Meta(ge=0, le=0.9, description="between 0 and 0.9")]
 """With more left out, a line is fitted to next to nothing."""
 
@@ -158,6 +163,36 @@ class RankSettings(Settings):
         return self.rank_rule or ("paper" if self.budget is None else "budget")
 
 
+@dataclass(frozen=True)
+class CutSettings(Settings):
+    """How a trained adapter is cut. One of budget, energy and tolerance says how far."""
+
+    budget: int | str | None = None
+    """Parameters of the cut adapter: a number, or r=2 for those of rank 2 in every module it has;
+    r=0.5 is half of r=1."""
+    energy: Share | None = None
+    """Share of the directions' whole value to keep, between 0 and 1."""
+    tolerance: NonNegative | None = None
+    """Largest rise of the validation loss; the smallest adapter within it is found."""
+    importance: Importance | None = None
+    """How a direction is valued: by its weights alone, by what it changes in the module's output on
+    your texts, or by what it changes in the loss. None is inputs where there are texts, else
+    weights."""
+    num_cut_samples: Count = 1000
+    """Training rows that directions are valued on, chosen by the seed."""
+
+    def __post_init__(self) -> None:
+        if self.budget is not None:
+            number, is_rank = read_mean_budget(self.budget)
+            object.__setattr__(self, "budget", f"r={number:g}" if is_rank else int(number))
+        super().__post_init__()
+        goals = [n for n in ("budget", "energy", "tolerance") if getattr(self, n) is not None]
+        if len(goals) > 1:
+            raise ConfigError(
+                f"{' and '.join(goals)} both say how far to cut: leave out all but one."
+            )
+
+
 RENAMED: Mapping[str, str] = {
     "alpha_per_rank": "scaling",
     "batch_tokens": "measure_batch_tokens",
@@ -205,6 +240,18 @@ def read_budget(budget: float | str) -> tuple[int, bool]:
     Raises:
         ConfigError: It is neither.
     """
+    value, is_rank = read_mean_budget(budget)
+    if not value.is_integer():
+        raise ConfigError(f"A rank in budget must be a whole number. Got {budget!r}.")
+    return int(value), is_rank
+
+
+def read_mean_budget(budget: float | str) -> tuple[float, bool]:
+    """Return a budget's number as `read_budget` does; "r=0.5" is half the parameters of rank 1.
+
+    Raises:
+        ConfigError: It is neither a rank nor a count of parameters.
+    """
     text = str(budget).replace(" ", "").replace(",", "").lower()
     number = text.removeprefix("r=")
     is_rank = number != text
@@ -212,7 +259,7 @@ def read_budget(budget: float | str) -> tuple[int, bool]:
         value = float(number)  # reads 300_000, 3e5 and 300000.0 alike
     except ValueError:
         value = 0.0
-    if not (value >= 1 and value.is_integer()):
+    if not (value > 0 and (is_rank or value.is_integer())):
         raise ConfigError(
             f"budget must be a positive number of parameters, or of the form 'r=8'. Got {budget!r}."
         )
@@ -220,7 +267,7 @@ def read_budget(budget: float | str) -> tuple[int, bool]:
         raise ConfigError(
             f"budget {budget!r} is above {MAX_PARAMETERS:.0e} parameters, more than any model has."
         )
-    return int(value), is_rank
+    return value, is_rank
 
 
 @cache

@@ -1,0 +1,1 @@
+"""From a trained adapter to the ranks that its training used."""

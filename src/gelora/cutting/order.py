@@ -1,0 +1,86 @@
+"""Which directions stay: those of all modules compete by their value per parameter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gelora.errors import RankError
+
+
+@dataclass(frozen=True)
+class CutOrder:
+    """The directions of all modules, from the first to keep to the first to drop.
+
+    A prefix of the order keeps the most value that so many parameters can: it takes values in the
+    order of their ratio to their cost, and those of one module are in descending order and cost
+    the same.
+
+    Attributes:
+        modules: The modules' names.
+        owners: Of each direction, the index of its module.
+        parameters: Parameters of the adapter with the directions up to each.
+        kept: Share of the value that the directions up to each hold, between 0 and 1.
+    """
+
+    modules: tuple[str, ...]
+    owners: Int[np.ndarray, " directions"]
+    parameters: Int[np.ndarray, " directions"]
+    kept: Float[np.ndarray, " directions"]
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def ranks(self, count: int) -> dict[str, int]:
+        """Return the rank of every module where the first directions are kept."""
+        ranks = np.bincount(self.owners[:count], minlength=len(self.modules))
+        return dict(zip(self.modules, ranks.tolist(), strict=True))
+
+    def within_budget(self, parameters: int) -> int:
+        """Return how many directions a number of parameters pays for.
+
+        Raises:
+            RankError: It pays for none.
+        """
+        count = int(np.searchsorted(self.parameters, parameters, side="right"))
+        if count == 0:
+            raise RankError(
+                f"A budget of {parameters:,} parameters is below the {self.parameters[0]:,} of the "
+                "most valuable direction: raise the budget."
+            )
+        return count
+
+    def with_energy(self, share: float) -> int:
+        """Return the smallest number of directions that hold a share of the value."""
+        return int(np.searchsorted(self.kept, share * (1 - 1e-12))) + 1
+
+
+def order_directions(
+    values: Mapping[str, Float[np.ndarray, " directions"]], costs: Mapping[str, int]
+) -> CutOrder:
+    """Return the order in which directions are kept.
+
+    Args:
+        values: Of every module, what each of its directions is worth, in descending order.
+        costs: Of every module, the parameters of one direction: its input and output features.
+
+    Raises:
+        RankError: There is no direction at all, or a value is not finite.
+    """
+    modules = tuple(sorted(values))
+    owners = np.repeat(np.arange(len(modules)), [len(values[name]) for name in modules])
+    worth = np.concatenate([values[name] for name in modules])
+    price = np.array([costs[name] for name in modules])[owners]
+    if not len(worth) or not worth.sum() > 0:
+        raise RankError(
+            "The adapter changes nothing: the update of every module is zero, so there is nothing "
+            "to cut. Train it first."
+        )
+    order = np.argsort(-worth / price, kind="stable")
+    return CutOrder(
+        modules=modules,
+        owners=owners[order],
+        parameters=np.cumsum(price[order]),
+        kept=np.cumsum(worth[order]) / worth.sum(),
+    )
