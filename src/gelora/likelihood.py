@@ -28,7 +28,8 @@ class RowLosses(NamedTuple):
 
     Attributes:
         losses: Means over a row's terms, as the model's own loss of that row alone: cross-entropy
-            of classes, of the two ends of a span, or of tokens; squared error of a number.
+            of classes, of the two ends of a span among real tokens, or of tokens; squared error of
+            a number.
         terms: Number of terms of each row; losses times terms are -log p(y|x), but for a constant.
             Of a number it is 1/2, for a Gaussian of unit variance.
     """
@@ -56,7 +57,12 @@ def row_losses(model: nn.Module, batch: Mapping[str, Tensor]) -> RowLosses:
     output = model(**{name: values for name, values in batch.items() if name not in LABELS})
     if "labels" not in labels:
         ends = zip((output.start_logits, output.end_logits), SPAN, strict=True)
-        return _mean(torch.stack([_of_classes(scores, labels[name]) for scores, name in ends], 1))
+        is_padding = batch.get("attention_mask", torch.ones_like(batch["input_ids"])) == 0
+        losses = [
+            _of_classes(scores.masked_fill(is_padding, -torch.inf), labels[name])
+            for scores, name in ends
+        ]
+        return _mean(torch.stack(losses, dim=1))
     target, scores = labels["labels"], output.logits
     if scores.ndim == 3 and target.ndim == 2:
         return _of_tokens(model, scores, target)

@@ -15,11 +15,11 @@ from gelora.hidden_states.source import ModelSource
 from gelora.lab.theory.fisher import block_fishers
 from gelora.lab.theory.jacobian import block_jacobians
 from gelora.lab.theory.record import BlockFisher, Stage, TheoryRecord
-from gelora.lab.theory.samples import sample_batches
 from gelora.lab.theory.settings import TheorySettings
 from gelora.ranks import RankPlan
 from gelora.settings import Pooling
 from gelora.tasks import TaskData, texts_of
+from gelora.tasks.labelled_batches import labelled_batches
 from gelora.training.train import wrap
 
 logger = logging.getLogger(__name__)
@@ -138,13 +138,13 @@ class TheoryMeasurement:
     ) -> tuple[BlockFisher, ...]:
         logger.info("Measuring the Fisher information %s training.", stage)
         batches = list(
-            sample_batches(
+            labelled_batches(
                 adapted,
                 tokenizer,
                 self.data,
                 arguments=arguments,
                 max_length=self.max_length,
-                num_samples=self.settings.fisher_samples,
+                num_rows=self.settings.fisher_samples,
                 seed=self.seed,
             )
         )

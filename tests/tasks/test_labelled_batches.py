@@ -10,9 +10,9 @@ from datasets import Dataset
 from example_profiles import profile_of
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.lab.theory.fisher import block_fishers
-from gelora.lab.theory.samples import sample_batches
 from gelora.ranks import plan_ranks
 from gelora.tasks.classification.evaluation import tokenize
+from gelora.tasks.labelled_batches import labelled_batches
 from gelora.tasks.train import make_trainer
 from gelora.training.train import wrap
 from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
@@ -30,14 +30,14 @@ def classifier():
     return tiny_bert(hf.BertForSequenceClassification)
 
 
-def drawn(model, data, arguments, *, num_samples=5, seed=0, tokenizer=None, **settings):
+def drawn(model, data, arguments, *, num_rows=5, seed=0, tokenizer=None, **settings):
     return list(
-        sample_batches(
+        labelled_batches(
             model,
             tokenizer or tiny_tokenizer(),
             data,
             arguments=arguments,
-            num_samples=num_samples,
+            num_rows=num_rows,
             seed=seed,
             **settings,
         )
@@ -51,7 +51,7 @@ def rows_of(batches, *names):
 def test_they_are_training_rows_each_once(tmp_path, seed):
     data, arguments = tiny_task(), quick_arguments(tmp_path)
     with pytest.warns(SkippedRowsWarning, match="58 of 64 texts are longer than 10 tokens"):
-        found = drawn(classifier(), data, arguments, num_samples=1000, seed=seed, max_length=10)
+        found = drawn(classifier(), data, arguments, num_rows=1000, seed=seed, max_length=10)
     rows = tokenize(data.train, tiny_tokenizer(), max_length=10)
     known = {(*row["input_ids"], row["labels"]) for row in rows}
     assert len(found) == len(data.train)
@@ -78,14 +78,14 @@ def test_they_are_what_the_trainer_would_batch(problem, tmp_path):
     trainer = make_trainer(model, tiny_tokenizer(), data, arguments=arguments)
     batches = list(trainer.get_train_dataloader())
     names = ("input_ids", "attention_mask", "labels")
-    found = rows_of(drawn(model, data, arguments, num_samples=1000), *names)
+    found = rows_of(drawn(model, data, arguments, num_rows=1000), *names)
     assert sorted(found) == sorted(rows_of(batches, *names))
 
 
 def test_of_questions_they_are_windows(tmp_path):
     data, arguments = tiny_questions(), quick_arguments(tmp_path)
     model = tiny_bert(hf.BertForQuestionAnswering)
-    found = drawn(model, data, arguments, num_samples=7, max_length=14)
+    found = drawn(model, data, arguments, num_rows=7, max_length=14)
     assert len(found) == 7
     assert all(batch["input_ids"].shape[1] <= 14 for batch in found)
     fishers = block_fishers(model, found, of="weights", stage="before")
@@ -97,7 +97,7 @@ def test_of_instructions_only_completions_carry_loss_and_none_are_packed(packing
     data, tokenizer = tiny_instructions(), chat_tokenizer()
     arguments = sft_arguments(tmp_path, packing=packing)
     model = causal_llama()
-    found = drawn(model, data, arguments, tokenizer=tokenizer, num_samples=4)
+    found = drawn(model, data, arguments, tokenizer=tokenizer, num_rows=4)
     assert arguments.packing == packing
     assert len(found) == 4
     for batch in found:
@@ -117,7 +117,7 @@ def test_what_is_cut_before_its_completion_is_left_out(tmp_path):
             tiny_instructions(),
             arguments,
             tokenizer=tokenizer,
-            num_samples=32,
+            num_rows=32,
             max_length=7,
         )
     assert 0 < len(found) < 32
@@ -149,6 +149,40 @@ def test_the_model_leaves_as_it_came(tmp_path):
     drawn(model, tiny_instructions(), arguments, tokenizer=chat_tokenizer())
     assert what_it_is() == before
     assert arguments.gradient_checkpointing
+
+
+def test_larger_batches_hold_the_same_rows_by_length(tmp_path):
+    data, model, arguments = tiny_task(), classifier(), quick_arguments(tmp_path)
+    alone = drawn(model, data, arguments, num_rows=11)
+    together = drawn(model, data, arguments, num_rows=11, batch_size=4)
+    assert [len(batch["labels"]) for batch in together] == [4, 4, 3]
+    rows = [
+        (*row[mask.bool()].tolist(), label.item())
+        for batch in together
+        for row, mask, label in zip(
+            batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True
+        )
+    ]
+    assert sorted(rows) == sorted(
+        (*batch["input_ids"][0].tolist(), batch["labels"].item()) for batch in alone
+    )
+    assert [len(row) for row in rows] == sorted((len(row) for row in rows), reverse=True)
+
+
+def test_validation_rows_are_drawn_from_their_split(tmp_path):
+    data = tiny_task()
+    found = drawn(classifier(), data, quick_arguments(tmp_path), num_rows=None, split="validation")
+    rows = tokenize(data.validation, tiny_tokenizer(), max_length=None)
+    assert {(*row["input_ids"], row["labels"]) for row in rows} == {
+        (*batch["input_ids"][0].tolist(), batch["labels"].item()) for batch in found
+    }
+    with pytest.raises(DataError, match="no labelled validation rows"):
+        drawn(
+            classifier(),
+            replace(data, validation=None),
+            quick_arguments(tmp_path),
+            split="validation",
+        )
 
 
 def test_there_are_no_labels(tmp_path):
