@@ -34,6 +34,7 @@ CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 ADAPTER_FOLDER = "adapter"
+CUT_FOLDER = "cut"
 
 _WRITTEN_BY = {
     PROFILE_FILE: "gelora measure",

@@ -57,7 +57,7 @@ def check_flags(verb: str, config: Config) -> None:
             "--overwrite removes the checkpoints that --resume_from_checkpoint "
             f"{config.training.resume_from_checkpoint} would go on from: leave out one of the two."
         )
-    if verb not in ("evaluate", "export", "compare-profiles") and not config.run.overwrite:
+    if verb not in ("evaluate", "export", "cut", "compare-profiles") and not config.run.overwrite:
         check_folder(config.folder)
 
 
@@ -67,6 +67,12 @@ def _check_inputs(verb: str, config: Config) -> None:
         _check_there(config.plan_source.plan or config.folder, PLAN_FILE)
     if verb == "plan":
         _check_there(config.profile_source.profile or config.folder, PROFILE_FILE)
+    goals = (config.cut.budget, config.cut.energy, config.cut.tolerance, config.plan_source.plan)
+    if verb == "cut" and all(goal is None for goal in goals):
+        raise ConfigError(
+            "Nothing says how far to cut: add --budget r=2, --energy 0.99, --tolerance 0.002 or "
+            "--plan."
+        )
     _check_model(verb, config)
     _check_files(config)
     _check_source(verb, config)

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import ADAPTER_FOLDER
+from gelora.artifacts import ADAPTER_FOLDER, CUT_FOLDER
 from gelora.cli.flags import (
     AdapterSource,
     AnswerFlags,
     ComparisonFlags,
+    CutFlags,
     DataFlags,
     EvaluationFlags,
     ExportFlags,
@@ -23,7 +24,7 @@ from gelora.cli.flags import (
     TrainingFlags,
 )
 from gelora.lab.theory.settings import TheorySettings
-from gelora.settings import ESTIMATION, MeasurementSettings, RankSettings
+from gelora.settings import ESTIMATION, CutSettings, MeasurementSettings, RankSettings
 from gelora.tasks.known import TASKS
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
@@ -59,6 +60,8 @@ class Config:
     profile_pair: ProfilePair = field(default_factory=ProfilePair)
     comparison: ComparisonFlags = field(default_factory=ComparisonFlags)
     theory: TheorySettings = field(default_factory=TheorySettings)
+    cut: CutSettings = field(default_factory=CutSettings)
+    cutting: CutFlags = field(default_factory=CutFlags)
     run: RunFlags = field(default_factory=RunFlags)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: frozenset[str] = frozenset()
@@ -115,7 +118,9 @@ class Config:
         """
         if self.adapter_source.adapter is not None:
             adapter = Path(self.adapter_source.adapter)
-            is_of_a_run = adapter.name == ADAPTER_FOLDER or adapter.name.startswith("checkpoint-")
+            is_of_a_run = adapter.name in (ADAPTER_FOLDER, CUT_FOLDER) or adapter.name.startswith(
+                "checkpoint-"
+            )
             return adapter.parent if is_of_a_run else adapter
         if self.run.output_dir is not None:
             return Path(self.run.output_dir)
@@ -185,6 +190,14 @@ VERBS = {
         "Export an adapter for servers, or a plan for other trainers.",
         ("adapter_source", "plan_source", "model", "data", "lora", "export", "run"),
     ),
+    "cut": Verb(
+        "Cut a trained adapter to the ranks that its training used.",
+        (
+            *("cut", "cutting", "adapter_source", "plan_source"),
+            *(*_SOURCE, "training", "evaluation", "run"),
+        ),
+        forwards=True,
+    ),
     "compare": Verb(
         "Compare methods on tasks at equal budgets, over seeds.",
         ("comparison", "run"),
@@ -225,6 +238,10 @@ BASIC_FLAGS: Mapping[str, tuple[str, ...]] = {
         *("uniform", "merged", "untrained", "axolotl", "peft", "export_dir"),
         *("adapter", "plan", "output_dir"),
     ),
+    "cut": (
+        *("budget", "energy", "tolerance", "importance", "plan"),
+        *("finish_steps", "adapter", "cut_dir", "output_dir"),
+    ),
     "compare": (
         *("tasks", "methods", "budgets", "seeds", "learning_rates", "processes"),
         *("output_dir", "config"),
@@ -248,6 +265,7 @@ EXAMPLES: Mapping[str, str] = {
     "train": "gelora train --output_dir runs/demo --num_train_epochs 1",
     "evaluate": "gelora evaluate --output_dir runs/demo",
     "export": "gelora export --output_dir runs/demo --uniform",
+    "cut": "gelora cut --output_dir runs/demo --budget r=0.5",
     "compare": f"gelora compare --model_name_or_path {DEFAULT_MODEL} --methods lora dora",
     "compare-profiles": "gelora compare-profiles runs/demo runs/other",
     "verify": "gelora verify --output_dir runs/demo",
@@ -263,9 +281,9 @@ GROUPS: Mapping[str, type] = {
 }
 
 FLAGS: Mapping[str, str] = {
-    flag.name: group for group, flags in GROUPS.items() for flag in fields(flags)
+    flag.name: group for group, flags in reversed(GROUPS.items()) for flag in fields(flags)
 }
-"""Every flag of ours, and its group."""
+"""Every flag of ours, and its group. Names of `cut` that an earlier group has are that group's."""
 
 SOURCE = frozenset(name for name, group in FLAGS.items() if group in ("model", "data"))
 """The model and the texts."""
@@ -285,13 +303,23 @@ NOT_SAVED = frozenset(
     {"config", "overwrite", "json", "quiet", "verbose", "debug", "resume_from_checkpoint"}
     | {"profile", "plan", "adapter"}
     | {"predictions", "na_prob_file", "answer_file", "max_new_tokens"}
-    | {"uniform", "merged", "untrained", "axolotl", "peft", "export_dir"}
+    | {"uniform", "merged", "untrained", "axolotl", "peft", "export_dir", "cut_dir", "finish_steps"}
 )
 
 
 def flags_of(verb: str) -> tuple[str, ...]:
     """Return the names of a verb's flags, in the order of its help."""
-    return tuple(name for name, group in FLAGS.items() if group in VERBS[verb].groups)
+    return tuple(_groups_by_flag(verb))
+
+
+def group_of(verb: str, name: str) -> str:
+    """Return the group that one of a verb's flags belongs to."""
+    return _groups_by_flag(verb)[name]
+
+
+def _groups_by_flag(verb: str) -> dict[str, str]:
+    groups = (group for group in GROUPS if group in VERBS[verb].groups)
+    return {flag.name: group for group in groups for flag in fields(GROUPS[group])}
 
 
 def values_of(config: Config, verb: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gelora.settings import Count, EstimatorName, Seed, Settings
+from gelora.settings import Count, EstimatorName, Natural, Seed, Settings
 
 Dropout = Annotated[float, Meta(ge=0, lt=1, description="a share, 0 or more and below 1")]
 
@@ -204,6 +204,16 @@ class ExportFlags:
 
 
 @dataclass(frozen=True)
+class CutFlags(Settings):
+    """Where the cut adapter goes, and whether it is trained further."""
+
+    cut_dir: str | None = None
+    """Folder of the cut adapter; None is cut in the run's folder."""
+    finish_steps: Natural = 0
+    """Optimizer steps of training after the cut, with the flags of training."""
+
+
+@dataclass(frozen=True)
 class ProfileSource:
     """Where the dimensions come from."""
 
@@ -233,7 +243,7 @@ class PlanSource:
 
 @dataclass(frozen=True)
 class AdapterSource:
-    """Which adapter is evaluated."""
+    """Which adapter is used."""
 
     adapter: str | None = None
     """Folder of an adapter; None is the output folder's."""

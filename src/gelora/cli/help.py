@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gelora.cli.config import BASIC_FLAGS, EXAMPLES, FLAGS, GROUPS, VERBS, flags_of
+from gelora.cli.config import BASIC_FLAGS, EXAMPLES, GROUPS, VERBS, flags_of, group_of
 from gelora.lab.baselines import MODULES
 
 _HELP = frozenset({"-h", "--help"})
@@ -61,7 +61,7 @@ def _description(verb: str) -> str:
 def _basic_flags(verb: str) -> type:
     """Return a class with the basic flags of a verb in one list, for tyro."""
     basic = BASIC_FLAGS[verb]
-    groups = dict.fromkeys(FLAGS[name] for name in basic)
+    groups = dict.fromkeys(group_of(verb, name) for name in basic)
     bases = [_group(verb, GROUPS[name], basic) for name in groups]
     return make_dataclass(verb, [], bases=tuple(reversed(bases)), frozen=True)
 

@@ -119,7 +119,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Config:
     if VERBS[verb].has_tasks:  # which take their own flags from these, and check them
         run = replace(config.run, output_dir=config.run.output_dir or TASKS_FOLDER)
         return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
-    saved = _not_replaced(saved_flags(config.folder), tokens, [*ALTERNATIVES, *DATA])
+    own = {n: v for n, v in saved_flags(config.folder).items() if _is_of_verb(verb, n)}
+    saved = _not_replaced(own, tokens, [*ALTERNATIVES, *DATA])
     saved = _not_replaced(_source_of(config.plan_source.plan), tokens, DATA) | saved
     saved |= _not_replaced(_source_of(config.states.hidden_states), tokens, DATA)
     if saved and not VERBS[verb].operands:
@@ -233,6 +234,11 @@ def _for_verb(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     mine = flags_of(verb)
     forwards = VERBS[verb].forwards
     return {k: v for k, v in values.items() if k in mine or (forwards and k not in FLAGS)}
+
+
+def _is_of_verb(verb: str, name: str) -> bool:
+    """Whether a flag that a run has saved means the same to a verb: cut has budgets of its own."""
+    return name not in flags_of(verb) or FLAGS[name] in VERBS[verb].groups
 
 
 def _check_keys(keys: Mapping[str, Any], path: Path, config: Config) -> None:

@@ -21,8 +21,10 @@ def write_run_report(folder: Path) -> Path:
     """Write the report of a run: with the theory, and with settings beside their defaults."""
     from gelora.lab.pages.theory_section import theory_section
     from gelora.report import write_report
+    from gelora.report.cut_section import cut_section
 
-    return write_report(folder, sections=[theory_section], defaults=resolved(Config(), "run"))
+    sections = [cut_section, theory_section]
+    return write_report(folder, sections=sections, defaults=resolved(Config(), "run"))
 
 
 def _write_comparison(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from gelora.artifacts import PLAN_FILE
+from gelora.artifacts import CUT_FILE, PLAN_FILE, PROFILE_FILE
 from gelora.cutting.adapter import cut_adapter, read_for_cut, verify_cut
 from gelora.cutting.directions import Directions, find_directions
 from gelora.cutting.layers import live_factors
@@ -30,7 +30,10 @@ from gelora.ranks.plan import RankPlan
 from gelora.settings import CutSettings, read_mean_budget
 
 _COPIED = frozenset({".jinja", ".txt", ".model", ".json"})
-"""Files of a tokenizer, and the plan and profile that the adapter was trained by."""
+"""Endings of a tokenizer's files."""
+
+_OF_THE_UNCUT = frozenset({PLAN_FILE, PROFILE_FILE, CUT_FILE})
+"""Files that describe other ranks than the cut adapter's."""
 
 
 def cut(
@@ -122,7 +125,7 @@ def cut(
             validated.point(ranks)
         write_adapter(cut_adapter(source, directions, ranks), new)
         verify_cut(new, source, directions, ranks)
-        copy_files(Path(adapter), new, suffixes=_COPIED)
+        copy_files(Path(adapter), new, suffixes=_COPIED, but=_OF_THE_UNCUT)
         record = _record(
             settings, factors, directions, ranks, validated=validated, folder=Path(adapter)
         )

@@ -51,6 +51,30 @@ class CutPoint:
 
 
 @dataclass(frozen=True)
+class BlockCut:
+    """One block before and after.
+
+    Attributes:
+        block: Path of the block.
+        bound: The lower bound that geometry gave before training; None where there is none.
+        rank_before: Largest rank of its modules before the cut.
+        ranks: Rank of each of its modules after the cut.
+        parameters: Parameters of its factors after the cut.
+    """
+
+    block: str
+    bound: int | None
+    rank_before: int
+    ranks: tuple[int, ...]
+    parameters: int
+
+    @property
+    def rank(self) -> int:
+        """Largest rank of its modules after the cut."""
+        return max(self.ranks, default=0)
+
+
+@dataclass(frozen=True)
 class AdapterCut(Artifact):
     """An adapter's ranks before and after a cut, and what the cut cost.
 
@@ -60,9 +84,11 @@ class AdapterCut(Artifact):
         parameters_before: Parameters of the factors before.
         parameters: Parameters of the factors after.
         kept: Share of the directions' value that was kept, between 0 and 1.
-        curve: Validation losses by size, in ascending order of the parameters; the uncut adapter's
-            is the last. Empty if there was no validation data.
+        curve: Validation losses by size, in ascending order of the parameters: from the model
+            without the adapter's factors to the uncut adapter. Empty without validation data.
         num_rows: Rows of validation data.
+        finish_steps: Optimizer steps of training after the cut.
+        finished: The validation loss after these steps, if there were any and it was measured.
         blocks: Path of every block of the model; empty where it is not known.
         bounds: For each block, the lower bound max(d(i) - d(i-1), 0) of the plan that the adapter
             was trained by; empty where there is none.
@@ -78,6 +104,8 @@ class AdapterCut(Artifact):
     kept: float
     curve: tuple[CutPoint, ...] = ()
     num_rows: Natural = 0
+    finish_steps: Natural = 0
+    finished: CutPoint | None = None
     blocks: tuple[str, ...] = ()
     bounds: tuple[Natural, ...] = ()
 
@@ -90,6 +118,28 @@ class AdapterCut(Artifact):
     def point(self) -> CutPoint | None:
         """The validation loss of the adapter that was kept, if it was measured."""
         return next((p for p in self.curve if p.parameters == self.parameters), None)
+
+    @property
+    def without(self) -> CutPoint | None:
+        """The validation loss without any direction, if it was measured."""
+        return next((p for p in self.curve if p.parameters == 0), None)
+
+    def by_block(self) -> list["BlockCut"]:
+        """Return what became of every block, in order; modules outside of blocks are left out."""
+        bounds = self.bounds or (None,) * len(self.blocks)
+        found: list[BlockCut] = []
+        for block, bound in zip(self.blocks, bounds, strict=True):
+            modules = [m for name, m in self.modules.items() if name.startswith(f"{block}.")]
+            found.append(
+                BlockCut(
+                    block=block,
+                    bound=bound,
+                    rank_before=max((module.rank_before for module in modules), default=0),
+                    ranks=tuple(module.rank for module in modules),
+                    parameters=sum(module.cost * module.rank for module in modules),
+                )
+            )
+        return found
 
     def check(self) -> None:
         """Check that the parameters are those of the ranks.

@@ -1,5 +1,6 @@
 """Validation losses of an adapter that is cut in the model's memory, and the smallest good one."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ from gelora.exports.saved import Factors
 from gelora.hidden_states.forward import evaluation_mode
 from gelora.likelihood import row_losses
 
+logger = logging.getLogger(__name__)
+
 Batch = Mapping[str, Tensor]
+Losses = Float[np.ndarray, " rows"]
 RowScores = Callable[[PeftModel, Batch], Float[Tensor, " rows"]]
 
 
@@ -48,7 +52,7 @@ class CutValidation:
         self._model = model
         self._batches = batches
         self._directions = directions
-        self._score_rows = score_rows or _losses
+        self._score_rows = score_rows
         self._adapter_name = adapter_name
         self._points: dict[tuple[int, ...], CutPoint] = {}
         self._uncut = self._measure()
@@ -69,14 +73,13 @@ class CutValidation:
         if key not in self._points:
             with _with_ranks(self._model, self._directions, ranks, self._adapter_name):
                 losses = self._measure()
-            differences = losses - self._uncut
-            self._points[key] = CutPoint(
-                parameters=self._parameters(ranks),
-                loss=float(losses.mean()),
-                difference=float(differences.mean()),
-                standard_error=float(differences.std(ddof=1) / math.sqrt(len(losses)))
-                if len(losses) > 1
-                else 0.0,
+            self._points[key] = point = paired_point(self._parameters(ranks), losses, self._uncut)
+            logger.info(
+                "%s parameters: validation loss %.4f, %+.4f ± %.4f",
+                f"{point.parameters:,}",
+                point.loss,
+                point.difference,
+                point.standard_error,
             )
         return self._points[key]
 
@@ -92,20 +95,50 @@ class CutValidation:
         factors = live_factors(self._model, self._adapter_name)
         return sum(factors[name].cost * rank for name, rank in ranks.items())
 
-    def _measure(self) -> Float[np.ndarray, " rows"]:
-        with evaluation_mode(self._model):
-            scores = [
-                self._score_rows(
-                    self._model, {n: values.to(self._model.device) for n, values in batch.items()}
-                )
-                for batch in self._batches
-            ]
-        return np.concatenate([s.double().cpu().numpy() for s in scores] or [np.empty(0)])
+    def _measure(self) -> Losses:
+        return measure_rows(self._model, self._batches, self._score_rows)
+
+
+def measure_rows(
+    model: PeftModel, batches: Iterable[Batch], score_rows: RowScores | None = None
+) -> Losses:
+    """Return the loss of every row, in the order of the batches.
+
+    Args:
+        model: With its adapter and head.
+        batches: Labelled rows.
+        score_rows: The loss of every row of a batch; None for what `row_losses` says.
+    """
+    score_rows = score_rows or _losses
+    with evaluation_mode(model):
+        scores = [
+            score_rows(model, {name: values.to(model.device) for name, values in batch.items()})
+            for batch in batches
+        ]
+    return np.concatenate([s.double().cpu().numpy() for s in scores] or [np.empty(0)])
+
+
+def paired_point(parameters: int, losses: Losses, uncut: Losses) -> CutPoint:
+    """Return the mean loss, and its difference from the uncut adapter's on the same rows.
+
+    Args:
+        parameters: Parameters of the adapter's factors.
+        losses: Of every row.
+        uncut: The uncut adapter's, of the same rows.
+    """
+    differences = losses - uncut
+    spread = differences.std(ddof=1) if len(losses) > 1 else 0.0
+    return CutPoint(
+        parameters=parameters,
+        loss=float(losses.mean()),
+        difference=float(differences.mean()),
+        standard_error=float(spread / math.sqrt(len(losses))),
+    )
 
 
 def measure_curve(order: CutOrder, validation: CutValidation) -> None:
-    """Measure the uncut adapter, and those with half as many directions, a quarter, and so on."""
-    for count in _halvings(len(order)):
+    """Measure adapters with half of the directions, a quarter, and so on, and with none."""
+    for count in [*_halvings(len(order))[1:], 0]:
         validation.point(order.ranks(count))
 
 

@@ -76,8 +76,18 @@ def check_file(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def copy_files(source: Path, destination: Path, *, suffixes: frozenset[str]) -> None:
-    """Copy the files with these suffixes that the destination does not have yet."""
+def copy_files(
+    source: Path, destination: Path, *, suffixes: frozenset[str], but: frozenset[str] = frozenset()
+) -> None:
+    """Copy the files with these suffixes that the destination does not have yet.
+
+    Args:
+        source: Folder to copy from.
+        destination: Folder to copy to.
+        suffixes: Endings of the files.
+        but: Names of files that are not copied.
+    """
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix in suffixes and not (destination / path.name).exists():
+        is_wanted = path.is_file() and path.suffix in suffixes and path.name not in but
+        if is_wanted and not (destination / path.name).exists():
             shutil.copyfile(path, destination / path.name)
