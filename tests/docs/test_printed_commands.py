@@ -22,6 +22,7 @@ from fake_hub import install
 from gelora.artifacts import ADAPTER_FOLDER, CONFIG_FILE, METRICS_FILE, PLAN_FILE, REPORT_FILE
 from gelora.cli import main
 from gelora.tasks.known import TASKS
+from tiny_adapters import save_tiny_adapter
 from tiny_chats import causal_llama, chat, chat_tokenizer
 from tiny_models import save_tiny, tiny_bert, tiny_deberta, tiny_texts, tiny_tokenizer
 from tiny_tasks import write_lines
@@ -32,6 +33,7 @@ AS_THEY_STAND = ("docs/tutorials/your-csv.md", "docs/tutorials/causal-model.md")
 PYTHON_ELSEWHERE = {
     "README.md": "test_readme.py and test_readme_heads.py",
     "docs/comparison.md": "test_comparison_page.py",
+    "docs/cut.md": "test_cut_page.py",
     "docs/sharing.md": "test_readme.py",
     "docs/training.md": "test_training_page.py",
 }
@@ -76,6 +78,7 @@ COMMANDS = {
 REVIEWS = COMMANDS["README.md"]
 PLAN = "gelora plan --output_dir runs/reviews"
 BEFORE = {
+    "docs/cut.md": REVIEWS,
     "docs/serving.md": [
         *REVIEWS,
         "gelora run --task_name alpaca --model_name_or_path MODEL --output_dir runs/chats",
@@ -102,6 +105,7 @@ def place(tmp_path, monkeypatch):
     size = {"max_position_embeddings": TOKENS}
     for name in ("roberta-base", "sentence-transformers/all-MiniLM-L6-v2"):
         save_tiny(tiny_bert(**size), tokenizer, tmp_path / name)
+    save_tiny_adapter(tmp_path / "some/adapter", tiny_bert(), task_type="FEATURE_EXTRACTION")
     save_tiny(tiny_deberta(**size), tokenizer, tmp_path / "microsoft/deberta-v3-base")
     for name in ("MODEL", "models/small-causal-model"):
         save_tiny(causal_llama(**size), writers, tmp_path / name)
