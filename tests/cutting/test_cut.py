@@ -197,6 +197,11 @@ def test_a_model_in_memory_is_cut_by_its_adapters_name(tmp_path):
     assert all(torch.equal(p, before[name]) for name, p in wrapped.named_parameters())
 
 
+def test_an_adapter_that_the_model_lacks_is_refused(model, tmp_path):
+    with pytest.raises(ConfigError, match="has no adapter 'other'; it has default"):
+        gelora.cut(model, tmp_path / "cut", budget="r=1", adapter_name="other")
+
+
 def test_a_folder_of_several_adapters_names_them(tmp_path):
     wrapped = save_tiny_adapter(tmp_path / "a", tiny_llama(hf.LlamaForCausalLM))
     wrapped.add_adapter("other", LoraConfig(r=4, target_modules=["q_proj"]))
@@ -207,11 +212,11 @@ def test_a_folder_of_several_adapters_names_them(tmp_path):
         gelora.cut(tmp_path / "both", tmp_path / "cut", budget="r=1")
 
 
-def test_the_plan_and_the_bounds_come_along(folder, tmp_path):
+def test_the_bounds_of_the_plan_are_recorded_and_its_files_are_left(folder, tmp_path):
     plan = tiny_plan(tiny_llama(hf.LlamaForCausalLM))
     plan.save_pretrained(folder)
     record = gelora.cut(folder, tmp_path / "cut", budget="r=2")
-    assert (tmp_path / "cut" / PLAN_FILE).is_file()
+    assert not (tmp_path / "cut" / PLAN_FILE).exists()  # its ranks are the uncut adapter's
     assert record.bounds == plan.bounds
     assert record.blocks == tuple(f"model.{block}" for block in plan.blocks)
 

@@ -110,3 +110,16 @@ def test_factors_are_balanced_and_of_their_dtype(factors):
     kept = cut_factors(half, find_directions(half), 3)
     assert kept.a.dtype == kept.b.dtype == torch.bfloat16
     assert_close(kept.a.norm(dim=1), kept.b.norm(dim=0), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("sides", [(3, 12), (9, 3)])
+def test_a_rank_above_the_smaller_side_is_cut(sides, seed):
+    torch.manual_seed(seed)
+    outputs, inputs = sides
+    wide = Factors(torch.randn(RANK, inputs), torch.randn(outputs, RANK), 1.5)
+    directions = find_directions(wide)
+    assert len(directions.values) == 3
+    for rank in (3, 4):
+        kept = cut_factors(wide, directions, rank)
+        assert kept.a.shape == (rank, inputs)
+        assert_close(update_of(kept), update_of(wide), rtol=0, atol=1e-4)

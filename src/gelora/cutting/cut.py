@@ -95,6 +95,11 @@ def cut(
         "overwrite": overwrite,
     }
     if isinstance(adapter, PeftModel):
+        if adapter_name not in adapter.peft_config:
+            raise ConfigError(
+                f"The model has no adapter {adapter_name!r}; it has "
+                f"{', '.join(adapter.peft_config)}: give one of these as adapter_name."
+            )
         with tempfile.TemporaryDirectory() as saved:
             adapter.save_pretrained(
                 saved, selected_adapters=[adapter_name], save_embedding_layers=False

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gelora.exports.saved import Factors
 
@@ -69,10 +70,11 @@ def find_directions(factors: Factors, moments: Moments | None = None) -> Directi
             left = _root(moments.gradients, left.T @ left).T
     u, singular, _ = torch.linalg.svd(left @ right, full_matrices=False)
     there = singular > NEGLIGIBLE * singular[0]
+    missing = len(a) - len(singular)  # where a side of the module is smaller than the rank
     return Directions(
         values=(factors.scale * singular[there]).square().numpy(),
-        reduce=u.T @ left,
-        expand=torch.linalg.pinv(left, rtol=NEGLIGIBLE**2) @ u,
+        reduce=pad(u.T @ left, (0, 0, 0, missing)),
+        expand=pad(torch.linalg.pinv(left, rtol=NEGLIGIBLE**2) @ u, (0, missing)),
     )
 
 
