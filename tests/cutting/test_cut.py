@@ -202,6 +202,28 @@ def test_an_adapter_that_the_model_lacks_is_refused(model, tmp_path):
         gelora.cut(model, tmp_path / "cut", budget="r=1", adapter_name="other")
 
 
+def test_another_active_adapter_is_refused(model, tmp_path):
+    model.add_adapter("other", LoraConfig(r=4, target_modules=["q_proj"]))
+    model.set_adapter("other")
+    with pytest.raises(ConfigError, match=r"active adapter is other: call model.set_adapter"):
+        gelora.cut(model, tmp_path / "cut", budget="r=1", batches=[tiny_batch("llama")])
+
+
+def test_rows_that_come_once_are_enough(model, tmp_path):
+    rows = [labelled()]
+    once = gelora.cut(model, tmp_path / "once", budget="r=1", validation=iter(rows))
+    again = gelora.cut(model, tmp_path / "again", budget="r=1", validation=rows)
+    assert once == again
+
+
+def test_a_plan_that_cannot_be_read_hides_the_bounds_alone(folder, tmp_path, caplog):
+    (folder / PLAN_FILE).write_text("{}")
+    record = gelora.cut(folder, tmp_path / "cut", budget="r=1")
+    assert record.bounds == ()
+    assert record.blocks == ("model.layers.0", "model.layers.1", "model.layers.2")
+    assert "the bounds are not shown" in caplog.text
+
+
 def test_a_folder_of_several_adapters_names_them(tmp_path):
     wrapped = save_tiny_adapter(tmp_path / "a", tiny_llama(hf.LlamaForCausalLM))
     wrapped.add_adapter("other", LoraConfig(r=4, target_modules=["q_proj"]))

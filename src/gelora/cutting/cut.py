@@ -1,5 +1,6 @@
 """Cut a trained adapter to the directions that its training used."""
 
+import logging
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -23,11 +24,13 @@ from gelora.cutting.validation import (
     measure_curve,
     smallest_within,
 )
-from gelora.errors import ConfigError, ModelMismatchError, RankError
+from gelora.errors import ArtifactError, ConfigError, ModelMismatchError, RankError
 from gelora.exports.folders import copy_files, new_folder
 from gelora.exports.saved import CONFIG_NAME, Factors, write_adapter
 from gelora.ranks.plan import RankPlan
 from gelora.settings import CutSettings, read_mean_budget
+
+logger = logging.getLogger(__name__)
 
 _COPIED = frozenset({".jinja", ".txt", ".model", ".json"})
 """Endings of a tokenizer's files."""
@@ -65,7 +68,7 @@ def cut(
         model: The model with the adapter, for importance "inputs" and "fisher" and for validation.
             Its weights are the same afterwards.
         batches: What the model takes, to value directions on; with labels for "fisher".
-        validation: Labelled batches, read several times, for the tolerance and for the curve of
+        validation: Labelled batches, read once and kept, for the tolerance and for the curve of
             losses by size.
         score_rows: The loss of each row of a validation batch, lower is better; None for the
             cross-entropy or squared error that models of classes, spans, tokens and numbers have.
@@ -78,8 +81,8 @@ def cut(
 
     Raises:
         ArtifactError: There is no LoRA adapter in the folder.
-        ConfigError: Nothing or too much says how far to cut, or a setting needs a model or rows
-            that were not given.
+        ConfigError: Nothing or too much says how far to cut, a setting needs a model or rows that
+            were not given, or another adapter of the model is active.
         DataError: There are no rows to measure on, or their losses are not finite.
         ModelMismatchError: The model holds another adapter than the folder.
         OutputExistsError: The destination holds something.
@@ -164,6 +167,11 @@ def _checked(settings: CutSettings, *, plan: Any, **given: Any) -> CutSettings:
 def _check_same(
     model: PeftModel, factors: Mapping[str, Factors], adapter_name: str, *, folder: str | Path
 ) -> None:
+    if model.active_adapters != [adapter_name]:
+        raise ConfigError(
+            f"The model's active adapter is {', '.join(model.active_adapters) or 'none'}: call "
+            f"model.set_adapter({adapter_name!r}) before."
+        )
     live = live_factors(model, adapter_name)
     for name in sorted(factors.keys() | live.keys()):
         is_there = name in factors and name in live
@@ -232,7 +240,7 @@ def _planned(plan: RankPlan | Mapping[str, int], factors: Mapping[str, Factors])
     wanted = dict(plan.modules) if isinstance(plan, RankPlan) else dict(plan)
     ranks = dict.fromkeys(factors, 0)
     for module, rank in wanted.items():
-        names = [n for n in factors if n == module or n.endswith(f".{module}")]
+        names = [module] if module in factors else [n for n in factors if n.endswith(f".{module}")]
         if len(names) != 1:
             raise RankError(
                 f"The plan has {module}, which is {len(names)} of the adapter's modules: give a "
@@ -290,7 +298,11 @@ def _bounds(
     """Return the blocks, by the adapter's names, and the bounds of the plan beside the adapter."""
     if not (folder / PLAN_FILE).is_file():
         return _blocks_of(modules), ()
-    plan = RankPlan.from_pretrained(folder)
+    try:
+        plan = RankPlan.from_pretrained(folder)
+    except ArtifactError as error:  # of an earlier gelora; the cut needs none
+        logger.warning("Warning: the bounds are not shown: %s", error)
+        return _blocks_of(modules), ()
     first = min(plan.modules)
     prefix = next((n.removesuffix(first) for n in modules if n.endswith(first)), "")
     halves = len(plan.bounds) // len(plan.blocks)

@@ -31,7 +31,7 @@ class CutValidation:
 
     Args:
         model: With the uncut adapter; its weights are as before after each measurement.
-        batches: Labelled rows, read anew for every measurement.
+        batches: Labelled rows. They are read once and kept, so that every measurement has the same.
         directions: Of every adapted module.
         score_rows: The loss of every row of a batch; None for what `row_losses` says.
         adapter_name: Which of the model's adapters.
@@ -50,7 +50,7 @@ class CutValidation:
         adapter_name: str = "default",
     ) -> None:
         self._model = model
-        self._batches = batches
+        self._batches = list(batches)
         self._directions = directions
         self._score_rows = score_rows
         self._adapter_name = adapter_name
