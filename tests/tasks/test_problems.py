@@ -4,11 +4,10 @@ import datasets
 import pytest
 
 from gelora.errors import ConfigError, DataError
-from gelora.tasks import LABEL_COLUMNS, load_task_data, sources
+from gelora.tasks import LABEL_COLUMNS, load_task_data, loading
 from gelora.tasks.known import TASKS
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
-from gelora.tasks.sources import Tables
-from gelora.tasks.tables import Table
+from gelora.tasks.tables import Table, Tables
 from tiny_tasks import write_lines
 
 CONTEXTS = [f"w{row} w{row + 1} w{row + 2}" for row in range(20)]
@@ -111,7 +110,7 @@ def test_a_task_is_asked_of_the_hub_where_the_table_says(monkeypatch):
         splits = ("train", *TASKS["mnli"].validation_splits)
         return Table("hub", columns, ("premise", "hypothesis"), {}, splits=splits)
 
-    monkeypatch.setattr(sources, "read_split", read_split)
+    monkeypatch.setattr(loading, "read_split", read_split)
     data = load_task_data(task_name="mnli")
     mnli = ("nyu-mll/glue", "mnli")
     splits = ("train", "validation_mismatched", "validation_matched")

@@ -179,7 +179,7 @@ def test_read_file_reads_parquet_arrow_and_zst(tmp_path, labelled):
         assert table.class_names == {"label": ("bad", "good")}
     packed = zstandard.compress(as_csv(ROWS).encode())
     assert read_file(write(tmp_path / "a.csv.zst", packed)).columns["label"] == ["0", "1"]
-    with pytest.raises(DataError, match=r"b\.csv\.zst is no complete zst file"):
+    with pytest.raises(DataError, match=r"b\.csv\.zst is no complete zstd file"):
         read_file(write(tmp_path / "b.csv.zst", b"text"))
 
 
@@ -213,7 +213,7 @@ def test_a_truncated_or_false_gzip_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.csv\.gz is no complete gzip file"):
         read_file(path)
     path.write_bytes(b"text\na\n")
-    with pytest.raises(DataError, match=r"a\.csv\.gz is no complete gzip file: Not a gzipped file"):
+    with pytest.raises(DataError, match=r"a\.csv\.gz is no complete gzip file: .*incorrect header"):
         read_file(path)
 
 

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
-from gelora.tasks import load_task_data, sources, texts_of
+from gelora.tasks import load_task_data, loading, texts_of
 from gelora.tasks.tables import Table
 from tiny_tasks import write_lines
 
@@ -243,7 +243,7 @@ def test_glue_and_other_data_sets_are_asked_of_the_hub(monkeypatch):
         splits = ("train", "validation") if arguments[0] == "nyu-mll/glue" else ("a", "test")
         return Table("hub", columns, ("sentence",), {"split": arguments[2]}, splits=splits)
 
-    monkeypatch.setattr(sources, "read_split", read_split)
+    monkeypatch.setattr(loading, "read_split", read_split)
     assert load_task_data(task_name="cola").name == "cola"
     assert sorted(calls) == [
         ("nyu-mll/glue", "cola", "train"),

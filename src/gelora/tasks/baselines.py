@@ -1,18 +1,22 @@
-"""What the metrics of a run are compared with.
+"""Baselines of a run's metrics.
 
-Classes and numbers: always giving the commonest label, and a linear model on the frozen encoder.
-Instruction tuning: the same model without its adapter. Questions have nothing of the kind.
+Classes and numbers: the commonest label, and a linear model on the frozen encoder. Instruction
+tuning: the same model without its adapter. Question answering has no baseline.
 """
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Shaped
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from gelora.errors import SkippedRowsWarning
 from gelora.tasks import TaskData, labelled_validation
-from gelora.tasks.classification.evaluation import majority_baseline
 from gelora.tasks.classification.frozen_encoder import frozen_encoder_baseline
-from gelora.tasks.instruction_tuning.evaluation import base_model_metrics
-from gelora.tasks.metrics import Metric
+from gelora.tasks.instruction_tuning.evaluation import evaluate
+from gelora.tasks.metrics import Metric, compute_metrics
 
 Metrics = dict[str, Metric]
 
@@ -27,16 +31,21 @@ def before_training(
     batch_size: int,
     max_length: int,
 ) -> dict[str, Metrics]:
-    """Return the metrics of what needs no adapter, by name."""
+    """Return the metrics of the baselines that need no adapter, by name."""
     if data.validation is None or data.problem not in ("classification", "regression"):
         return {}
-    found: dict[str, Metrics] = {}
+    labels = np.asarray(data.train["label"])
+
+    def majority(split: TaskData) -> Metrics:
+        validation = np.asarray(labelled_validation(split)["label"])
+        return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
+
+    baselines: dict[str, Metrics] = {}
     if with_encoder:
-        found["frozen_encoder"] = frozen_encoder_baseline(
+        baselines["frozen_encoder"] = frozen_encoder_baseline(
             model, data, tokenizer, seed=seed, batch_size=batch_size, max_length=max_length
         )
-    found["majority"] = _majority(data)
-    return found
+    return {**baselines, "majority": data.score_splits(majority)}
 
 
 def after_training(
@@ -47,21 +56,38 @@ def after_training(
     batch_size: int,
     max_length: int,
 ) -> dict[str, Metrics]:
-    """Return the metrics of the model that was adapted, by name."""
+    """Return the metrics of the model without its adapter, by name of the baseline."""
     if data.validation is None or data.problem != "instruction_tuning":
         return {}
-    return {
-        "base_model": base_model_metrics(
-            model, tokenizer, data, batch_size=batch_size, max_length=max_length
-        )
-    }
+    with model.disable_adapter(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedRowsWarning)  # evaluating the adapter has warned
+        metrics = evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
+    return {"base_model": metrics}
 
 
-def _majority(data: TaskData) -> Metrics:
-    labels = np.asarray(data.train["label"])
+def majority_baseline(
+    labels_train: Shaped[np.ndarray, " train"],
+    labels_validation: Shaped[np.ndarray, " validation"],
+    *,
+    problem: str,
+    metrics: Sequence[str],
+) -> dict[str, Metric]:
+    """Return the metrics of one constant prediction: the commonest label, or the mean number.
 
-    def score(data: TaskData) -> Metrics:
-        validation = np.asarray(labelled_validation(data)["label"])
-        return majority_baseline(labels, validation, problem=data.problem, metrics=data.metrics)
+    Args:
+        labels_train: Labels that the constant is taken from.
+        labels_validation: Labels that the constant is scored on.
+        problem: "classification" or "regression".
+        metrics: Names of the metrics.
 
-    return data.score_splits(score)
+    >>> train, validation = np.array([0, 0, 1]), np.array([0, 1, 1, 0])
+    >>> majority_baseline(train, validation, problem="classification", metrics=["accuracy"])
+    {'accuracy': Metric(value=0.5, standard_error=0.25, num_samples=4)}
+    """
+    if problem == "regression":
+        scores = np.full(len(labels_validation), labels_train.mean())
+    else:
+        num_labels = 1 + max(1, labels_train.max(), labels_validation.max())
+        majority = np.bincount(labels_train).argmax()
+        scores = np.tile(np.eye(num_labels)[majority], (len(labels_validation), 1))
+    return compute_metrics(scores, labels_validation, metrics=metrics)

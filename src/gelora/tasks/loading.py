@@ -1,7 +1,7 @@
 """Load a task's rows as a training and a validation split.
 
-The rows come from the packaged `agreement` task, data sets of the Hub, or local files. They are
-read, sampled and held out, and their source is recorded. Only downloads of `datasets` are cached.
+The rows come from the packaged `agreement` task, data sets of the Hub, or local files. Rows may be
+sampled and held out, and their source is recorded. Only downloads of `datasets` are cached.
 """
 
 import logging
@@ -19,13 +19,26 @@ from gelora.tasks.instruction_tuning.messages import as_dataset
 from gelora.tasks.known import Task, choose_problem, default_metrics, find_task
 from gelora.tasks.question_answering.questions import question_splits
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
-from gelora.tasks.sources import Tables, open_tables
-from gelora.tasks.task_data import NO_ROWS, Splits, TaskData
+from gelora.tasks.tables import (
+    Table,
+    Tables,
+    is_saved,
+    read_file,
+    read_saved,
+    read_saved_validation,
+    read_split,
+)
+from gelora.tasks.task_data import NO_ROWS, TaskData
 
 logger = logging.getLogger(__name__)
 
 HELD_OUT_FRACTION = 0.1
-"""Of the training rows, taken for validation where no validation split is named."""
+"""Share of the training rows held out for validation where no validation split is named."""
+
+_AGREEMENT = "agreement"
+_VALIDATION = "validation"
+
+File = str | Path | None
 
 
 def load_task_data(
@@ -101,7 +114,7 @@ def load_task_data(
     task = None if task_name is None else find_task(task_name)
     problem = choose_problem(task_type, task=task)
     _check_columns(task, problem, text_columns=text_columns, label_column=label_column)
-    tables = open_tables(
+    tables = _open_tables(
         task,
         dataset=(dataset_name, dataset_config, dataset_train_split, dataset_test_split),
         files=(train_file, validation_file, validation_mismatched_file),
@@ -111,10 +124,10 @@ def load_task_data(
         check_not_elsewhere(tables.first)
     columns: dict[str, Any] = {"text_columns": text_columns, "label_column": label_column}
     if problem == "question_answering":
-        splits = _questions(tables, task, question_answering, drop_empty=drop_empty)
+        settings = question_answering or QuestionAnsweringSettings()
+        splits = question_splits(tables, task=task, settings=settings, drop_empty=drop_empty)
     elif problem == "instruction_tuning":
-        rows = conversation_splits(tables.train, tables.validation, task=task, **columns)
-        splits = Splits(*rows, problem, "completions to learn")
+        splits = conversation_splits(tables, task=task, **columns)
     else:
         splits = labelled_splits(
             tables,
@@ -162,27 +175,6 @@ def load_task_data(
     )
 
 
-def _questions(
-    tables: Tables,
-    task: Task | None,
-    settings: QuestionAnsweringSettings | None,
-    *,
-    drop_empty: bool,
-) -> Splits:
-    settings = settings or QuestionAnsweringSettings()
-    train, validation, version_2 = question_splits(
-        tables.train,
-        tables.validation,
-        task=task,
-        version_2_with_negative=settings.version_2_with_negative,
-        drop_empty=drop_empty,
-    )
-    settings = replace(settings, version_2_with_negative=version_2)
-    return Splits(
-        train, validation, "question_answering", "answers to find", question_answering=settings
-    )
-
-
 def _check_limits(**limits: int | None) -> None:
     for name, limit in limits.items():
         if limit is not None and limit < 1:
@@ -203,3 +195,99 @@ def _check_columns(
             f"{named} is not for question answering, which reads the columns question, context and "
             "answers: leave it out, and name the columns so."
         )
+
+
+def _open_tables(
+    task: Task | None,
+    *,
+    dataset: tuple[str | None, str | None, str, str | None],
+    files: tuple[File, File, File],
+    train_required: bool,
+) -> Tables:
+    """Read a task's rows.
+
+    Args:
+        task: A known task, which says where its rows are and which splits to validate on.
+        dataset: Name, configuration, and the splits to train and to validate on.
+        files: To train on, to validate on, and MNLI's mismatched validation file.
+        train_required: Whether a training file is needed; otherwise, where the task says what
+            labels mean, the training file is not read.
+    """
+    name, config, train_split, test_split = dataset
+    file = next((file for file in files if file is not None), None)
+    if file is not None and name is not None:
+        raise ConfigError(f"Give a file ({file}) or dataset_name ({name}), not both.")
+    if file is not None:
+        return _open_files(task, *files, train_required=train_required)
+    if name is not None:
+        return _open_dataset(task, name, config, train_split, test_split)
+    if task is not None and task.name == _AGREEMENT:
+        return Tables(_AGREEMENT, _packaged_table("train"), _packaged_table(_VALIDATION))
+    if task is None or task.dataset is None:
+        raise ConfigError("Nothing names the data: give task_name, dataset_name or train_file.")
+    return _open_dataset(task, *task.dataset, train_split, test_split)
+
+
+def _open_files(
+    task: Task | None, train: File, validation: File, mismatched: File, *, train_required: bool
+) -> Tables:
+    others = [_ending(split) for split in task.validation_splits[1:]] if task else []
+    if mismatched is not None and not others:
+        raise ConfigError(
+            f"validation_mismatched_file ({mismatched}) is for the task mnli, which alone has two "
+            "sets to evaluate on."
+        )
+    if mismatched is not None and validation is None:
+        raise ConfigError(
+            f"validation_mismatched_file ({mismatched}) needs a validation_file beside it."
+        )
+    if task is not None and validation is not None and not train_required:
+        train = None  # the task says all that its rows could
+    if train is None and train_required:
+        raise ConfigError(f"validation_file ({validation}) needs a train_file beside it.")
+    name = task.name if task else Path(train or validation or "").name.partition(".")[0]
+    more = {} if mismatched is None else {others[0]: read_file(mismatched)}
+    train_table = own_validation = None
+    if train is not None and is_saved(train):
+        train_table, own_validation = read_saved(train)
+    elif train is not None:
+        train_table = read_file(train)
+    if validation is not None:
+        read = read_saved_validation if is_saved(validation) else read_file
+        return Tables(name, train_table, read(validation), more)
+    if own_validation is not None:
+        logger.info("%s is validated on, for no validation_file is named.", own_validation.source)
+    return Tables(name, train_table, own_validation)
+
+
+def _open_dataset(
+    task: Task | None, dataset: str, config: str | None, train_split: str, test_split: str | None
+) -> Tables:
+    name = task.name if task else Path(dataset).name if is_saved(dataset) else dataset
+    if is_saved(dataset) and test_split is None:
+        train, validation = read_saved(dataset, train_split)
+        if validation is not None:
+            logger.info(
+                "%s is validated on, for no dataset_test_split is named.", validation.source
+            )
+        return Tables(name, train, validation)
+    train = read_split(dataset, config, train_split)
+    splits = (test_split,) if test_split else task.validation_splits if task else (_VALIDATION,)
+    if test_split is None and splits[0] not in train.splits:
+        names = ", ".join(train.splits)
+        logger.info("%s has no split %r (it has %s): rows are held out.", dataset, splits[0], names)
+        return Tables(name, train, None)
+    first, *others = splits
+    more = {_ending(split): read_split(dataset, config, split) for split in others}
+    return Tables(name, train, read_split(dataset, config, first), more)
+
+
+def _ending(split: str) -> str:
+    return split.removeprefix(f"{_VALIDATION}_")
+
+
+def _packaged_table(split: str) -> Table:
+    folder = Path(__file__).parent / _AGREEMENT  # written by tools/agreement
+    table = read_file(folder / f"{split}.csv.gz")
+    provenance = {"packaged": _AGREEMENT, "split": split, "sha256": table.provenance["sha256"]}
+    return replace(table, source=f"{_AGREEMENT} [{split}]", provenance=provenance)

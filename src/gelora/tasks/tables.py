@@ -4,22 +4,20 @@ Text files are read in memory and nothing is cached. What the columns mean is de
 Importing this loads neither torch nor `datasets`.
 """
 
-import gzip
 import hashlib
 import logging
 import os
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gelora.errors import DataError, MissingExtraError
+from gelora.errors import DataError
 from gelora.tasks.text_files import read_csv, read_json
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +25,14 @@ FILE_KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", 
 """Endings of the files that are read; the text files may be packed as .gz or .zst."""
 
 _TABS = (".tsv", ".tab")
-_PACKED = (".gz", ".zst")
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
 BINARY = (".parquet", ".arrow")
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves in its folder
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 _VALIDATION_SPLITS = ("validation", "valid", "val", "dev", "test")
-"""Splits of a saved data set to validate on, the first that is there."""
+"""Splits of a saved data set to validate on, in order of preference."""
+_WHOLE = ""
+"""Name of the only part of a saved data set that has no splits."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Table:
         source: The file's name or the Hub split, for messages.
         columns: The values of every column, all of the same length.
         string_columns: The columns that hold texts, for guessing which to use.
+        provenance: JSON-able; file names without folders, so that no machine's paths are kept.
         class_names: The names of the classes, for columns whose file format records them.
         splits: The names of all splits of the data set, none for a file.
-        provenance: JSON-able; file names without folders, so that no machine's paths are kept.
     """
 
     source: str
@@ -54,6 +54,11 @@ class Table:
     provenance: Mapping[str, Any]
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values()), ()))
 
     def values(self, name: str) -> Sequence[Any] | None:
         """Return a column, or a nested field by its dotted name; None if there is none.
@@ -76,13 +81,41 @@ class Table:
         return None if all(value is None for value in nested) else nested
 
 
+@dataclass(frozen=True)
+class Tables:
+    """A task's rows as they were read.
+
+    Attributes:
+        name: Name of the task, the data set or the file.
+        train: Rows to train on; None where only a validation file is named.
+        validation: Rows to validate on; None where training rows are to be held out.
+        more_validation: Further tables to validate on, by the ending of their metrics' names.
+    """
+
+    name: str
+    train: Table | None
+    validation: Table | None
+    more_validation: Mapping[str, Table] = field(default_factory=dict[str, Table])
+
+    @property
+    def first(self) -> Table:
+        """The table whose columns decide: the training table, if there is one.
+
+        Raises:
+            DataError: There is no table at all.
+        """
+        table = self.train or self.validation
+        if table is None:
+            raise DataError(f"{self.name} has neither training nor validation rows.")
+        return table
+
+
 def read_file(path: str | Path) -> Table:
     """Read a local file; its kind is told by its name.
 
     Raises:
         DataError: The file is missing, of an unknown kind, not UTF-8, damaged, without rows, or
             a line of it cannot be read.
-        MissingExtraError: It is packed as .zst, and zstandard is not installed.
     """
     path = Path(path)
     packing = path.suffix if path.suffix in _PACKED else ""
@@ -101,7 +134,7 @@ def read_file(path: str | Path) -> Table:
     provenance = {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
     if kind in BINARY:
         return _of_dataset(_read_arrow(path, kind), source=path.name, provenance=provenance)
-    text = _decode(_unpacked(raw, path, packing), path)
+    text = _decode(_unpacked(raw, path, packing) if packing else raw, path)
     if kind in _TABS:
         columns = read_csv(text, path.name, separators=("\t",))
     elif kind == ".csv":
@@ -131,26 +164,25 @@ def read_saved(path: str | Path, split: str | None = None) -> tuple[Table, Table
         split: Of a `DatasetDict`, the split to read first; None for `train`.
 
     Returns:
-        The split, and the one to validate on, if the folder has one: validation, valid, val, dev
+        The split, and the split to validate on, if the folder has one: validation, valid, val, dev
         or test, whichever comes first.
 
     Raises:
         DataError: The folder cannot be read, or has no such split.
     """
-    import datasets  # noqa: PLC0415 - slow to import, and most files do without
-
-    source = Path(path).name
-    saved = _load_saved(path)
-    if isinstance(saved, datasets.Dataset):
+    splits, source = _saved_splits(path), Path(path).name
+    if _WHOLE in splits:
         if split not in (None, "train"):
             raise DataError(f"{source} is one data set without splits; it has no split {split!r}.")
-        return _saved_table(path, saved), None
-    wanted = split or "train"
-    if wanted not in saved:
-        raise DataError(f"{source} has no split {wanted!r}; it has {', '.join(map(repr, saved))}.")
-    others = [name for name in _VALIDATION_SPLITS if name in saved and name != wanted]
-    validation = _saved_table(path, saved[others[0]], others[0]) if others else None
-    return _saved_table(path, saved[wanted], wanted), validation
+        return _saved_table(source, splits, _WHOLE), None
+    name = split or "train"
+    if name not in splits:
+        raise DataError(f"{source} has no split {name!r}; it has {', '.join(map(repr, splits))}.")
+    validation = next((s for s in _VALIDATION_SPLITS if s in splits and s != name), None)
+    return (
+        _saved_table(source, splits, name),
+        None if validation is None else _saved_table(source, splits, validation),
+    )
 
 
 def read_saved_validation(path: str | Path) -> Table:
@@ -159,38 +191,36 @@ def read_saved_validation(path: str | Path) -> Table:
     Raises:
         DataError: The folder cannot be read, or has several splits and none to validate on.
     """
-    import datasets  # noqa: PLC0415 - slow to import, and most files do without
-
-    source = Path(path).name
-    saved = _load_saved(path)
-    if isinstance(saved, datasets.Dataset):
-        return _saved_table(path, saved)
-    name = next((name for name in _VALIDATION_SPLITS if name in saved), None)
+    splits, source = _saved_splits(path), Path(path).name
+    name = next((name for name in (_WHOLE, *_VALIDATION_SPLITS) if name in splits), None)
     if name is None:
-        splits = [str(split) for split in saved]
+        example = Path(path) / next(iter(splits))
         raise DataError(
             f"{source} has none of the splits {', '.join(_VALIDATION_SPLITS)} to validate on; it "
-            f"has {', '.join(splits)}: name the folder of one, as {Path(path) / splits[0]}."
+            f"has {', '.join(splits)}: name the folder of one, as {example}."
         )
-    logger.info("%s [%s] is validated on.", source, name)
-    return _saved_table(path, saved[name], name)
+    if name != _WHOLE:
+        logger.info("%s [%s] is validated on.", source, name)
+    return _saved_table(source, splits, name)
 
 
-def _saved_table(path: str | Path, rows: "Dataset", split: str | None = None) -> Table:
-    source = Path(path).name
-    if split is None:
-        return _of_dataset(rows, source=source, provenance={"folder": source})
-    provenance = {"folder": source, "split": split}
-    return _of_dataset(rows, source=f"{source} [{split}]", provenance=provenance)
-
-
-def _load_saved(path: str | Path) -> "Dataset | DatasetDict":
-    import datasets  # noqa: PLC0415 - its caller has imported it
+def _saved_splits(path: str | Path) -> "dict[str, Dataset]":
+    import datasets  # noqa: PLC0415 - slow to import, and most files do without
 
     try:
-        return datasets.load_from_disk(str(path))
+        saved = datasets.load_from_disk(str(path))
     except Exception as error:  # pyarrow, json and OS errors alike
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if isinstance(saved, datasets.Dataset):
+        return {_WHOLE: saved}
+    return {str(name): rows for name, rows in saved.items()}
+
+
+def _saved_table(source: str, splits: "Mapping[str, Dataset]", name: str) -> Table:
+    if name == _WHOLE:
+        return _of_dataset(splits[name], source=source, provenance={"folder": source})
+    provenance = {"folder": source, "split": name}
+    return _of_dataset(splits[name], source=f"{source} [{name}]", provenance=provenance)
 
 
 def read_split(dataset_name: str, config: str | None, split: str) -> Table:
@@ -279,34 +309,22 @@ def _read_arrow(path: Path, kind: str) -> "Dataset":
 
 
 def _unpacked(raw: bytes, path: Path, packing: str) -> bytes:
-    if packing == ".gz":
-        try:
-            return gzip.decompress(raw)
-        except (EOFError, zlib.error, OSError) as error:
-            raise DataError(f"{path.name} is no complete gzip file: {error}.") from error
-    if packing == ".zst":
-        try:
-            import zstandard  # noqa: PLC0415 - few files need it
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{path.name} needs the package zstandard: pip install zstandard."
-            ) from error
-        try:
-            with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                unpacked = stream.read()
-        except zstandard.ZstdError as error:
-            raise DataError(f"{path.name} is no complete zst file: {error}.") from error
-        return unpacked
-    return raw
+    import pyarrow as pa  # noqa: PLC0415 - slow to import, and most files are not packed
+
+    codec = _PACKED[packing]
+    try:
+        return pa.input_stream(pa.py_buffer(raw), compression=codec).read()
+    except OSError as error:
+        raise DataError(f"{path.name} is no complete {codec} file: {error}.") from error
 
 
 def _decode(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")  # Excel starts its files with a byte-order mark
     except UnicodeDecodeError as error:
-        found = f"0x{error.object[error.start]:02x}"
+        byte = f"0x{error.object[error.start]:02x}"
         raise DataError(
-            f"{path.name} is not UTF-8 (byte {error.start} is {found}): save it as UTF-8."
+            f"{path.name} is not UTF-8 (byte {error.start} is {byte}): save it as UTF-8."
         ) from error
 
 

@@ -14,7 +14,8 @@ from transformers import (
 )
 
 from gelora.errors import DataError
-from gelora.tasks.classification.evaluation import length_sorted_batches, majority_baseline, predict
+from gelora.tasks.baselines import majority_baseline
+from gelora.tasks.classification.evaluation import length_sorted_batches, predict
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.metrics import Metric, compute_metrics
 from tiny_models import MAX_TOKENS, TINY_MODELS, tiny_bert, tiny_tokenizer

@@ -11,8 +11,8 @@ from transformers import BertForSequenceClassification, LlamaForSequenceClassifi
 
 from gelora.errors import DataError
 from gelora.hidden_states.activations import hidden_states
+from gelora.tasks.baselines import majority_baseline
 from gelora.tasks.classification import frozen_encoder
-from gelora.tasks.classification.evaluation import majority_baseline
 from gelora.tasks.classification.frozen_encoder import frozen_encoder_baseline
 from tiny_models import tiny_bert, tiny_llama, tiny_tokenizer
 from tiny_tasks import tiny_task

@@ -8,7 +8,7 @@ import pytest
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tasks import load_task_data, texts_of
 from gelora.tasks.instruction_tuning.conversations import conversation_splits
-from gelora.tasks.tables import Table
+from gelora.tasks.tables import Table, Tables
 from tiny_chats import chat
 from tiny_tasks import write_lines
 
@@ -20,12 +20,16 @@ def table(**columns):
     return Table("chats.jsonl", columns, strings, {"file": "chats.jsonl"})
 
 
+def splits(train, validation=None, *, task=None, text_columns=None, label_column=None):
+    tables = Tables("chats", train, validation)
+    return conversation_splits(
+        tables, task=task, text_columns=text_columns, label_column=label_column
+    )
+
+
 def read(text_columns=None, label_column=None, **columns):
     """Return the usable rows as pairs of prompt and completion."""
-    rows, none = conversation_splits(
-        table(**columns), None, task=None, text_columns=text_columns, label_column=label_column
-    )
-    assert none is None
+    rows = splits(table(**columns), text_columns=text_columns, label_column=label_column).train
     return list(zip(rows.columns["prompt"], rows.columns["completion"], strict=True))
 
 
@@ -62,14 +66,10 @@ def test_instructions_become_a_turn_with_a_blank_line_before_their_input():
 def test_the_task_names_the_columns():
     from gelora.tasks.known import find_task
 
-    rows, _ = conversation_splits(
-        table(instruction=["Sing."], input=[None], output=["La."], prompt=["no"]),
-        None,
-        task=find_task("alpaca"),
-        text_columns=None,
-        label_column=None,
-    )
-    assert rows.columns == {"prompt": [chat("Sing.")], "completion": [chat("", "La.")[1:]]}
+    rows = table(instruction=["Sing."], input=[None], output=["La."], prompt=["no"])
+    found = splits(rows, task=find_task("alpaca"))
+    assert found.validation is None
+    assert found.train.columns == {"prompt": [chat("Sing.")], "completion": [chat("", "La.")[1:]]}
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,12 @@ def test_rows_that_cannot_be_used_are_counted(columns, told):
 
 def test_skips_are_in_the_provenance():
     with pytest.warns(SkippedRowsWarning, match="2 of 3 rows of chats.jsonl"):
-        rows, validation = conversation_splits(
+        found = splits(
             table(prompt=["a", "b", ""], completion=["", "c", "d"]),
             table(prompt=["a"], completion=["c"]),
-            task=None,
-            text_columns=None,
-            label_column=None,
         )
-    assert (rows.provenance["skipped"], validation.provenance["skipped"]) == (2, 0)
+    skipped = (found.train.provenance["skipped"], found.validation.provenance["skipped"])
+    assert skipped == (2, 0)
 
 
 def test_what_stands_around_the_last_reply_is_told(caplog):

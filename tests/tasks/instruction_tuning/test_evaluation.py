@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from example_profiles import profile_of
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.ranks import plan_ranks
+from gelora.tasks.baselines import after_training
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.instruction_tuning import evaluation as tuning
 from gelora.tasks.instruction_tuning.chats import TokenizedExample, tokenize_examples
 from gelora.tasks.instruction_tuning.evaluation import (
-    base_model_metrics,
     completion_losses,
     perplexity,
 )
@@ -72,7 +72,8 @@ def test_the_base_model_is_the_model_without_its_adapter():
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
-    assert base_model_metrics(wrapped, chat_tokenizer(), data) == before
+    baselines = after_training(wrapped, chat_tokenizer(), data, batch_size=64, max_length=64)
+    assert baselines == {"base_model": before}
     assert evaluate(wrapped, chat_tokenizer(), data) != before
 
 
@@ -88,7 +89,8 @@ def test_what_the_limit_leaves_is_counted():
     losses = completion_losses(causal_llama(), tokenizer, cut, batch_size=64)
     assert found == perplexity(losses, np.array([example.num_predicted for example in cut]))
     wrapped = wrap(causal_llama(), plan_ranks(profile_of(causal_llama())), "instruction_tuning")
-    assert base_model_metrics(wrapped, tokenizer, data, max_length=limit) == {"perplexity": found}
+    baselines = after_training(wrapped, tokenizer, data, batch_size=64, max_length=limit)
+    assert baselines == {"base_model": {"perplexity": found}}
 
 
 def test_what_the_template_leaves_out_is_counted():

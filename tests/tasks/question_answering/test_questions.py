@@ -9,7 +9,8 @@ from gelora.errors import DataError, SkippedRowsWarning
 from gelora.tasks import load_task_data
 from gelora.tasks.known import TASKS
 from gelora.tasks.question_answering.questions import question_splits
-from gelora.tasks.tables import Table, read_file
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks.tables import Table, Tables, read_file
 from tiny_tasks import write_lines
 
 CONTEXT = "The cat sat on the mat."
@@ -30,7 +31,10 @@ def table(*answers, **columns):
 
 def splits(train, validation=None, *, task=None, version_2=None):
     task = None if task is None else TASKS[task]
-    return question_splits(train, validation, task=task, version_2_with_negative=version_2)
+    tables = Tables("q", train, validation)
+    settings = QuestionAnsweringSettings(version_2_with_negative=version_2)
+    found = question_splits(tables, task=task, settings=settings)
+    return found.train, found.validation, found.question_answering.version_2_with_negative
 
 
 def test_the_columns_are_those_of_every_pair_of_texts():

@@ -1,11 +1,11 @@
-"""Tokens and scores of labelled texts, their metrics, and what a constant prediction reaches."""
+"""Tokens, scores and metrics of texts with a class or a number each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -36,8 +36,8 @@ def tokenize(
         dataset: The split.
         tokenizer: The model's own.
         max_length: Tokens at most, special ones and both texts of a pair together; None to cut
-            nothing. `batches.token_limit` says what the model takes.
-        named: What the split is called where texts are cut; None not to tell.
+            nothing.
+        named: Name of the split in the warning about cut texts; None for no warning.
 
     Returns:
         The tokenizer's columns (`input_ids`, `attention_mask`, for some `token_type_ids`), not
@@ -123,8 +123,7 @@ def predict(
         return model(**inputs).logits.float().cpu().numpy()
 
     with evaluation_mode(model):
-        found = shared_map(logits, batches)
-    scores = np.concatenate(found)[np.argsort(order)]
+        scores = np.concatenate(shared_map(logits, batches))[np.argsort(order)]
     return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
@@ -143,31 +142,3 @@ def length_sorted_batches(
     order = longest_first(rows)
     chunks = in_chunks(order, batch_size)
     return order, (padded_batch([rows[row] for row in chunk], tokenizer) for chunk in chunks)
-
-
-def majority_baseline(
-    labels_train: Shaped[np.ndarray, " train"],
-    labels_validation: Shaped[np.ndarray, " validation"],
-    *,
-    problem: str,
-    metrics: Sequence[str],
-) -> dict[str, Metric]:
-    """Return the metrics of one constant prediction: the commonest label, or the mean number.
-
-    Args:
-        labels_train: Where the constant comes from.
-        labels_validation: What it is scored on.
-        problem: "classification" or "regression".
-        metrics: Their names.
-
-    >>> train, validation = np.array([0, 0, 1]), np.array([0, 1, 1, 0])
-    >>> majority_baseline(train, validation, problem="classification", metrics=["accuracy"])
-    {'accuracy': Metric(value=0.5, standard_error=0.25, num_samples=4)}
-    """
-    if problem == "regression":
-        scores = np.full(len(labels_validation), labels_train.mean())
-    else:
-        num_labels = 1 + max(1, labels_train.max(), labels_validation.max())
-        majority = np.bincount(labels_train).argmax()
-        scores = np.tile(np.eye(num_labels)[majority], (len(labels_validation), 1))
-    return compute_metrics(scores, labels_validation, metrics=metrics)

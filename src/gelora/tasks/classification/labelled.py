@@ -28,8 +28,7 @@ from gelora.tasks.columns import (
     rows_with_text,
 )
 from gelora.tasks.known import Task
-from gelora.tasks.sources import PHENOMENON, Tables
-from gelora.tasks.tables import Table
+from gelora.tasks.tables import Table, Tables
 from gelora.tasks.task_data import Rows, Splits
 
 logger = logging.getLogger(__name__)
@@ -226,7 +225,7 @@ def usable_rows(
     if labels is not None:
         columns["label"] = [labels[row] for row in rows]
     if "packaged" in table.provenance:
-        columns[PHENOMENON] = [table.columns[PHENOMENON][row] for row in rows]
+        columns["phenomenon"] = [table.columns["phenomenon"][row] for row in rows]
     provenance = {**table.provenance, "skipped": len(every) - len(rows)}
     return Rows(columns=columns, label_where=where, provenance=provenance)
 

@@ -28,8 +28,8 @@ from gelora.tasks.instruction_tuning.messages import (
     trained_rows,
 )
 from gelora.tasks.known import Task
-from gelora.tasks.tables import Table
-from gelora.tasks.task_data import Rows
+from gelora.tasks.tables import Table, Tables
+from gelora.tasks.task_data import Rows, Splits
 
 logger = logging.getLogger(__name__)
 
@@ -94,23 +94,21 @@ def _fault_of_messages(prompt: list[Message], completion: list[Message]) -> str 
 
 
 def conversation_splits(
-    train_table: Table | None,
-    validation_table: Table | None,
+    tables: Tables,
     *,
     task: Task | None,
     text_columns: Sequence[str] | None,
     label_column: str | None,
-) -> tuple[Rows | None, Rows | None]:
+) -> Splits:
     """Return the rows of both tables as `prompt` and `completion`, both texts or both messages.
 
-    Of a chat the completion is the assistant's last reply, and the prompt all before it. Columns
-    that are named, or the task's, are texts: they become the user's message, a blank line between
-    two, and the answer the assistant's. Without names, columns called `prompt` and `completion`
-    are taken as they are.
+    The completion of a chat is the assistant's last reply, and its prompt is all before it. Columns
+    that are named, or the task's, hold texts: they become the user's message, with a blank line
+    between two, and the answer becomes the assistant's. Without names, columns called `prompt` and
+    `completion` are taken as they are.
 
     Args:
-        train_table: Rows to train on, or None.
-        validation_table: Rows to validate on, or None.
+        tables: Rows to train on, rows to validate on, or both.
         task: A known task, whose columns are taken if none are named.
         text_columns: One column of chats, or one or two of texts.
         label_column: The answers to the texts.
@@ -127,9 +125,9 @@ def conversation_splits(
         label_column = label_column or task.label_column
     train, validation = (
         None if table is None else _usable(table, _read(table, text_columns, label_column))
-        for table in (train_table, validation_table)
+        for table in (tables.train, tables.validation)
     )
-    return train, validation
+    return Splits(train, validation, "instruction_tuning", "completions to learn")
 
 
 def _read(

@@ -1,7 +1,7 @@
-"""How well a causal model predicts held-out completions: their perplexity.
+"""Evaluate a causal model by the perplexity of held-out completions.
 
-Each token of a completion counts once, given its prompt and the tokens before it. It trains
-nothing, and a model passed in leaves as it came.
+Each token of a completion counts once, given its prompt and the tokens before it. The model is not
+changed.
 """
 
 import warnings
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.errors import DataError, SkippedRowsWarning
-from gelora.hidden_states.batches import padded_batch, token_limit
+from gelora.hidden_states.batches import chunks_by_length, in_chunks, padded_batch, token_limit
 from gelora.hidden_states.forward import evaluation_mode
 from gelora.tasks.instruction_tuning.chats import (
     TokenizedExample,
@@ -29,8 +28,10 @@ from gelora.tasks.task_data import TaskData, labelled_validation
 if TYPE_CHECKING:
     from peft import PeftModel
 
-_MAX_LOSS = 500  # a token; exp of more is beyond float64 soon, and beyond sense
-_MAX_LOGITS = 2**26  # in one forward pass: 256 MB of float32
+_MAX_LOSS = 500
+"""Largest loss per token that is taken as a number; exp of 710 overflows float64."""
+_MAX_LOGITS = 2**26
+"""Logits of one forward pass: 256 MB of float32."""
 
 
 def evaluate(
@@ -64,7 +65,7 @@ def validation_losses(
     batch_size: int = 64,
     max_length: int | None = None,
 ) -> tuple[Float[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
-    """Return the summed loss of every completion, and how many tokens each is of.
+    """Return the summed loss of every completion, and the number of its tokens.
 
     Raises:
         As `evaluate`, which also warns of what is cut.
@@ -80,24 +81,6 @@ def validation_losses(
     return losses, np.array([example.num_predicted for example in kept], dtype=np.int64)
 
 
-def base_model_metrics(
-    model: "PeftModel",
-    tokenizer: PreTrainedTokenizerBase,
-    data: TaskData,
-    *,
-    batch_size: int = 64,
-    max_length: int | None = None,
-) -> dict[str, Metric]:
-    """Return the metrics of the same model without its adapter, to compare with.
-
-    Raises:
-        As `evaluate`, which also warns of what is cut.
-    """
-    with model.disable_adapter(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkippedRowsWarning)
-        return evaluate(model, tokenizer, data, batch_size=batch_size, max_length=max_length)
-
-
 def perplexity(
     losses: Float[np.ndarray, " samples"], tokens: Int[np.ndarray, " samples"]
 ) -> Metric:
@@ -107,14 +90,14 @@ def perplexity(
     tokens, and those of one text resemble each other (Cochran, Sampling Techniques, 1977, 2.11).
 
     Args:
-        losses: The sum over each text's tokens of -log of their probability.
-        tokens: How many tokens each sum is of.
+        losses: The sum of -log of the probability of each token, for each text.
+        tokens: The number of tokens of each text.
 
     Raises:
         DataError: There are fewer than two texts, or a loss is not finite or beyond all bounds.
 
-    >>> found = perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
-    >>> round(found.value, 6), round(found.standard_error, 6), found.num_samples
+    >>> metric = perplexity(np.log([2.0, 8.0]), np.array([1, 1]))
+    >>> round(metric.value, 6), round(metric.standard_error, 6), metric.num_samples
     (4.0, 2.772589, 2)
     """
     num_samples = len(losses)
@@ -152,52 +135,32 @@ def completion_losses(
         batch_size: Examples in one forward pass at most; fewer where the scores of all their
             tokens would take more than 256 MB.
     """
-    vocabulary = model.config.get_text_config().vocab_size
-
-    def losses_of(chunk: Sequence[int]) -> list[float]:
-        return _losses(model, tokenizer, [examples[row] for row in chunk])
-
-    chunks = _chunks(examples, batch_size, max_tokens=_MAX_LOGITS // vocabulary)
-    losses = np.zeros(len(examples))
-    with evaluation_mode(model):
-        for chunk, found in zip(chunks, shared_map(losses_of, chunks), strict=True):
-            losses[chunk] = found
-    return losses
-
-
-def _chunks(
-    examples: Sequence[TokenizedExample], batch_size: int, *, max_tokens: int
-) -> list[list[int]]:
-    """Return the places of every batch's examples, the longest first."""
-    ahead = sorted(range(len(examples)), key=lambda row: -len(examples[row].tokens))
-    chunks: list[list[int]] = []
-    while ahead:
-        size = max(1, min(batch_size, max_tokens // len(examples[ahead[0]].tokens)))
-        chunks.append(ahead[:size])
-        ahead = ahead[size:]
-    return chunks
-
-
-def _losses(
-    model: "PreTrainedModel | PeftModel",
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[TokenizedExample],
-) -> list[float]:
-    """Return the summed loss of the completions of one batch."""
     rows = [{"input_ids": e.tokens, "attention_mask": [1] * len(e.tokens)} for e in examples]
-    batch = padded_batch(rows, tokenizer)
-    logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-    losses = _token_losses(logits, batch["input_ids"].to(logits.device)).cpu().double()
-    return [
-        losses[row, max(example.completion_start, 1) - 1 : len(example.tokens) - 1].sum().item()
-        for row, example in enumerate(examples)
+    max_tokens = _MAX_LOGITS // model.config.get_text_config().vocab_size
+    batches = [
+        batch
+        for chunk in chunks_by_length(rows, max_tokens)
+        for batch in in_chunks(chunk, batch_size)
     ]
 
+    def batch_losses(batch: Sequence[int]) -> list[float]:
+        inputs = padded_batch([rows[row] for row in batch], tokenizer)
+        logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
+        # One column for every token but the first, which nothing predicts.
+        by_token = torch.nn.functional.cross_entropy(
+            logits[:, :-1].transpose(1, 2).float(),
+            inputs["input_ids"][:, 1:].to(logits.device),
+            reduction="none",
+        )
+        by_token = by_token.cpu().double()
+        sums: list[float] = []
+        for losses, example in zip(by_token, (examples[row] for row in batch), strict=True):
+            start = max(example.completion_start, 1)
+            sums.append(losses[start - 1 : len(example.tokens) - 1].sum().item())
+        return sums
 
-def _token_losses(
-    logits: Float[Tensor, "batch tokens vocabulary"], tokens: Int[Tensor, "batch tokens"]
-) -> Float[Tensor, "batch predicted"]:
-    """Return the loss of every token but the first, given those before it."""
-    return torch.nn.functional.cross_entropy(
-        logits[:, :-1].transpose(1, 2).float(), tokens[:, 1:], reduction="none"
-    )
+    losses = np.zeros(len(examples))
+    with evaluation_mode(model):
+        for batch, values in zip(batches, shared_map(batch_losses, batches), strict=True):
+            losses[batch] = values
+    return losses

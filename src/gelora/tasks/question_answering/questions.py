@@ -15,8 +15,9 @@ import numpy as np
 from gelora.errors import DataError, SkippedRowsWarning
 from gelora.tasks.columns import column, read_texts, rows_with_text
 from gelora.tasks.known import Task
-from gelora.tasks.tables import Table
-from gelora.tasks.task_data import Rows
+from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
+from gelora.tasks.tables import Table, Tables
+from gelora.tasks.task_data import Rows, Splits
 
 logger = logging.getLogger(__name__)
 
@@ -26,43 +27,42 @@ _SHOWN = 5  # values named in a message
 
 
 def question_splits(
-    train_table: Table | None,
-    validation_table: Table | None,
+    tables: Tables,
     *,
     task: Task | None,
-    version_2_with_negative: bool | None,
+    settings: QuestionAnsweringSettings,
     drop_empty: bool = False,
-) -> tuple[Rows | None, Rows | None, bool]:
-    """Return the questions to train on, those to validate on, and whether some have no answer.
+) -> Splits:
+    """Return the questions to train on and those to validate on.
 
     Args:
-        train_table: Fields `question`, `context`, `answers` ({"text": [...], "answer_start":
-            [...]}) and `id`, else the rows are numbered; or the one row of a file of SQuAD's own.
-        validation_table: The same.
+        tables: Fields `question`, `context`, `answers` ({"text": [...], "answer_start": [...]})
+            and `id`, else the rows are numbered; or the one row of a file of SQuAD's own.
         task: A known task, which says whether questions may have no answer.
-        version_2_with_negative: Whether they may; None for what the task says, else whether any of
-            the training rows, or of the validation rows where there are no others, has none.
+        settings: Whether questions may have no answer (`version_2_with_negative`); None for what
+            the task says, else whether any of the training rows has none, or any of the validation
+            rows where there are no training rows.
         drop_empty: Whether rows with an empty question or context are set aside, not refused.
 
     Returns:
         Rows with columns `id`, `text` (the question), `text_pair` (the context) and `answers`,
-        without those that are blank. The training rows all can be learned from; the validation rows
-        are all there are.
+        without blank answers. A model can learn from every training row. The validation rows are
+        complete. The settings say whether questions may have no answer.
 
     Raises:
-        DataError: A field is missing, or of another type; a question or a context is empty; of the
-            validation rows two have one id, or one has no answer and must have; no training row
-            can be used.
+        DataError: A field is missing, or of another type; a question or a context is empty; two
+            validation rows have one id; a validation row has no answer and must have one; no
+            training row can be used.
 
     Warns:
-        SkippedRowsWarning: Training rows have an answer that is not in the context where they say,
-            or none and must have.
+        SkippedRowsWarning: The answer of a training row is not in the context where the row says,
+            or a training row has no answer and must have one.
     """
     train, validation = (
         None if table is None else _read(table, drop_empty=drop_empty)
-        for table in (train_table, validation_table)
+        for table in (tables.train, tables.validation)
     )
-    version_2 = version_2_with_negative
+    version_2 = settings.version_2_with_negative
     if version_2 is None and task is not None:
         version_2 = task.name == _TASK_WITHOUT_ANSWERS
     if version_2 is None:
@@ -70,9 +70,13 @@ def question_splits(
         version_2 = deciding is not None and _has_unanswerable(deciding)
     if validation is not None:
         _check_validation(validation, version_2=version_2)
-    if train is not None:
-        train = _learnable(train, version_2=version_2)
-    return train, validation, version_2
+    return Splits(
+        None if train is None else _learnable(train, version_2=version_2),
+        validation,
+        "question_answering",
+        "answers to find",
+        question_answering=replace(settings, version_2_with_negative=version_2),
+    )
 
 
 def answer_span(context: str, answers: Mapping[str, Sequence[Any]]) -> tuple[int, int] | None:
@@ -150,7 +154,7 @@ def _flattened(table: Table) -> Table:
 
 
 def _read_answers(table: Table) -> list[dict[str, list[Any]]]:
-    found: list[dict[str, list[Any]]] = []
+    answers: list[dict[str, list[Any]]] = []
     for row, value in enumerate(column(table, ANSWERS), start=1):
         if not _is_answers(value):
             raise DataError(
@@ -158,21 +162,20 @@ def _read_answers(table: Table) -> list[dict[str, list[Any]]]:
                 '{"text": [...], "answer_start": [...]} with a start for each text.'
             )
         kept = [i for i, text in enumerate(value["text"]) if text.strip()]
-        found.append({name: [value[name][i] for i in kept] for name in ("text", "answer_start")})
-    return found
+        answers.append({name: [value[name][i] for i in kept] for name in ("text", "answer_start")})
+    return answers
 
 
 def _is_answers(value: Any) -> bool:
-    if not isinstance(value, Mapping) or not {"text", "answer_start"} <= value.keys():
-        return False
-    texts, starts = value["text"], value["answer_start"]
-    lists = isinstance(texts, list | tuple) and isinstance(starts, list | tuple)
-    return (
-        lists
-        and len(texts) == len(starts)
-        and all(isinstance(text, str) for text in texts)
-        and all(isinstance(start, int) for start in starts)
-    )
+    match value:
+        case {"text": list() | tuple() as texts, "answer_start": list() | tuple() as starts}:
+            return (
+                len(texts) == len(starts)
+                and all(isinstance(text, str) for text in texts)
+                and all(isinstance(start, int) for start in starts)
+            )
+        case _:
+            return False
 
 
 def _check_validation(rows: Rows, *, version_2: bool) -> None:
