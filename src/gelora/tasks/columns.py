@@ -1,7 +1,7 @@
 """Choose the columns of a table that hold the texts and the labels, and check the texts.
 
-A column that was named is taken or refused; one that was not is guessed only where a single guess
-is possible, and the refusal lists the columns.
+A named column is taken or refused. Otherwise the column is guessed, if a single guess is possible.
+An error lists the columns.
 """
 
 import difflib
@@ -35,10 +35,10 @@ _SHOWN = 5  # rows named in a message
 
 
 def check_not_elsewhere(table: Table) -> None:
-    """Refuse to look for labels in a table that plainly is for another problem.
+    """Refuse a table without labels whose columns are those of another problem.
 
     Raises:
-        ConfigError: It is; the message names the problem.
+        ConfigError: The columns are those of another problem; the message names it.
     """
     if has_label_column(table, None):
         return
@@ -51,13 +51,13 @@ def check_not_elsewhere(table: Table) -> None:
 
 
 def choose_text_columns(
-    table: Table, wanted: Sequence[str] | None, *, task: Task | None, label_column: str | None
+    table: Table, names: Sequence[str] | None, *, task: Task | None, label_column: str | None
 ) -> tuple[str, ...]:
     """Return the column of texts, or the two of a pair.
 
     Args:
         table: The training rows.
-        wanted: The columns the user named.
+        names: Columns that the user named.
         task: A known task, whose columns are taken if the user named none.
         label_column: Not a column of texts, even if its labels are words; nor is one called so.
 
@@ -65,12 +65,12 @@ def choose_text_columns(
         ConfigError: More than two columns are named, or none of them.
         DataError: A column is not there, or no single guess is possible.
     """
-    if wanted is not None:
-        if len(wanted) not in (1, 2):
-            raise ConfigError(f"text_columns takes one column or two; got {list(wanted)}.")
-        return tuple(_existing(table, name, "text_columns") for name in wanted)
-    if task is not None:
-        return tuple(_existing(table, name, "text_columns") for name in task.text_columns)
+    if names is not None and len(names) not in (1, 2):
+        raise ConfigError(f"text_columns takes one column or two; got {list(names)}.")
+    if names is None and task is not None:
+        names = task.text_columns
+    if names is not None:
+        return tuple(_existing(table, name, "text_columns") for name in names)
     others = tuple(
         name
         for name in table.string_columns
@@ -78,10 +78,10 @@ def choose_text_columns(
     )
     written = {name.lower(): name for name in others}
     for known in (_PAIRS, _SINGLES):
-        found = [names for names in known if set(names) <= written.keys()]
-        if len(found) == 1:
-            return tuple(written[name] for name in found[0])
-        if found:
+        usual = [columns for columns in known if set(columns) <= written.keys()]
+        if len(usual) == 1:
+            return tuple(written[name] for name in usual[0])
+        if usual:
             break
     else:
         if len(others) == 1:
@@ -92,23 +92,23 @@ def choose_text_columns(
     )
 
 
-def choose_label_column(table: Table, wanted: str | None, *, task: Task | None) -> str:
+def choose_label_column(table: Table, name: str | None, *, task: Task | None) -> str:
     """Return the column of labels.
 
     Raises:
         DataError: The column is not there, or no single guess is possible.
     """
-    if wanted is not None:
-        return _existing(table, wanted, "label_column")
-    if task is not None:
-        return _existing(table, task.label_column, "label_column")
-    found = [name for name in table.columns if name.lower() in _LABELS]
-    if len(found) != 1:
+    if name is None and task is not None:
+        name = task.label_column
+    if name is not None:
+        return _existing(table, name, "label_column")
+    usual = [column_name for column_name in table.columns if column_name.lower() in _LABELS]
+    if len(usual) != 1:
         raise DataError(
             f"Which column of {table.source} holds the labels cannot be told; it has "
             f"{_listed(table)}: name one as label_column."
         )
-    return found[0]
+    return usual[0]
 
 
 def has_label_column(table: Table, task: Task | None) -> bool:

@@ -55,7 +55,7 @@ _METRICS: dict[Problem, tuple[str, ...]] = {
     "question_answering": ("f1", "exact_match"),
     "instruction_tuning": ("perplexity",),
 }
-"""Of every task of a problem; those of classes depend on the task."""
+"""Metrics by problem; those of a classification depend on the task."""
 
 
 def _glue(
@@ -140,21 +140,21 @@ def find_task(name: str) -> Task:
     raise ConfigError(f"There is no task {name!r}: {hint}")
 
 
-def choose_problem(wanted: Problem | None, *, task: Task | None) -> Problem | None:
-    """Return the task's problem, the one the user named, or None to tell it by the labels.
+def choose_problem(task_type: Problem | None, *, task: Task | None) -> Problem | None:
+    """Return the task's problem, else `task_type`, else None to decide by the labels.
 
     Raises:
         ConfigError: There is no such problem, or the task is of the other kind.
     """
-    if wanted is not None and wanted not in get_args(Problem):
+    if task_type is not None and task_type not in get_args(Problem):
         raise ConfigError(
-            f"task_type must be one of {', '.join(get_args(Problem))}; got {wanted!r}."
+            f"task_type must be one of {', '.join(get_args(Problem))}; got {task_type!r}."
         )
-    if task is None or wanted == task.problem:
-        return wanted
-    if wanted is not None:
+    if task is None or task_type == task.problem:
+        return task_type
+    if task_type is not None:
         raise ConfigError(
-            f"The task {task.name} is {task.problem}, so task_type cannot be {wanted}: leave "
+            f"The task {task.name} is {task.problem}, so task_type cannot be {task_type}: leave "
             "it out."
         )
     return task.problem

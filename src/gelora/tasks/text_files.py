@@ -1,6 +1,6 @@
-"""Turn the text of a CSV, JSON or JSON Lines file into columns, and name the line that is wrong.
+"""Turn the text of a CSV, JSON or JSON Lines file into columns; errors name the line.
 
-Only the standard library is used, so that a text that says `NA` stays that text.
+Only the standard library is used, so that the text `NA` stays a text.
 """
 
 import csv
@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_csv(text: str, name: str, *, separators: Sequence[str] = tuple(SEPARATORS)) -> Columns:
-    """Return the columns of a CSV file, whose separator is told from its header and first rows.
+    """Return the columns of a CSV file, whose separator is guessed from its first rows.
 
     Spaces around the names of columns are removed.
 
@@ -99,8 +99,9 @@ def read_json(text: str, name: str) -> Columns:
 def _dialect(text: str, separators: Sequence[str]) -> tuple[str, int]:
     """Return the separator, and how quotes are read: tabs may come with quotes that mean nothing.
 
-    The first separator fits by which the header has several fields and the first rows as many. If
-    none fits, that with the most fields in the header is taken, and reading names the line.
+    The first separator is taken that gives the header several fields, and the first rows as many.
+    If there is none, the separator with the most fields in the header is taken; reading then names
+    the line that is wrong.
     """
     widths: dict[str, int] = {}
     for separator in separators:
@@ -192,10 +193,10 @@ def _rows_of_object(row: dict[str, Any]) -> list[dict[str, Any]]:
 def _check_unicode(value: Any, where: str) -> None:
     """Refuse half of a character, which no tokenizer takes."""
     if isinstance(value, str):
-        found = _SURROGATE.search(value)
-        if found:
+        half = _SURROGATE.search(value)
+        if half:
             raise DataError(
-                f"{where} holds half a character, \\u{ord(found[0]):04x}, in {value[:40]!r}: an "
+                f"{where} holds half a character, \\u{ord(half[0]):04x}, in {value[:40]!r}: an "
                 "emoji was cut in two. Repair the text, or remove the row."
             )
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The tokens of a chat, or of a prompt with its completion: those that TRL's SFTTrainer trains on.
+"""Tokenize chats, and prompts with completions, as TRL's SFTTrainer does.
 
 An example is a row as TRL takes it: `{"messages": [...]}`, or `{"prompt": ..., "completion": ...}`
 with texts or messages. Messages get the tokenizer's chat template.
@@ -50,11 +50,11 @@ class Chats:
             {"messages": row} if _kind(row) == "chat" else row for row in rows
         ]
         kinds = [_kind(row) for row in self.rows]
-        wanted = (kinds and kinds[0]) or "list of messages"
-        wrong = [index for index, kind in enumerate(kinds) if kind != wanted]
+        expected = (kinds and kinds[0]) or "list of messages"
+        wrong = [index for index, kind in enumerate(kinds) if kind != expected]
         if wrong:
             raise DataError(
-                f"{len(wrong)} of {len(kinds)} rows are no {wanted}, the first at index "
+                f"{len(wrong)} of {len(kinds)} rows are no {expected}, the first at index "
                 f"{wrong[0]}: {self.rows[wrong[0]]!r}. Give rows that are all lists of messages, "
                 "or all prompts with completions."
             )
@@ -71,7 +71,7 @@ class Chats:
 
 
 def _kind(row: object) -> str | None:
-    """Say what one row is, if it is any that a causal model can be tuned on."""
+    """Return the kind of a row; None if a causal model cannot be tuned on it."""
     match row:
         case [Mapping(), *_]:
             return "chat"
@@ -87,10 +87,10 @@ def _kind(row: object) -> str | None:
 
 
 def check_causal(model: "PreTrainedModel | PeftModel") -> None:
-    """Refuse a model that cannot be tuned on instructions.
+    """Refuse a model that is not causal.
 
     Raises:
-        ConfigError: It sees what follows a token.
+        ConfigError: The model attends to later tokens.
     """
     if not find_architecture(model).is_causal:
         raise ConfigError(
@@ -105,7 +105,7 @@ def is_chat(example: Example) -> bool:
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, chats: bool) -> None:
-    """Refuse a tokenizer that cannot write what is to be trained on.
+    """Refuse a tokenizer that cannot write chats, or cannot end completions.
 
     Raises:
         ConfigError: It has no chat template for chats, or no token to end completions by.
@@ -155,7 +155,7 @@ def example_tokens(
 def prompt_tokens(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
 ) -> list[list[int]]:
-    """Return the tokens of every example's prompt alone, with what asks for a reply.
+    """Return the tokens of every example's prompt alone, with the generation prompt.
 
     Raises:
         ConfigError: As `check_tokenizer`.
@@ -195,20 +195,20 @@ class TokenizedExample:
     """A prompt and its completion.
 
     Attributes:
-        tokens: Of both.
-        completion_start: The place of the completion's first token.
+        tokens: Tokens of the prompt and the completion.
+        completion_start: Index of the completion's first token.
     """
 
     tokens: list[int]
     completion_start: int
 
     def cut(self, limit: int | None) -> "TokenizedExample":
-        """Return the beginning, as the SFTTrainer keeps it."""
+        """Return the first `limit` tokens, as the SFTTrainer keeps them."""
         return TokenizedExample(self.tokens[:limit], self.completion_start)
 
     @property
     def num_predicted(self) -> int:
-        """How many of the completion's tokens are predicted from some token before them."""
+        """Number of the completion's tokens that are predicted from tokens before them."""
         return max(len(self.tokens) - max(self.completion_start, 1), 0)
 
 
@@ -273,14 +273,14 @@ def common_length(tokens: Sequence[int], others: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class LengthCounts:
-    """What a limit does to a split, and what has no completion before it.
+    """Numbers of examples that a limit cuts, and of examples without a completion.
 
     Attributes:
-        rows: All of them.
-        empty: Those whose completion has no token of its own: a chat template may leave it out.
-        cut: Those that are longer than the limit, and not empty.
-        lost: Those of them whose completion begins beyond the limit, so that none of it is left.
-        limit: In tokens; None if there is none.
+        rows: Number of all examples.
+        empty: Examples whose completion has no token; a chat template may leave it out.
+        cut: Examples with a completion that are longer than the limit.
+        lost: Cut examples whose completion begins beyond the limit, so that none of it is left.
+        limit: Limit in tokens; None for no limit.
     """
 
     rows: int
@@ -291,21 +291,21 @@ class LengthCounts:
 
     @property
     def left(self) -> int:
-        """Those that have a completion within the limit."""
+        """Number of examples that have a completion within the limit."""
         return self.rows - self.empty - self.lost
 
     def __str__(self) -> str:
-        said: list[str] = []
+        parts: list[str] = []
         if self.cut:
             cut = f"{self.cut} of {self.rows} examples are longer than {self.limit} tokens and are"
             lost = f"; {self.lost} of them have no completion left and are set aside"
-            said.append(f"{cut} cut{lost if self.lost else ''}")
+            parts.append(f"{cut} cut{lost if self.lost else ''}")
         if self.empty:
-            said.append(
+            parts.append(
                 f"{self.empty} of {self.rows} examples have no completion once they are written as "
                 "tokens, as where a chat template leaves it out, and are set aside"
             )
-        return "; ".join(said)
+        return "; ".join(parts)
 
 
 def count_lengths(examples: Sequence[TokenizedExample], limit: int | None) -> LengthCounts:

@@ -1,8 +1,8 @@
-"""Read instructions and chats as prompts with completions: what a causal model is tuned on.
+"""Read instructions and chats as the prompts and completions that a causal model is tuned on.
 
-Rows are chats (`messages`, or `conversations` as ShareGPT has them), prompts with completions, or
-texts beside answers, as Alpaca's, which become a chat of one turn. Rows that cannot be used are
-counted and warned of. No tokenizer is seen here.
+Rows are chats (`messages`, or ShareGPT's `conversations`), prompts with completions, or texts with
+answers such as Alpaca's, which become a chat of one turn. A warning counts the rows that cannot be
+used. No tokenizer is needed.
 """
 
 import logging
@@ -15,13 +15,11 @@ from typing import Any, TypeGuard
 from gelora.errors import ConfigError, DataError, SkippedRowsWarning
 from gelora.tasks.columns import column, texts_or_none
 from gelora.tasks.instruction_tuning.messages import (
-    OPTIONS,
     Message,
     Turn,
     from_arrow,
     has_content,
     is_exact,
-    num_rows,
     read_turns,
     row_options,
     system_texts,
@@ -42,14 +40,14 @@ _ALPACA = ("instruction", "input"), "output"
 
 @dataclass(frozen=True)
 class Example:
-    """One row: what the model is given, and what it is to say.
+    """One row: a prompt and the completion to learn.
 
     Attributes:
         prompt: A text, or messages.
-        completion: The same as the prompt.
+        completion: A text if the prompt is a text, else messages.
         is_trained: False where the row is marked not to be trained on.
         has_marked: Whether a reply in the prompt is marked not to be trained on.
-        options: What the chat template is given beside the messages.
+        options: Further arguments of the chat template.
     """
 
     prompt: Part
@@ -60,7 +58,7 @@ class Example:
 
     @property
     def fault(self) -> str | None:
-        """Why this row cannot be trained on, if it cannot."""
+        """The reason why this row cannot be trained on; None if it can."""
         if not self.is_trained:
             return "marked as not to be trained on"
         if isinstance(self.prompt, str) or isinstance(self.completion, str):
@@ -172,9 +170,9 @@ def _examples(
     texts, answer = _ALPACA
     if {texts[0], answer} <= table.columns.keys():
         return _instructions(table, [name for name in texts if name in table.columns], answer)
-    there = ", ".join(map(repr, table.columns))
+    names = ", ".join(map(repr, table.columns))
     raise DataError(
-        f"{table.source} has {there}, and instruction tuning needs 'messages', 'prompt' "
+        f"{table.source} has {names}, and instruction tuning needs 'messages', 'prompt' "
         "with 'completion', or 'instruction' with 'output': rename them, or name text_columns and "
         "a label_column."
     )
@@ -188,18 +186,20 @@ def _chats(table: Table, name: str) -> list[Example]:
         if count:
             logger.log(severity, "%s has %d of %d chats %s", table.source, count, len(chats), text)
 
+    several = sum(sum(turn.is_reply for turn in chat) > 1 for chat in chats)
     note(
         logging.INFO,
-        sum(sum(turn.is_reply for turn in chat) > 1 for chat in chats),
+        several,
         "with several replies: the last of each is its completion, the others belong to the "
         "prompt.",
     )
+    cut = sum(
+        bool(example.completion) and len(chat) > len(example.prompt) + 1
+        for chat, example in zip(chats, examples, strict=True)
+    )
     note(
         logging.WARNING,
-        sum(
-            bool(example.completion) and len(chat) > len(example.prompt) + 1
-            for chat, example in zip(chats, examples, strict=True)
-        ),
+        cut,
         "that go on after the assistant's last reply that is to be trained on: what follows is "
         "left out.",
     )
@@ -223,7 +223,7 @@ def _turns(value: object, name: str, row: int, table: Table) -> list[Turn]:
 
 
 def _prompts(table: Table) -> list[Example]:
-    """Take the columns as they are: texts, which get no template, or messages."""
+    """Return prompts and completions as they are: texts, which get no template, or messages."""
     examples: list[Example] = []
     pairs = zip(column(table, "prompt"), column(table, "completion"), strict=True)
     for row, (prompt, completion) in enumerate(pairs):
@@ -261,18 +261,15 @@ def _of_turns(prompt: Sequence[Turn], completion: Sequence[Turn], *, where: str)
 
 def _instructions(table: Table, texts: Sequence[str], answer: str) -> list[Example]:
     """Return chats of one turn."""
-    sources = [_strings(table, name) for name in (*texts, answer)]
+    rows = range(table.num_rows)
+    columns = [texts_or_none(table, name, rows=rows) for name in (*texts, answer)]
     return [
         Example(
-            [{"role": "user", "content": "\n\n".join(part for part in asked if part.strip())}],
-            [{"role": "assistant", "content": said}],
+            [{"role": "user", "content": "\n\n".join(t for t in user if t and t.strip())}],
+            [{"role": "assistant", "content": reply or ""}],
         )
-        for *asked, said in zip(*sources, strict=True)
+        for *user, reply in zip(*columns, strict=True)
     ]
-
-
-def _strings(table: Table, name: str) -> list[str]:
-    return [text or "" for text in texts_or_none(table, name, rows=range(num_rows(table)))]
 
 
 def _at_last_reply(chat: list[Turn]) -> Example:
@@ -309,28 +306,33 @@ def _is_reply(message: Message) -> bool:
 def _usable(table: Table, examples: Sequence[Example]) -> Rows:
     """Return the rows that can be used, and warn of the others."""
     faults = Counter(example.fault for example in examples if example.fault is not None)
-    told = ", ".join(f"{count} {fault}" for fault, count in sorted(faults.items()))
+    counted = ", ".join(f"{count} {fault}" for fault, count in sorted(faults.items()))
     if faults.total() == len(examples):
-        raise DataError(f"{table.source} has no row that can be used: {told}.")
+        raise DataError(f"{table.source} has no row that can be used: {counted}.")
     if faults:
         warnings.warn(
-            f"{faults.total()} of {len(examples)} rows of {table.source} were set aside: {told}.",
+            f"{faults.total()} of {len(examples)} rows of {table.source} were set aside: "
+            f"{counted}.",
             SkippedRowsWarning,
             stacklevel=4,
         )
     usable = [example for example in examples if example.fault is None]
-    beside = next((name for e in usable for name in e.options if isinstance(e.prompt, str)), None)
-    if beside is not None:
+    option = next((name for e in usable for name in e.options if isinstance(e.prompt, str)), None)
+    if option is not None:
         raise DataError(
-            f"{table.source} has {beside!r} beside prompts that are texts, which get no chat "
+            f"{table.source} has {option!r} beside prompts that are texts, which get no chat "
             "template to write them: give messages, or remove the column."
         )
+    options = {
+        "tools": [example.options.get("tools") for example in usable],
+        "chat_template_kwargs": [e.options.get("chat_template_kwargs", {}) for e in usable],
+    }
     marked = sum(example.has_marked for example in usable)
     return Rows(
         columns={
             "prompt": [example.prompt for example in usable],
             "completion": [example.completion for example in usable],
-            **_option_columns(usable),
+            **{name: values for name, values in options.items() if any(values)},
         },
         label_where=f"Column 'completion' of {table.source}",
         provenance={
@@ -340,16 +342,6 @@ def _usable(table: Table, examples: Sequence[Example]) -> Rows:
             **({"marked_replies": marked} if marked else {}),
         },
     )
-
-
-def _option_columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
-    """Return the columns for the chat template that any row needs."""
-    empty = {"tools": None, "chat_template_kwargs": {}}
-    return {
-        name: [example.options.get(name, empty[name]) for example in examples]
-        for name in OPTIONS
-        if any(name in example.options for example in examples)
-    }
 
 
 def _is_text(value: object) -> TypeGuard[str | None]:

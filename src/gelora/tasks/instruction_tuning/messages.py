@@ -1,7 +1,7 @@
-"""The messages of a chat under Hugging Face's names, and what its row says beside them.
+"""Read the messages of chats, and the columns beside them, under Hugging Face's names.
 
-OpenAI's and ShareGPT's forms are known, with tool calls, and marks of what is to be trained on.
-Tools and settings go to the chat template, and a system text becomes a message. What would change
+OpenAI's and ShareGPT's forms are known, with tool calls and marks that say what to train on. Tools
+and settings go to the chat template, and a system text becomes a message. A field that would change
 the training and cannot be used is refused. Any other column is left out.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gelora.errors import DataError
-from gelora.tasks.tables import Table
+from gelora.tasks.tables import BINARY, Table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Message = dict[str, Any]
-"""`role`, with `content` or `tool_calls`, and what else a chat template reads."""
+"""`role`, with `content` or `tool_calls`, and other keys that a chat template reads."""
 
 TRAIN_KEYS = ("weight", "train", "training", "loss")
 """Keys of a message that say whether it carries loss: 0 or 1, false or true."""
@@ -33,7 +33,6 @@ _OTHER_ROLES = {
     "function_response": "tool",
     "observation": "tool",
 }
-_NAMES = {"role": ("role", "from"), "content": ("content", "value")}
 _TEMPLATE_KEYS = ("name", "tool_call_id", "reasoning_content", "reasoning", "thinking")
 _CALLS = ("tool_calls", "function_call")
 _KNOWN = {"role", "from", "content", "value", *_TEMPLATE_KEYS, *_CALLS, *TRAIN_KEYS}
@@ -41,11 +40,11 @@ _KNOWN = {"role", "from", "content", "value", *_TEMPLATE_KEYS, *_CALLS, *TRAIN_K
 
 @dataclass(frozen=True)
 class Turn:
-    """A message, and whether its author marked it to be trained on.
+    """A message, and its mark that says whether to train on it.
 
     Attributes:
-        message: For the chat template.
-        is_trained: None where nothing marks it.
+        message: The message as the chat template reads it.
+        is_trained: The mark; None where there is none.
     """
 
     message: Message
@@ -53,7 +52,7 @@ class Turn:
 
     @property
     def is_reply(self) -> bool:
-        """Whether the assistant says it, and no mark keeps it from being trained on."""
+        """Whether the assistant says it, and no mark excludes it from training."""
         return self.message["role"] == "assistant" and self.is_trained is not False
 
 
@@ -62,12 +61,12 @@ def read_turns(value: object, where: str, *, none_is_absent: bool) -> list[Turn]
 
     Args:
         value: The list, or its JSON text.
-        where: The row, for messages.
-        none_is_absent: None inside tool calls is an absent key: Arrow gives every object the keys
-            of all others.
+        where: Name of the row in errors.
+        none_is_absent: Whether a key with None is absent. Arrow gives every object the keys of all
+            others.
 
     Raises:
-        DataError: It is no list of messages, or a message has something that cannot be used.
+        DataError: The value is no list of messages, or a message cannot be used.
     """
     if value is None:
         return []
@@ -87,10 +86,10 @@ def without_none(value: Any) -> Any:
 
 
 def read_mark(value: object, name: str, where: str) -> bool:
-    """Return whether a mark says that something is trained on.
+    """Return whether a mark says to train on its row or message.
 
     Raises:
-        DataError: It is neither 0 nor 1, false nor true.
+        DataError: The mark is neither 0 nor 1, false nor true.
     """
     if not isinstance(value, int | float) or value not in (0, 1):
         raise DataError(
@@ -108,15 +107,15 @@ def has_content(message: Message) -> bool:
 def _turn(value: object, where: str) -> Turn:
     if not isinstance(value, Mapping):
         raise DataError(f"{where} has a message that is no object but {value!r:.50}.")
-    # A key without a value says nothing; 0 and False do.
-    given = {key: part for key, part in value.items() if part not in (None, "", [], {})}
-    role = next((given[name] for name in _NAMES["role"] if name in given), None)
+    # Empty values are ignored; 0 and False are values.
+    fields = {key: part for key, part in value.items() if part not in (None, "", [], {})}
+    role = fields.get("role", fields.get("from"))
     if not isinstance(role, str):
         raise DataError(
             f"{where} has a message without a role; it has {', '.join(map(repr, value))}: name "
             "them 'role' and 'content'."
         )
-    unknown = sorted(given.keys() - _KNOWN)
+    unknown = sorted(fields.keys() - _KNOWN)
     if unknown:
         raise DataError(
             f"{where} has a message with {', '.join(map(repr, unknown))}, which may change what is "
@@ -128,19 +127,23 @@ def _turn(value: object, where: str) -> Turn:
             f"{where} has a message of the role {role!r}, which no chat template is known to "
             f"write: use {', '.join(_ROLES)}, or ShareGPT's human and gpt."
         )
-    return Turn(_message(role, given, value, where), _mark(role, given, where))
+    return Turn(_message(role, fields, value, where), _mark(role, fields, where))
 
 
-def _message(role: str, given: Mapping[str, Any], value: Mapping[str, Any], where: str) -> Message:
-    content = next((value[name] for name in _NAMES["content"] if name in value), None)
+def _message(role: str, fields: Mapping[str, Any], value: Mapping[str, Any], where: str) -> Message:
+    content = value.get("content", value.get("value"))
     content = _joined(content, where) if isinstance(content, Sequence) else content
-    calls = given.get("tool_calls", [])
-    if "function_call" in given:
-        calls = [*calls, given["function_call"]]
-    if role == "function_call":  # ShareGPT's: the message is the call, as JSON
-        calls, content = _called(content, where), None
+    calls = fields.get("tool_calls", [])
+    if "function_call" in fields:
+        calls = [*calls, fields["function_call"]]
+    if role == "function_call":  # in ShareGPT's form the message is the call, as JSON
+        parsed = _parsed(content)
+        calls = parsed if isinstance(parsed, list) else [parsed]
+        if not calls:
+            raise _no_call(content, where)
+        content = None
     message: Message = {"role": _OTHER_ROLES.get(role, role), "content": content}
-    message |= {key: given[key] for key in _TEMPLATE_KEYS if key in given}
+    message |= {key: fields[key] for key in _TEMPLATE_KEYS if key in fields}
     if calls:
         if message["role"] != "assistant":
             raise DataError(f"{where} has a call of a tool in a message of the {role}.")
@@ -150,7 +153,7 @@ def _message(role: str, given: Mapping[str, Any], value: Mapping[str, Any], wher
 
 
 def _joined(content: Sequence[Any], where: str) -> str:
-    """Return the texts of a content's parts, a line each, as most servers join them."""
+    """Join the texts of a content's parts by line ends, as most servers do."""
     if isinstance(content, str):
         return content
     texts: list[str] = []
@@ -167,20 +170,14 @@ def _joined(content: Sequence[Any], where: str) -> str:
     return "\n".join(texts)
 
 
-def _called(content: object, where: str) -> list[Any]:
-    calls = _parsed(content)
-    calls = calls if isinstance(calls, list) else [calls]
-    return calls or _no_call(content, where)
-
-
 def _call(call: Any, where: str) -> dict[str, Any]:
     """Return a call with its arguments as an object, which chat templates write as JSON."""
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        return _no_call(call, where)
+        raise _no_call(call, where)
     arguments = _parsed(function.get("arguments") or {})
     if not isinstance(arguments, Mapping):
-        return _no_call(call, where)
+        raise _no_call(call, where)
     function = {**function, "arguments": dict(arguments)}
     if "function" not in call:
         return {"type": "function", "function": function}
@@ -188,7 +185,7 @@ def _call(call: Any, where: str) -> dict[str, Any]:
 
 
 def _parsed(value: Any) -> Any:
-    """Return what a JSON text says; None if it says nothing."""
+    """Return the value of a JSON text, None if it is no JSON; other values as they are."""
     if not isinstance(value, str):
         return value
     try:
@@ -197,15 +194,15 @@ def _parsed(value: Any) -> Any:
         return None
 
 
-def _no_call(call: object, where: str) -> Any:
-    raise DataError(
+def _no_call(call: object, where: str) -> DataError:
+    return DataError(
         f"{where} has a call of a tool that is no object with a 'name' and 'arguments' but "
         f"{call!r:.80}."
     )
 
 
-def _mark(role: str, given: Mapping[str, Any], where: str) -> bool | None:
-    marks = {read_mark(given[key], key, where) for key in TRAIN_KEYS if key in given}
+def _mark(role: str, fields: Mapping[str, Any], where: str) -> bool | None:
+    marks = {read_mark(fields[key], key, where) for key in TRAIN_KEYS if key in fields}
     if len(marks) > 1:
         raise DataError(f"{where} has a message that is marked to be trained on and not to be.")
     mark = marks.pop() if marks else None
@@ -218,7 +215,7 @@ def _mark(role: str, given: Mapping[str, Any], where: str) -> bool | None:
 
 
 OPTIONS = ("tools", "chat_template_kwargs")
-"""Columns for the chat template, under TRL's names."""
+"""Columns that are passed to the chat template, under TRL's names."""
 
 _SYSTEM = ("system", "system_prompt")
 _REFUSED = (
@@ -229,12 +226,12 @@ _REFUSED = (
 
 def from_arrow(table: Table) -> bool:
     """Tell whether Arrow held the rows, which gives every object the keys of all others."""
-    is_data_set = {"dataset", "folder"} & table.provenance.keys()
-    return bool(is_data_set) or Path(table.source).suffix in (".parquet", ".arrow")
+    is_dataset = bool({"dataset", "folder"} & table.provenance.keys())
+    return is_dataset or Path(table.source).suffix in BINARY
 
 
 def row_options(table: Table) -> list[dict[str, Any]]:
-    """Return what the chat template is given beside each row's messages.
+    """Return the arguments of the chat template that each row has beside its messages.
 
     Raises:
         DataError: A column changes what is trained on and cannot be used, or a value of `tools` or
@@ -248,18 +245,31 @@ def row_options(table: Table) -> list[dict[str, Any]]:
                 "trained on, and cannot be used: put it into the messages or, for the chat "
                 "template, into chat_template_kwargs, or remove the column."
             )
-    options: list[dict[str, Any]] = [{} for _ in range(num_rows(table))]
-    for name, kind in zip(OPTIONS, (Sequence, Mapping), strict=True):
+    options: list[dict[str, Any]] = [{} for _ in range(table.num_rows)]
+    for name in OPTIONS:
         for row, value in enumerate(_values(table, name)):
-            where = f"Row {row + 1} of column {name!r} of {table.source}"
-            parsed = _parsed_option(value, where)
-            if _is_empty(parsed):
-                continue
-            if not isinstance(parsed, kind) or not all(_fits(part, kind) for part in parsed):
-                wanted = "a list of objects" if kind is Sequence else "an object"
-                raise DataError(f"{where} is not {wanted} but {value!r:.80}.")
-            options[row][name] = without_none(parsed) if from_arrow(table) else parsed
+            option = _option(name, value, f"Row {row + 1} of column {name!r} of {table.source}")
+            if not _is_empty(option):
+                options[row][name] = without_none(option) if from_arrow(table) else option
     return options
+
+
+def _option(name: str, value: Any, where: str) -> Any:
+    """Return a value of `tools` or `chat_template_kwargs`, which may be JSON text."""
+    option = value
+    if isinstance(value, str) and value.strip():
+        try:
+            option = json.loads(value)
+        except ValueError as error:
+            raise DataError(f"{where} is a text that is no JSON: {value!r:.80}.") from error
+    if _is_empty(option):
+        return None
+    is_list = isinstance(option, list | tuple)
+    if name == "tools" and not (is_list and all(isinstance(tool, Mapping) for tool in option)):
+        raise DataError(f"{where} is not a list of objects but {value!r:.80}.")
+    if name != "tools" and not isinstance(option, Mapping):
+        raise DataError(f"{where} is not an object but {value!r:.80}.")
+    return option
 
 
 def system_texts(table: Table) -> list[str]:
@@ -268,7 +278,7 @@ def system_texts(table: Table) -> list[str]:
     Raises:
         DataError: It is no text.
     """
-    texts = [""] * num_rows(table)
+    texts = [""] * table.num_rows
     for name in _SYSTEM:
         for row, value in enumerate(_values(table, name)):
             if not isinstance(value, str | None):
@@ -283,13 +293,13 @@ def system_texts(table: Table) -> list[str]:
 def trained_rows(table: Table) -> list[bool]:
     """Return whether each row is to be trained on.
 
-    Its `weight` of 0 says no, and so does a `train` or `training` of false, or a `label` of false
-    beside a completion, as preferences without pairs have it.
+    A row is left out if its `weight` is 0, its `train` or `training` is false, or its `label` is
+    false beside a completion, as in unpaired preferences.
 
     Raises:
         DataError: A `weight` is neither 0 nor 1.
     """
-    trained = [True] * num_rows(table)
+    trained = [True] * table.num_rows
     for row, value in enumerate(_values(table, "weight")):
         if value is not None:
             trained[row] = read_mark(value, "weight", f"Row {row + 1} of {table.source}")
@@ -300,13 +310,8 @@ def trained_rows(table: Table) -> list[bool]:
     return trained
 
 
-def num_rows(table: Table) -> int:
-    """Count a table's rows."""
-    return len(next(iter(table.columns.values()), ()))
-
-
 def is_exact(messages: Sequence[Message], options: Mapping[str, Any]) -> bool:
-    """Tell whether a data set gives back what it is given: long numbers it does not."""
+    """Tell whether a data set returns a chat unchanged; long numbers lose digits."""
     if _are_plain(messages) and not options:
         return True
     from datasets.utils.json import ujson_loads  # noqa: PLC0415 - slow, and most chats are plain
@@ -320,11 +325,11 @@ def is_exact(messages: Sequence[Message], options: Mapping[str, Any]) -> bool:
 def as_dataset(columns: Mapping[str, list[Any]]) -> "Dataset":
     """Return columns as a data set, where each message keeps its own keys.
 
-    Arrow's objects have one set of keys in all rows, with None for those that a row does not have,
-    and a chat template would write these as arguments of a tool.
+    Arrow's objects have the same keys in all rows, with None where a row lacks a key. A chat
+    template would write these keys as arguments of a tool.
 
     Args:
-        columns: Of any problem; messages are in `prompt`, `completion` or `messages`.
+        columns: Columns of any problem; messages are in `prompt`, `completion` or `messages`.
     """
     from datasets import Dataset, Features, Json, List  # noqa: PLC0415 - slow to import
 
@@ -346,7 +351,7 @@ def as_dataset(columns: Mapping[str, list[Any]]) -> "Dataset":
 
 
 def chat_columns(dataset: "Dataset") -> "Dataset":
-    """Return what a chat template reads of a split: prompts, completions, and what is beside."""
+    """Return the columns of a split that a chat template reads."""
     names = ("prompt", "completion", *OPTIONS)
     return dataset.select_columns([name for name in names if name in dataset.column_names])
 
@@ -357,19 +362,6 @@ def _are_plain(messages: Sequence[Message]) -> bool:
 
 def _values(table: Table, name: str) -> Sequence[Any]:
     return table.columns.get(name, ())
-
-
-def _parsed_option(value: object, where: str) -> Any:
-    if not isinstance(value, str) or not value.strip():
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise DataError(f"{where} is a text that is no JSON: {value!r:.80}.") from error
-
-
-def _fits(part: object, kind: type) -> bool:
-    return isinstance(part, Mapping) if kind is Sequence else True
 
 
 def _is_empty(value: object) -> bool:

@@ -49,10 +49,10 @@ TEMPERATURES: Mapping[str, float] = {
     "stem": 0.1,
     "humanities": 0.1,
 }
-"""By category, as FastChat's `llm_judge` has them; 0 takes the likeliest token."""
+"""Temperature by category, as in FastChat's `llm_judge`; 0 takes the likeliest token."""
 
 OTHER_TEMPERATURE = 0.7
-"""Of questions of any other category."""
+"""Temperature for questions of any other category."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Question:
 
     Attributes:
         question_id: As in the file.
-        category: Decides the temperature.
-        turns: What the user says, in order.
+        category: Category, which decides the temperature.
+        turns: Messages of the user, in order.
     """
 
     question_id: int | str
@@ -71,7 +71,7 @@ class Question:
 
     @property
     def temperature(self) -> float:
-        """At which its answers are drawn."""
+        """Sampling temperature of its answers."""
         return TEMPERATURES.get(self.category, OTHER_TEMPERATURE)
 
 
@@ -85,30 +85,30 @@ def read_questions(path: str | Path) -> list[Question]:
     table = read_file(path)
     missing = [name for name in ("question_id", "turns") if name not in table.columns]
     if missing:
-        there = ", ".join(map(repr, table.columns))
-        raise DataError(f"{table.source} has no {missing[0]!r} of MT-Bench's questions: {there}.")
+        names = ", ".join(map(repr, table.columns))
+        raise DataError(f"{table.source} has no {missing[0]!r} of MT-Bench's questions: {names}.")
     ids, turns = table.columns["question_id"], table.columns["turns"]
     categories = table.columns.get("category", [None] * len(ids))
-    for row, (question_id, said) in enumerate(zip(ids, turns, strict=True), start=1):
+    for row, (question_id, texts) in enumerate(zip(ids, turns, strict=True), start=1):
         if not isinstance(question_id, int | str):
             raise DataError(f"Row {row} of {table.source} has {question_id!r} for a question_id.")
-        is_texts = isinstance(said, list) and all(isinstance(t, str) and t.strip() for t in said)
-        if not said or not is_texts:
+        is_texts = isinstance(texts, list) and all(isinstance(t, str) and t.strip() for t in texts)
+        if not texts or not is_texts:
             raise DataError(
                 f"The turns of question {question_id} of {table.source} are no list of texts but "
-                f"{said!r:.50}."
+                f"{texts!r:.50}."
             )
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if list(ids).count(name) > 1)
         raise DataError(f"{table.source} has two questions of id {twice!r}.")
     return [
-        Question(question_id, category or "", tuple(said))
-        for question_id, category, said in zip(ids, categories, turns, strict=True)
+        Question(question_id, category or "", tuple(texts))
+        for question_id, category, texts in zip(ids, categories, turns, strict=True)
     ]
 
 
 def draw_questions(path: str | Path | None, *, limit: int | None, seed: int) -> list[Question]:
-    """Return the questions of a file, or as many of them as were asked for.
+    """Return the questions of a file, or `limit` of them drawn at random.
 
     Raises:
         ConfigError: No file is named, or several processes were launched.
@@ -141,11 +141,11 @@ def answer_questions(
 
     Args:
         model: As for `answer_question`.
-        tokenizer: Its own.
-        questions: What to answer.
-        file: Where the answers go.
-        max_new_tokens: Of an answer at most.
-        seed: Of the draw.
+        tokenizer: The model's own.
+        questions: Questions to answer.
+        file: File that the answers are appended to.
+        max_new_tokens: Maximum number of tokens of an answer.
+        seed: Seed of the sampling.
         progress: Whether to show a bar.
     """
     for question in tqdm(questions, desc="Answering", disable=not progress):
@@ -169,11 +169,12 @@ def answer_question(
     leaves room for the second.
 
     Args:
-        model: A causal model; its generation settings hold, but for the temperature.
-        tokenizer: Its own, with a chat template.
-        question: What to answer.
-        max_new_tokens: Of an answer at most.
-        seed: Of the draw; the same for every question, so that each can be answered alone.
+        model: A causal model; its generation settings hold, except for the temperature.
+        tokenizer: The model's own, with a chat template.
+        question: Question to answer.
+        max_new_tokens: Maximum number of tokens of an answer.
+        seed: Seed of the sampling; the same for every question, so that a question can be answered
+            alone.
 
     Raises:
         ConfigError: The tokenizer has no chat template, or it refuses a reply.
@@ -187,8 +188,8 @@ def answer_question(
     answers: list[str] = []
     with evaluation_mode(model), torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        for turn, said in enumerate(question.turns, start=1):
-            messages.append({"role": "user", "content": said})
+        for turn, text in enumerate(question.turns, start=1):
+            messages.append({"role": "user", "content": text})
             prompt = prompt_tokens(tokenizer, [{"prompt": messages}])[0]
             room = max_new_tokens
             if limit is not None:
@@ -235,8 +236,8 @@ def end_tokens(
 ) -> list[int]:
     """Return the tokens that end an answer: the model's, the tokenizer's, and the template's.
 
-    A model that was tuned with a template has learnt to end its replies as that does, which need
-    not be by the end-of-text token: ChatML's `<|im_end|>` on a base model.
+    A model tuned with a template ends its replies as the template does. That need not be the
+    end-of-text token: ChatML on a base model ends replies by `<|im_end|>`.
     """
     known = model.generation_config.eos_token_id if model.generation_config else None
     ends = known if isinstance(known, list) else [known]
@@ -247,13 +248,13 @@ def end_tokens(
 
 
 def warn_of_no_end(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Warn where the template ends a reply in nothing that an answer can be told to stop at.
+    """Warn where the template ends a reply without a token that generation can stop at.
 
     Raises:
         ConfigError: The template refuses a reply.
 
     Warns:
-        GeloraWarning: What follows a reply is nothing, or ordinary words.
+        GeloraWarning: Nothing follows a reply, or ordinary words.
     """
     text = _reply_end(tokenizer)
     if _token_of(text, tokenizer) is None:
@@ -298,11 +299,12 @@ _BEGINNING = b'{"question_id": '
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """Where the answers of one model go.
+    """The file of one model's answers.
 
     Attributes:
-        path: FastChat takes the name before `.jsonl` for the model's.
-        made_by: What the answers depend on: adapter, model, template, seed, length. JSON-able.
+        path: Path of the file; FastChat takes the name before `.jsonl` as the model's name.
+        made_by: Settings that the answers depend on: adapter, model, template, seed, length.
+            JSON-able.
     """
 
     path: Path
@@ -315,10 +317,10 @@ class AnswerFile:
         """Return the file for the answers of an adapter.
 
         Args:
-            path: Where the answers go.
-            weights: The file of the adapter's weights.
-            template: The chat template.
-            **settings: What else the answers depend on.
+            path: Path of the file of answers.
+            weights: File of the adapter's weights.
+            template: Chat template.
+            **settings: Further settings that the answers depend on.
         """
         with weights.open("rb") as file:
             adapter = hashlib.file_digest(file, "sha256").hexdigest()

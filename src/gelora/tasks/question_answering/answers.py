@@ -28,10 +28,10 @@ TokenScores = Sequence[Float[np.ndarray, " _"]] | Float[np.ndarray, "windows tok
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answers to one question.
+    """A model's answer to one question.
 
     Attributes:
-        text: The answer given, empty for none.
+        text: The answer; empty for no answer.
         spans: The best spans of the context with their scores, the best first.
         null_odds: How much the score of no answer exceeds that of the best span; the largest
             number there is where there is no span.
@@ -57,15 +57,15 @@ def choose_answers(
 ) -> list[Answer]:
     """Return an answer to every question.
 
-    Where questions may have no answer, a question's score of none is the least over its windows:
-    each but one rightly does not hold the answer.
+    Where questions may have no answer, the score of no answer is the smallest over a question's
+    windows, because most windows of an answered question do not hold the answer.
 
     Args:
         windows: Of the contexts.
-        contexts: One for each question.
+        contexts: A context for each question.
         starts: How likely each token of each window is the first of the answer.
         ends: How likely it is the last.
-        settings: All count but `doc_stride`.
+        settings: Settings, of which all but `doc_stride` are used.
 
     Raises:
         DataError: A score is NaN or infinite.
@@ -118,12 +118,12 @@ def _candidates(
 
 def _answer(
     context: str,
-    found: list[tuple[float, int, int]],
+    candidates: list[tuple[float, int, int]],
     null: float,
     settings: QuestionAnsweringSettings,
 ) -> Answer:
-    found.sort(key=lambda candidate: -candidate[0])
-    texts = ((context[begin:end].strip(), score) for score, begin, end in found)
+    candidates.sort(key=lambda candidate: -candidate[0])
+    texts = ((context[begin:end].strip(), score) for score, begin, end in candidates)
     spans = tuple((text, score) for text, score in texts if text)[: settings.n_best_size]
     null_odds = null - spans[0][1] if spans else sys.float_info.max
     is_null = settings.version_2_with_negative and null_odds > settings.null_score_diff_threshold
@@ -131,7 +131,7 @@ def _answer(
 
 
 def read_predictions(path: str | Path, ids: Sequence[str]) -> list[str | None]:
-    """Return the answer to every question, the empty text for none, None where nothing is said.
+    """Return the answer to every question; empty for no answer, None without an entry.
 
     Args:
         path: A text for each question id; those of other questions are left out.
@@ -145,8 +145,8 @@ def read_predictions(path: str | Path, ids: Sequence[str]) -> list[str | None]:
         SkippedRowsWarning: It says nothing of some.
     """
     path = Path(path)
-    found = _read_values(path, str, "a text for each question id")
-    missing = _missing(found, ids, path)
+    answers = _read_values(path, str, "a text for each question id")
+    missing = _missing(answers, ids, path)
     if missing:
         warnings.warn(
             f"{path.name} has no answer to {len(missing)} of {len(ids)} questions, the first "
@@ -155,11 +155,11 @@ def read_predictions(path: str | Path, ids: Sequence[str]) -> list[str | None]:
             SkippedRowsWarning,
             stacklevel=2,
         )
-    return [found.get(question) for question in ids]
+    return [answers.get(question) for question in ids]
 
 
 def read_null_odds(path: str | Path, ids: Sequence[str]) -> list[float]:
-    """Return how sure it is that each question has no answer, on whatever scale the file has.
+    """Return the odds that each question has no answer, on the scale of the file.
 
     Args:
         path: A number for each question id; those of other questions are left out.
@@ -170,20 +170,20 @@ def read_null_odds(path: str | Path, ids: Sequence[str]) -> list[float]:
             the questions.
     """
     path = Path(path)
-    found = _read_values(path, (int, float), "a number for each question id")
-    missing = _missing(found, ids, path)
+    odds = _read_values(path, (int, float), "a number for each question id")
+    missing = _missing(odds, ids, path)
     if missing:
         raise DataError(
             f"{path.name} has no number for {len(missing)} of {len(ids)} questions, the first "
             f"{missing[0]!r}: the best threshold needs all."
         )
-    boundless = [question for question in ids if not math.isfinite(found[question])]
+    boundless = [question for question in ids if not math.isfinite(odds[question])]
     if boundless:
         raise DataError(
-            f"{path.name} has {found[boundless[0]]} for {boundless[0]!r}, one of {len(boundless)} "
+            f"{path.name} has {odds[boundless[0]]} for {boundless[0]!r}, one of {len(boundless)} "
             "numbers that are not finite: no threshold can be found among these."
         )
-    return [float(found[question]) for question in ids]
+    return [float(odds[question]) for question in ids]
 
 
 def null_odds_path(path: Path) -> Path:
@@ -205,8 +205,8 @@ def write_predictions(path: Path, ids: Sequence[str], answers: Sequence[Answer])
     return odds_path
 
 
-def _missing(found: Mapping[str, Any], ids: Sequence[str], path: Path) -> list[str]:
-    missing = [question for question in ids if question not in found]
+def _missing(values: Mapping[str, Any], ids: Sequence[str], path: Path) -> list[str]:
+    missing = [question for question in ids if question not in values]
     if len(missing) == len(ids):
         raise DataError(
             f"{path.name} has no id of the {len(ids)} questions, the first of which is {ids[0]!r}: "
@@ -215,16 +215,16 @@ def _missing(found: Mapping[str, Any], ids: Sequence[str], path: Path) -> list[s
     return missing
 
 
-def _read_values(path: Path, kind: type | tuple[type, ...], wanted: str) -> dict[str, Any]:
+def _read_values(path: Path, kind: type | tuple[type, ...], expected: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # no JSON, or not UTF-8
         raise DataError(f"{path.name} is no JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path.name} holds a {type(found).__name__}, not {wanted}.")
-    for question, value in found.items():
+    if not isinstance(values, dict):
+        raise DataError(f"{path.name} holds a {type(values).__name__}, not {expected}.")
+    for question, value in values.items():
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise DataError(f"{path.name} has {value!r:.50} for {question!r}, not {wanted}.")
-    return found
+            raise DataError(f"{path.name} has {value!r:.50} for {question!r}, not {expected}.")
+    return values

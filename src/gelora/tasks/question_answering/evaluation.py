@@ -1,6 +1,6 @@
-"""A model's answers to questions, and how good they are.
+"""Answer questions with a model, and score the answers.
 
-It trains nothing, and a model passed in leaves as it came.
+The model is not changed.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def evaluate(
     batch_size: int = 64,
     max_length: int | None = None,
 ) -> dict[str, Metric]:
-    """Return F1, exact match and what else `answer_metrics` says, in percent.
+    """Return the metrics of `answer_metrics`, such as F1 and exact match, in percent.
 
     Raises:
         DataError: There are no questions to answer, or fewer than two.
@@ -70,13 +70,12 @@ def answer_questions(
     def scores(chunk: Sequence[int]) -> list[Float[np.ndarray, "batch tokens"]]:
         batch = padded_batch([rows[row] for row in chunk], tokenizer)
         output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-        found = (output.start_logits, output.end_logits)
-        return [logits.float().cpu().numpy() for logits in found]
+        return [logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits)]
 
     with evaluation_mode(model):
-        found = shared_map(scores, in_chunks(order, batch_size))
+        batches = shared_map(scores, in_chunks(order, batch_size))
     back = np.argsort(order).tolist()
-    starts, ends = ([row for part in side for row in part] for side in zip(*found, strict=True))
+    starts, ends = ([row for part in side for row in part] for side in zip(*batches, strict=True))
     return choose_answers(
         windows,
         split["text_pair"],

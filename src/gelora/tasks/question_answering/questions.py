@@ -1,6 +1,7 @@
-"""Read questions, their contexts and their answers, in the fields of the Hub's `squad` or SQuAD's.
+"""Read questions, contexts and answers, with the Hub's `squad` fields or from SQuAD's own files.
 
-What cannot be learned from is set aside and counted; what is to be scored is kept or refused.
+Training rows that cannot be learned from are set aside and counted. Validation rows are kept or
+refused.
 """
 
 import logging
@@ -80,7 +81,7 @@ def question_splits(
 
 
 def answer_span(context: str, answers: Mapping[str, Sequence[Any]]) -> tuple[int, int] | None:
-    """Return where the first answer that is where it says begins and ends, in characters.
+    """Return the span of the first answer that the context holds where the row says.
 
     >>> answer_span("the cat sat", {"text": ["dog", "cat"], "answer_start": [0, 4]})
     (4, 7)
@@ -212,11 +213,11 @@ def _learnable(rows: Rows, *, version_2: bool) -> Rows:
         flaws.append(
             f"no answer, which --version_2_with_negative true or --task squad_v2 allow, in {empty}"
         )
-    told = f"{rows.label_where} has {' and '.join(flaws)} of {len(usable)} rows"
+    problem = f"{rows.label_where} has {' and '.join(flaws)} of {len(usable)} rows"
     if not usable.any():
-        raise DataError(f"{told}: nothing is left to train on.")
+        raise DataError(f"{problem}: nothing is left to train on.")
     if flaws:
-        warnings.warn(f"{told}, which were set aside.", SkippedRowsWarning, stacklevel=4)
+        warnings.warn(f"{problem}, which were set aside.", SkippedRowsWarning, stacklevel=4)
     skipped = rows.provenance["skipped"] + len(usable) - int(usable.sum())
     provenance = {**rows.provenance, "skipped": skipped}
     return replace(rows.take(np.flatnonzero(usable)), provenance=provenance)

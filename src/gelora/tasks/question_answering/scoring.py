@@ -61,8 +61,8 @@ def score_questions(
     In SQuAD 2.0 a question whose gold answers are none, or none once normalised, has the empty one.
     """
     exact, f1 = np.zeros(len(answers)), np.zeros(len(answers))
-    for i, (answer, given) in enumerate(zip(answers, golds, strict=True)):
-        gold = [text for text in given if normalize(text)] or [""] if version_2 else given
+    for i, (answer, texts) in enumerate(zip(answers, golds, strict=True)):
+        gold = [text for text in texts if normalize(text)] or [""] if version_2 else texts
         exact[i] = max(exact_match(answer, text) for text in gold)
         f1[i] = max(token_f1(answer, text, version_2=version_2) for text in gold)
     return exact, f1
@@ -79,13 +79,13 @@ def answer_metrics(
     """Return F1 and exact match; for SQuAD 2.0 also of its parts, and at the best threshold.
 
     Args:
-        answers: One for each question; None where there is none at all, not even the empty one.
-            Such a question counts as wrong in 1.1, and is left out in 2.0.
+        answers: An answer for each question; None where the file has no entry. Such a question
+            counts as wrong in 1.1, and is left out in 2.0.
         golds: Each question's gold answers; in 2.0, none for an unanswerable question.
         version_2: Whether questions may have no answer.
         null_odds: In 2.0, how sure it is that each question has no answer, on any scale.
-        spans: What each answer would be if there had to be one, for the best threshold; None for
-            the answers themselves.
+        spans: The best non-empty answer to each question, for the best threshold; None for the
+            answers themselves.
 
     Returns:
         `f1` and `exact_match` of all questions; in 2.0 `HasAns_` and `NoAns_` `f1` and `exact`, of
@@ -104,8 +104,8 @@ def answer_metrics(
     if len(scored) < 2:
         raise DataError(f"Metrics need at least 2 answered questions, got {len(scored)}.")
     gold = [golds[i] for i in scored]
-    given = [answers[i] or "" for i in scored]
-    exact, f1 = score_questions(given, gold, version_2=version_2)
+    scored_answers = [answers[i] or "" for i in scored]
+    exact, f1 = score_questions(scored_answers, gold, version_2=version_2)
     if not version_2:
         is_answered = np.array([answer is not None for answer in answers])
         exact, f1 = exact * is_answered, f1 * is_answered
@@ -119,11 +119,11 @@ def answer_metrics(
             metrics[f"{part}_exact"] = _mean(exact[of_part])
     if null_odds is not None:
         odds = np.array([null_odds[i] for i in scored])
-        best = given if spans is None else [spans[i] for i in scored]
+        best = scored_answers if spans is None else [spans[i] for i in scored]
         exact, f1 = score_questions(best, gold, version_2=True)
-        is_given = np.array([bool(text) for text in best])
+        is_answered = np.array([bool(text) for text in best])
         for name, scores in (("f1", f1), ("exact", exact)):
-            gains = np.where(has_answer, scores, -1.0 * is_given)
+            gains = np.where(has_answer, scores, -1.0 * is_answered)
             value, threshold = _at_best_threshold(gains, odds, ~has_answer)
             metrics[f"best_{name}"], metrics[f"best_{name}_thresh"] = value, threshold
     return metrics

@@ -1,7 +1,7 @@
-"""Split contexts that are too long for a model into windows, and say where each answer lies.
+"""Split contexts that are too long for a model into windows, and locate the answers in them.
 
-A window is what the model reads: the question, and as much of the context as there is room for.
-Two neighbours share `doc_stride` tokens, so that an answer cut by one is whole in the other.
+A window holds the question, and as much of the context as there is room for. Neighbouring windows
+share `doc_stride` tokens, so that an answer cut by the first is whole in the second.
 """
 
 import warnings
@@ -20,10 +20,10 @@ from gelora.tasks.question_answering.questions import answer_span
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
 
 Spans = Int[np.ndarray, "_ 2"]
-"""Where each token begins and ends in the context, in characters; -1 for any other token."""
+"""First and last character of each token in the context; -1 for tokens outside the context."""
 
 POSITIONS = ("start_positions", "end_positions")
-"""The columns that say where an answer is: its first and its last token."""
+"""Columns with the first and the last token of an answer."""
 
 _ROWS_AT_ONCE = 1000
 
@@ -37,7 +37,7 @@ class Windows:
             the first and last token of the answer, or both the null position in a window that does
             not hold the whole of it.
         questions: The row of each window's question in the split.
-        spans: Of each window's tokens.
+        spans: Spans of each window's tokens.
         nulls: Each window's null position, which stands for no answer: the CLS token wherever the
             tokenizer puts it, and the first token for one that has none.
     """
@@ -58,11 +58,11 @@ def split_contexts(
     """Tokenise questions with their contexts, as often as a context takes.
 
     Args:
-        split: Questions of `TaskData`.
+        split: Split of questions, as in `TaskData`.
         tokenizer: The model's own, a fast one, which tells where its tokens come from.
-        settings: `doc_stride` counts.
+        settings: Settings, of which `doc_stride` is used.
         max_length: Tokens of a window at most, special ones and the question's too; None for one
-            window per question. `batches.token_limit` says what the model takes.
+            window per question.
 
     Raises:
         ConfigError: The tokenizer is a slow one, or no question leaves room for a window.
@@ -92,9 +92,9 @@ def answer_tokens(spans: Spans, null: int, answer: tuple[int, int] | None) -> tu
     """Return the first and last token that share a character with the answer.
 
     Args:
-        spans: Of the window's tokens.
-        null: Returned twice if the window does not hold the whole answer, or there is none.
-        answer: Where it begins and ends in the context, in characters.
+        spans: Spans of the window's tokens.
+        null: Position returned twice if there is no answer, or the window does not hold all of it.
+        answer: First character of the answer in the context, and the character after its last.
 
     >>> spans = np.array([[-1, -1], [0, 3], [4, 7], [8, 11], [-1, -1]])
     >>> answer_tokens(spans, 0, (4, 11)), answer_tokens(spans, 0, (8, 15))
@@ -156,16 +156,16 @@ def _fitting(
             row for row, length in zip(long, contexts, strict=True) if lengths[row] + length <= room
         ]
         fitting, long = sorted(fitting + short), sorted(set(long) - set(short))
-    told = (
+    problem = (
         f"{len(long)} of {len(every)} questions are too long: with up to {max(lengths)} tokens "
         f"they leave no room in {max_length} for windows of the context that share {doc_stride}"
     )
     remedy = "raise --max_length or lower --doc_stride"
     if not fitting:
-        raise ConfigError(f"{told}: {remedy}.")
+        raise ConfigError(f"{problem}: {remedy}.")
     if long:
         warnings.warn(
-            f"{told}. They are not trained on, and answered by the empty text: {remedy}.",
+            f"{problem}. They are not trained on, and answered by the empty text: {remedy}.",
             SkippedRowsWarning,
             stacklevel=4,
         )
@@ -184,7 +184,7 @@ def _split(
     doc_stride: int,
     max_length: int | None,
 ) -> Windows:
-    """Return the windows of a part of a split, whose rows there are given."""
+    """Return the windows of a part of a split; `rows` are its rows in the whole split."""
     cut: dict[str, Any] = {}
     if max_length is not None:
         cut = {"truncation": "only_second", "max_length": max_length, "stride": doc_stride}
@@ -205,8 +205,8 @@ def _split(
     answers = _answer_spans(part)
     positions = np.array(
         [
-            answer_tokens(*each)
-            for each in zip(spans, nulls, [answers[i] for i in of_window], strict=True)
+            answer_tokens(window_spans, null, answers[question])
+            for window_spans, null, question in zip(spans, nulls, of_window, strict=True)
         ]
     )
     labels = dict(zip(POSITIONS, positions.T, strict=True))
