@@ -31,7 +31,7 @@ def test_layers_sublayers_and_ranks_stand_side_by_side(profiles, capsys):
     layers, sublayers, notes = capsys.readouterr().out.split("\n\n")
     assert layers.splitlines() == [
         "layer       dimension before  dimension after        change",
-        "embeddings       5.00 ± 0.10      5.00 ± 0.10  +0.00 ± 0.14",
+        "embeddings       5.00 ± 0.10      5.00 ± 0.10   0.00 ± 0.14",
         "layer.0          8.00 ± 0.10      8.20 ± 0.10  +0.20 ± 0.14",
         "layer.1          6.00 ± 0.10      8.50 ± 0.10  +2.50 ± 0.14",
     ]
@@ -40,7 +40,7 @@ def test_layers_sublayers_and_ranks_stand_side_by_side(profiles, capsys):
     assert headings[4:] == ["rank before", "P(rank)", "rank after", "P(rank)", "parameters saved"]
     assert [row[:4] for row in rows[:2]] == [
         ["layer.0", "+3.00 ± 0.05", "+3.20 ± 0.05", "+0.20 ± 0.07"],
-        ["layer.1", "-2.00 ± 0.05", "+0.30 ± 0.05", "+2.30 ± 0.07"],
+        ["layer.1", "−2.00 ± 0.05", "+0.30 ± 0.05", "+2.30 ± 0.07"],
     ]
     assert [row[4:] for row in rows[:2]] == [
         ["4", "1.00", "4", "1.00", "0"],

@@ -50,8 +50,9 @@ def test_the_kind_of_data_may_be_named_instead_of_a_task(asked, capsys):
     assert main(["evaluate", *asked, "--task_type", "question_answering"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["metric", "answers", "questions"]
-    assert [line.split()[0] for line in lines[1:]] == [
-        *("f1", "exact_match", "HasAns_f1", "HasAns_exact", "NoAns_f1", "NoAns_exact")
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        *("F1", "exact match", "F1, answerable", "exact match, answerable"),
+        *("F1, unanswerable", "exact match, unanswerable"),
     ]
 
 
@@ -82,7 +83,7 @@ def test_what_the_messages_advise_is_taken(asked, error_of, capsys):
     assert "add --version_2_with_negative true" in error
     capsys.readouterr()
     assert main(["evaluate", *asked, "--task", "squad", "--version_2_with_negative", "true"]) == 0
-    assert "NoAns_f1" in capsys.readouterr().out
+    assert "F1, unanswerable" in capsys.readouterr().out
 
 
 def test_odds_need_answers_and_questions_without_one(asked, tmp_path, error_of):

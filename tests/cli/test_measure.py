@@ -18,7 +18,8 @@ def test_the_table_has_a_row_for_every_layer(flags, out, capsys):
     profile = DimensionProfile.from_pretrained(out)
     assert [line.split()[0] for line in lines[1:-2]] == list(profile.layers)
     assert f"{profile.dimensions[1]:.2f} ± {profile.standard_errors[1]:.2f}" in lines[2]
-    assert lines[-2].startswith(f"{profile.num_used} samples, mean pooling, twonn_linfit")
+    assert f"all {profile.num_used} are used at every layer" in lines[-2]
+    assert "mean pooling. The estimator is twonn_linfit" in lines[-2]
 
 
 def test_json_is_the_profile(flags, out, capsys):
@@ -129,7 +130,7 @@ def test_precision_stops_early_and_says_so(flags, out, capsys, monkeypatch):
         60,
         100.0,
     )
-    assert "60 texts were enough" in capsys.readouterr().out
+    assert "Measuring stopped after 60 texts" in capsys.readouterr().out
 
 
 def test_all_texts_are_measured_unless_a_precision_is_asked_for(flags, out):

@@ -28,9 +28,9 @@ def test_the_table_has_a_row_for_every_block(folder, capsys):
     assert capsys.readouterr().out.splitlines()[:5] == [
         "block      dimension     increment  rank  P(rank)  modules  parameters",
         "layer.0  8.00 ± 0.10  +3.00 ± 0.05     4     1.00        4       1,024",
-        "layer.1  6.00 ± 0.10  -2.00 ± 0.05     1     1.00        4         256",
+        "layer.1  6.00 ± 0.10  −2.00 ± 0.05     1     1.00        4         256",
         "layer.2  7.00 ± 0.10  +1.00 ± 0.05     2     1.00        4         512",
-        "total                                                   12       1,792",
+        "total                                  7                12       1,792",
     ]
     assert RankPlan.from_pretrained(folder).ranks == (4, 1, 2)
 
@@ -71,8 +71,8 @@ def test_halves_have_rows_of_their_own(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[:4] == [
         "sublayer             dimension     increment  rank  P(enough)  modules  parameters",
         "layer.0/attention  8.40 ± 0.10  +3.40 ± 0.05     5       1.00        4       1,280",
-        "layer.0/mlp        8.40 ± 0.10  +0.00 ± 0.05     0                   0           0",
-        "total                                                                4       1,280",
+        "layer.0/mlp        8.40 ± 0.10   0.00 ± 0.05     0                   0           0",
+        "total                                            5                   4       1,280",
     ]
 
 

@@ -306,7 +306,7 @@ def test_what_is_not_adapted_has_no_probability(tmp_path):
     profile = example_profile((("layers.0",),), granularity="sublayer")
     write_example_run(tmp_path, profile=profile)
     plan = read_run(tmp_path).plan
-    attention, mlp = rank_table(plan, profile).to_dict("records")
+    attention, mlp, _ = rank_table(plan, profile)
     assert attention["P(rank)"] == f"{plan.certainties[0]:.2f}"
     empty = {"rank": "0", "P(rank)": "", "modules": "0", "parameters": "0"}
     assert mlp.items() >= empty.items()

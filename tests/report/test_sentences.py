@@ -60,7 +60,10 @@ NOT_REACHED = (
 PRECISE = (
     "with a standard error of 0.07 or less in every increment that counts; 0.25 was asked for."
 )
-SETTLED = "the ranks had stayed the same over three growths of their number."
+SETTLED = (
+    "the ranks had stayed the same over three growths of their number. For "
+    "ranks by other settings, measure with --precision 0."
+)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ from typing import Any
 from gelora.artifacts import PROFILE_FILE, locate, read_json, write_json
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.tables import measured
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ConfigError, OutputExistsError
 from gelora.ranks import ProfileComparison, compare_profiles
 from gelora.ranks.advice import CERTAINTY_HEADINGS, certainty
 from gelora.ranks.comparing import Change
-from gelora.report.text import table
+from gelora.report.text import table, with_error
 
 COMPARISON_FILE = "profile_comparison.json"
 KIND = "profile_comparison"
@@ -85,9 +84,9 @@ def comparison_text(found: ProfileComparison) -> str:
 def _row(name: str, change: Change, *, sign: bool = False) -> list[str]:
     return [
         name,
-        measured(change.before, change.before_standard_error, sign=sign),
-        measured(change.after, change.after_standard_error, sign=sign),
-        measured(change.difference, change.standard_error, sign=True),
+        with_error(change.before, change.before_standard_error, decimals=2, sign=sign),
+        with_error(change.after, change.after_standard_error, decimals=2, sign=sign),
+        with_error(change.difference, change.standard_error, decimals=2, sign=True),
     ]
 
 

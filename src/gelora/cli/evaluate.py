@@ -11,8 +11,8 @@ from gelora.cli.adapters import adapter_of, with_adapter
 from gelora.cli.answers import check_answers, score_file, write_answers
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.tables import metrics_table
 from gelora.errors import ConfigError
+from gelora.report.tables import metric_table, text_table
 from gelora.tasks import TaskData, labelled_validation
 from gelora.tasks.evaluate import evaluate
 from gelora.tasks.metrics import Metric
@@ -70,7 +70,8 @@ def _output(
     answer_file: str | None = None,
 ) -> Output:
     values = {name: asdict(metric) for name, metric in metrics.items()}
-    text = metrics_table(values, {}, of=of, problem=data.problem)
+    shown = {"problem": data.problem, "headline_metric": data.headline_metric, "baselines": {}}
+    text = text_table(metric_table({**shown, "metrics": values}, own=of))
     payload = {"task": data.name, "metrics": values}
     if answer_file is not None:
         odds = str(null_odds_path(Path(answer_file)))

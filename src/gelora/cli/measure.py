@@ -12,7 +12,7 @@ from gelora.artifacts import PROFILE_FILE
 from gelora.cli import loading, record
 from gelora.cli.config import Config
 from gelora.cli.console import Output, warn_if_busy
-from gelora.cli.tables import dimension_table
+from gelora.cli.tables import dimension_text
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError, OutputExistsError
 from gelora.hidden_states import measure_dimensions, measure_hidden_states
@@ -36,7 +36,7 @@ def main(config: Config) -> Output:
     else:
         data = loading.load_data(config, labels_required=False)
         profile = measure(config, data, verb="measure")
-    return Output(dimension_table(profile), profile.to_dict())
+    return Output(dimension_text(profile), profile.to_dict())
 
 
 def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:

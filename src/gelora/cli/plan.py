@@ -9,7 +9,7 @@ from gelora.artifacts import PLAN_FILE, PROFILE_FILE, THEORY_FILE, locate
 from gelora.cli.config import Config
 from gelora.cli.console import Output, is_main_process
 from gelora.cli.record import forget, source_flags, write_config
-from gelora.cli.tables import rank_table
+from gelora.cli.tables import rank_text
 from gelora.dimension.profile import DimensionProfile
 from gelora.errors import OutputExistsError
 from gelora.ranks import RankPlan, plan_ranks
@@ -89,7 +89,7 @@ def adopt_plan(config: Config, planned: RankPlan) -> bool:
 def plan_text(planned: RankPlan, profile: DimensionProfile) -> str:
     """Return the table of ranks, which ranks to use, and what to know about them."""
     decision = rank_decision(planned, profile)
-    return "\n".join([rank_table(planned, profile), *decision, *plan_notes(planned, profile)])
+    return "\n".join([rank_text(planned, profile), *decision, *plan_notes(planned, profile)])
 
 
 def plan_notes(planned: RankPlan, profile: DimensionProfile) -> tuple[str, ...]:

@@ -4,13 +4,11 @@ from gelora.artifacts import REPORT_FILE
 from gelora.cli import loading
 from gelora.cli.config import Config
 from gelora.cli.console import Output
-from gelora.cli.forwarding import (
-    checked_inputs,
-)
+from gelora.cli.forwarding import checked_inputs
 from gelora.cli.measure import measure
 from gelora.cli.plan import plan, plan_notes
 from gelora.cli.report import write_run_report
-from gelora.cli.tables import metrics_summary, rank_table
+from gelora.cli.tables import metrics_summary, rank_text
 from gelora.cli.train import train
 from gelora.ranks.decision import rank_decision
 from gelora.report.decision import result_decision
@@ -32,7 +30,7 @@ def main(config: Config) -> Output:
         write_run_report(config.folder)
     decision = [*result_decision(metrics), *rank_decision(planned, profile)]
     parts = [
-        "\n".join([rank_table(planned, profile), *plan_notes(planned, profile)]),
+        "\n".join([rank_text(planned, profile), *plan_notes(planned, profile)]),
         metrics_summary(metrics),
         "\n".join(decision),
         str(report),

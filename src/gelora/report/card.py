@@ -31,6 +31,8 @@ from gelora.report.theme import standalone, to_svg
 
 CARD_FILE = "README.md"
 FIGURE_FILE = "ranks.svg"
+_LEFT_OUT = ("lower bound", "modules", "name")
+"""Columns of the table of ranks that the card leaves out."""
 _UNFILLED = "[More Information Needed]"
 """Placeholder in the card that PEFT makes from huggingface_hub's form."""
 
@@ -91,9 +93,10 @@ def _render(
     data = recorded.get("data", {})
     model = str(metrics["model"])
     public = is_on_hub(model)
-    ranks = rank_table(plan, profile)
-    ranks["block"] = ranks["block"].map(plain)
-    ranks = ranks.drop(columns=["lower bound", "modules", "name"], errors="ignore")
+    ranks = [
+        {heading: plain(cell) for heading, cell in row.items() if heading not in _LEFT_OUT}
+        for row in rank_table(plan, profile)
+    ]
     return template("model_card.md.jinja", functions={"plain": plain}).render(
         metadata=card_metadata(metrics, data=data, model=model, found=found).to_yaml(),
         model=model if public else Path(model).name,

@@ -18,7 +18,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from gelora.artifacts import ADAPTER_FOLDER, REPORT_FILE, THEORY_FILE, write_text
+from gelora.dimension.profile import DimensionProfile
 from gelora.errors import ArtifactError
+from gelora.ranks import RankPlan
 from gelora.ranks.advice import asks_for_rank_one, measurement_advice, plan_advice
 from gelora.ranks.decision import BOUND_CLAIM, learning_rate_advice, rank_decision
 from gelora.report import diagnostic_figures, figures, tables, text
@@ -109,12 +111,12 @@ def _render(
         certainties=rank_decision(plan, profile)[1:],
         bound_claim=BOUND_CLAIM,
         learning_rate=learning_rate_advice(plan),
-        ranks=tables.page_rank_table(plan, profile),
+        ranks=_rank_rows(plan, profile),
         roles=list(dict.fromkeys(m.role for m in profile.modules if m.name in plan.modules)),
         advice=plan_advice(plan, profile),
         budget_command=_budget_command(folder_name) if asks_for_rank_one(plan) else "",
         measurement_advice=measurement_advice(profile, listed=partial(list_layers, profile)),
-        layers=tables.layer_table(profile),
+        layers=_layer_rows(profile),
         scores=tables.metric_table(metrics) if metrics and metrics["metrics"] else None,
         loading=_loading(run, metrics, folder_name) if metrics else "",
         figures=_figures(run, history),
@@ -131,6 +133,22 @@ def svg(figure: Figure, description: str) -> Markup:
     """Return a figure for a page, with its description in words on one line."""
     # Markup: our own SVG, in which `to_svg` and matplotlib have escaped every name.
     return Markup(to_svg(figure, description=text.one_line(str(Markup(description).unescape()))))
+
+
+def _rank_rows(plan: RankPlan, profile: DimensionProfile) -> tables.Rows:
+    """Return the table of ranks, with paths as code."""
+    *rows, total = tables.rank_table(plan, profile)
+    return [*({**row, "name": tables.code(row["name"])} for row in rows), total]
+
+
+def _layer_rows(profile: DimensionProfile) -> tables.Rows:
+    """Return the table of layers, with doubtful verdicts marked; increments stand at the ranks."""
+    rows = tables.layer_table(profile)
+    for row in rows:
+        del row["increment"]
+        if not row["verdict"].startswith("stable"):
+            row["verdict"] = Markup('<span class="doubt">{}</span>').format(row["verdict"])
+    return rows
 
 
 def _changed(config: Mapping[str, Any], defaults: Mapping[str, Any] | None) -> str:
