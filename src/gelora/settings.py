@@ -208,13 +208,14 @@ RENAMED_VALUES: Mapping[str, str] = {
 """Earlier names of estimators."""
 
 
-def checked(name: str, value: Any, kind: Any) -> Any:
+def checked(name: str, value: Any, kind: Any, *, strict: bool = True) -> Any:
     """Return the value of an argument as its annotation has it.
 
     Args:
         name: The argument.
         value: Its value. NumPy numbers are accepted, and a list or one text for a tuple.
         kind: The annotation, such as `Count`.
+        strict: Whether a text is no number and no truth value.
 
     Raises:
         ConfigError: The value does not fit.
@@ -226,7 +227,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     if any(get_origin(one) is tuple for one in kinds):
         plain = (plain,) if isinstance(plain, str) else plain
     try:
-        return msgspec.convert(plain, kind)
+        return msgspec.convert(plain, kind, strict=strict)
     except msgspec.ValidationError as error:
         expected = " or ".join(filter(None, map(_description, kinds)))
         hint = RENAMED_VALUES.get(value, "") if isinstance(value, str) else ""
@@ -297,4 +298,5 @@ def _description(kind: Any) -> str:
         (meta,) = kind.__metadata__
         return meta.description
     names = {bool: "True or False", int: "a whole number", str: "a text", float: "a number"}
-    return names.get(kind, "a list of texts")
+    lists = {tuple[int, ...]: "a list of whole numbers", tuple[float, ...]: "a list of numbers"}
+    return {**names, **lists}.get(kind, "a list of texts")

@@ -43,7 +43,7 @@ def trackio_alone(monkeypatch):
         ),
         (["--min_rank", "0"], "min_rank must be a whole number, at least 1. Got 0."),
         (["--min_rank", "3", "--max_rank", "2"], "max_rank 2 is below --min_rank 3"),
-        (["--lora_alpha", "-1"], "lora_alpha must be a positive number. Got -1.0."),
+        (["--lora_alpha", "-1"], "lora_alpha must be a positive number. Got -1."),
         (["--resume_from_checkpoint", "nowhere"], "nowhere is no checkpoint to resume from"),
         (["--init_lora_weights", "nonsense"], "Unknown initialization init_lora_weights='nonsense"),
         (
@@ -89,7 +89,7 @@ def trackio_alone(monkeypatch):
         (["--alpha_per_rank", "2"], "no flag --alpha_per_rank; here it is --scaling."),
         (["--label_column", "lable"], "no column 'lable' in train.jsonl"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1."),
-        (["--lora_dropout", "2"], "lora_dropout must be a share, 0 or more and below 1. Got 2.0."),
+        (["--lora_dropout", "2"], "lora_dropout must be a share, 0 or more and below 1. Got 2."),
         (
             ["--lora_dropout", "-0.1"],
             "lora_dropout must be a share, 0 or more and below 1. Got -0.1.",
@@ -106,8 +106,8 @@ def trackio_alone(monkeypatch):
             ["--measure_batch_tokens", "0"],
             "measure_batch_tokens must be a whole number, at least 1. Got 0.",
         ),
-        (["--precision", "-1"], "precision must be 0 or more dimensions. Got -1.0."),
-        (["--precision", "nan"], "precision must be 0 or more dimensions. Got nan."),
+        (["--precision", "-1"], "precision must be 0 or more dimensions. Got -1."),
+        (["--precision", "nan"], "precision must be 0 or more dimensions. Got 'nan'."),
         (["--hidden_states", "x"], "--hidden_states x is for gelora measure: measure, and then"),
         (["--max_length", "0"], "max_length must be a whole number, at least 1. Got 0."),
         (["--load_in_4bit", "--load_in_8bit"], "--load_in_4bit and --load_in_8bit are both given"),

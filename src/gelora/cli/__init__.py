@@ -35,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     known: list[Path] = []  # the folder of the run, once the flags are read
     try:
         _call(verb, rest, known)
-    except SystemExit as leaving:  # tyro has printed what is wrong with a value
-        return leaving.code if isinstance(leaving.code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
         from gelora.cli.boundary import message_of
 

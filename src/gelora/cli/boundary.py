@@ -52,7 +52,7 @@ def message_of(error: BaseException, folder: Path | None) -> tuple[str, int]:
     """Return the message for an exception, and the exit code.
 
     Args:
-        error: Any exception but SystemExit.
+        error: Any exception.
         folder: The run's folder, if it is known; the message says what it keeps.
 
     Returns:

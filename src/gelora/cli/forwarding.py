@@ -182,8 +182,6 @@ def check_replies(arguments: TrainingArguments, config: Config, data: TaskData) 
 def lora_arguments(config: Config) -> dict[str, Any]:
     """Return the arguments of LoraConfig that the ranks leave open."""
     flags = {name: value for name, value in asdict(config.lora).items() if value is not None}
-    init = str(config.lora.init_lora_weights)
-    flags["init_lora_weights"] = {"true": True, "false": False}.get(init.lower(), init)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in flags.items()}
 
 

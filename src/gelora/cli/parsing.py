@@ -1,27 +1,23 @@
 """From a command line, the YAML file it may name and the run's folder to a `Config`.
 
-What the folder's config.yaml says holds unless --config says otherwise, and that unless the command
-line does. YAML has no parser of its own: each key becomes its flag, placed before those of the
-command line, so that the later one wins and all are read the same way. Loads no torch; only where
-a YAML key may be one of `transformers.TrainingArguments` or of TRL's are those imported.
+The flags in the folder's config.yaml hold unless those of --config say otherwise, and these hold
+unless the command line says otherwise. All are texts first, and are read in the same way. Loads no
+torch, unless a YAML key may be one of `transformers.TrainingArguments` or of TRL's.
 """
 
-import contextlib
 import difflib
-import io
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, field, fields, make_dataclass, replace
-from itertools import pairwise, takewhile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gelora.cli.config import FLAGS, GROUPS, READING, SOURCE, VERBS, Config, flags_of
 from gelora.cli.console import hush_libraries
 from gelora.cli.record import saved_flags, source_flags
-from gelora.cli.values import as_arguments, as_mapping, read_yaml
-from gelora.errors import ConfigError, GeloraError
-from gelora.settings import RENAMED_VALUES
+from gelora.cli.values import Texts, as_texts, read_yaml, refuse_stray, split_flags, value_of
+from gelora.errors import ConfigError
+from gelora.settings import checked
 
 # Flags of which one named drops those of a file below: they say the same thing in two ways.
 ALTERNATIVES = [
@@ -88,50 +84,47 @@ HABITS: Mapping[str, str] = {
     **dict.fromkeys(("token", "hf_token"), "set HF_TOKEN in the environment"),
 }
 """What flags of other tools are called here."""
-SWITCHES = frozenset(
-    flag.name for group in GROUPS.values() for flag in fields(group) if flag.type is bool
-)
-TRUTHS = frozenset(
-    flag.name for group in GROUPS.values() for flag in fields(group) if flag.type == bool | None
-)
-"""Switches that may be left open."""
-OPTIONAL_VALUES = {"uniform": "auto", **dict.fromkeys(TRUTHS, "True")}
-"""Flags that may stand without a value, and what they are then."""
+DEFAULT_VALUES = {"uniform": "auto"}
+"""Flags that may stand without a value, besides switches, and what they are then."""
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    group: get_type_hints(flags, include_extras=True) for group, flags in GROUPS.items()
+}
+"""The annotation of every flag, by its group."""
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Config:
     """Read a verb's flags from a command line, the file it names and the run's folder.
 
     Raises:
-        ConfigError: A flag or YAML key is unknown, or a file cannot be read.
-        SystemExit: A value is of the wrong type (code 2).
+        ConfigError: A flag or YAML key is unknown, a value is of the wrong type or out of its
+            range, or a file cannot be read.
     """
     aliases = ALIASES_OF_TASKS if VERBS[verb].has_tasks else ALIASES
-    arguments = _spelled_out(_named_operands(verb, _underscored(arguments)), aliases)
-    _refuse_renamed(arguments)
-    path = _config_path(arguments)
+    flags = _command_line(verb, arguments, aliases)
+    path = Path(_value("run", "config", flags["config"])) if "config" in flags else None
     written = read_yaml(path) if path is not None else {}
-    _refuse_renamed(as_arguments(written))
     keys = {aliases.get(name, name): value for name, value in written.items()}
-    chosen = _not_replaced(keys, arguments, ALTERNATIVES)
-    tokens = [*as_arguments(_for_verb(verb, chosen)), *arguments]
-    config = _read(verb, tokens)
-    if VERBS[verb].has_tasks:  # which take their own flags from these, and check them
+    chosen = _not_replaced(as_texts(keys), flags, ALTERNATIVES)
+    named = {**_for_verb(verb, chosen), **flags}
+    config = _read(verb, named)
+    if VERBS[verb].has_tasks:  # the tasks read their own flags from these, and check them
         run = replace(config.run, output_dir=config.run.output_dir or TASKS_FOLDER)
-        return replace(config, run=run, named=frozenset({*chosen, *_named(arguments)}))
+        return replace(config, run=run, named=frozenset({*chosen, *flags}))
     own = {n: v for n, v in saved_flags(config.folder).items() if _is_of_verb(verb, n)}
-    saved = _not_replaced(own, tokens, [*ALTERNATIVES, *DATA])
-    saved = _not_replaced(_source_of(config.plan_source.plan), tokens, DATA) | saved
-    saved |= _not_replaced(_source_of(config.states.hidden_states), tokens, DATA)
+    saved = {
+        **_not_replaced(_source_of(config.plan_source.plan), named, DATA),
+        **_not_replaced(as_texts(own), named, [*ALTERNATIVES, *DATA]),
+        **_not_replaced(_source_of(config.states.hidden_states), named, DATA),
+    }
     if saved and not VERBS[verb].operands:
         # Kept states have no folder unless one is named; checks.py says so.
-        named = config.states.hidden_states is not None
-        folder = [] if named else [f"--output_dir={config.folder}"]
-        config = _read(verb, [*as_arguments(_for_verb(verb, saved)), *folder, *tokens])
+        has_states = config.states.hidden_states is not None
+        folder = {} if has_states else {"output_dir": [str(config.folder)]}
+        config = _read(verb, {**_for_verb(verb, saved), **folder, **named})
     if path is not None:
         _check_keys(keys, path, config)
     measuring = {name for name in chosen if FLAGS.get(name) in ("measurement", "states")}
-    return replace(config, named=frozenset(measuring | _named(arguments)))
+    return replace(config, named=frozenset(measuring | flags.keys()))
 
 
 def unknown_flag(name: str, known: Iterable[str], *, key_in: Path | None = None) -> ConfigError:
@@ -158,82 +151,85 @@ def training_fields(problem: str | None) -> frozenset[str]:
     """Return the names of all flags that are passed on to the Trainer of a problem."""
     from gelora.tasks.train import arguments_type
 
-    return frozenset(one.name for one in fields(arguments_type(problem)))
+    return frozenset(field.name for field in fields(arguments_type(problem)))
 
 
-def _refuse_renamed(tokens: Sequence[str]) -> None:
-    """Refuse an estimator's earlier name, which tyro would only call unknown."""
-    for before, token in pairwise(["", *tokens]):
-        flag, _, value = token.partition("=") if token.startswith("--") else (before, "", token)
-        if _name(flag) in ("estimator", "by_estimator") and value in RENAMED_VALUES:
-            raise ConfigError(f"--{_name(flag)} {value} is now {RENAMED_VALUES[value]}.")
+def _command_line(verb: str, arguments: Sequence[str], aliases: Mapping[str, str]) -> Texts:
+    """Return the flags of a command line by their full names, with operands and `--no_FLAG`."""
+    leading, written = split_flags(arguments)
+    operands = VERBS[verb].operands
+    refuse_stray(leading[len(operands) :])
+    flags = {name: [text] for name, text in zip(operands, leading, strict=False)}
+    for name, texts in written.items():
+        switch = name.removeprefix("no_")
+        if switch != name and switch in FLAGS and KINDS[FLAGS[switch]][switch] is bool:
+            flags[switch] = ["False"]
+        else:
+            flags[aliases.get(name, name)] = texts
+    return flags
 
 
-def _config_path(arguments: Sequence[str]) -> Path | None:
-    """Return the last --config, before the parser that its content goes into runs."""
-    path = None
-    for token, following in pairwise([*arguments, ""]):
-        flag, equals, value = token.partition("=")
-        if flag == "--config":
-            path = Path(value if equals else following)
-    return path
+def _read(verb: str, flags: Texts) -> Config:
+    """Return the flags of a verb, each checked by its annotation, and those that are passed on."""
+    known = flags_of(verb)
+    extra = {name: value_of(texts) for name, texts in flags.items() if name not in known}
+    passes_on = VERBS[verb].forwards or VERBS[verb].has_tasks
+    for name in extra:
+        if name in HABITS or not passes_on:
+            raise unknown_flag(name, known)
+    groups: dict[str, Any] = {}
+    for group in VERBS[verb].groups:
+        mine = [name for name in flags if name in KINDS[group]]
+        groups[group] = GROUPS[group](**{name: _value(group, name, flags[name]) for name in mine})
+    return Config(**groups, extra=extra)
 
 
-def _read(verb: str, tokens: Sequence[str]) -> Config:
-    import tyro
+def _value(group: str, name: str, texts: Sequence[str]) -> Any:
+    """Return the value of one of our flags.
 
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, rest = cast(
-                "tuple[Any, list[str]]",
-                tyro.cli(
-                    _flags_type(verb),
-                    prog=f"gelora {verb}",
-                    args=_plain_truths(_plain_switches(tokens)),
-                    return_unknown_args=True,
-                    use_underscores=True,
-                    config=(tyro.conf.OmitArgPrefixes,),
-                ),
-            )
-    except SystemExit as left:
-        reason = left.__context__ and left.__context__.__context__
-        if isinstance(reason, GeloraError):  # from a group's own check; tyro frames its message
-            raise reason from None
-        sys.stderr.write(said.getvalue())
-        raise
-    extra = as_mapping(rest)
-    for name in extra.keys() & HABITS.keys():
-        raise unknown_flag(name, flags_of(verb))
-    if not (VERBS[verb].forwards or VERBS[verb].has_tasks):
-        for name in extra:
-            raise unknown_flag(name, flags_of(verb))
-    return Config(**{group: getattr(parsed, group) for group in VERBS[verb].groups}, extra=extra)
+    Raises:
+        ConfigError: It is missing, of the wrong type or out of its range, or there are several.
+    """
+    kind = KINDS[group][name]
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if any(get_origin(part) is tuple for part in kinds):
+        return checked(f"--{name}", list(texts), kind, strict=False)
+    refuse_stray(texts[1:])
+    if texts:
+        is_none = texts[0] == "None" or (str not in kinds and texts[0].lower() == "none")
+        if type(None) in kinds and is_none:
+            return None
+        is_text = str in kinds and bool not in kinds
+        value = texts[0] if is_text else value_of(texts)
+        return checked(f"--{name}", value, kind, strict=False)
+    if bool in kinds:
+        return True
+    if name in DEFAULT_VALUES:
+        return DEFAULT_VALUES[name]
+    raise ConfigError(f"--{name} needs a value.")
 
 
-def _source_of(place: str | None) -> dict[str, Any]:
+def _source_of(place: str | None) -> Texts:
     """Return the model and texts of the run that a plan or kept states come from."""
-    return {} if place is None or not Path(place).exists() else source_flags(Path(place))
+    return {} if place is None or not Path(place).exists() else as_texts(source_flags(Path(place)))
 
 
 def _not_replaced(
-    values: Mapping[str, Any],
-    tokens: Sequence[str],
+    flags: Texts,
+    named: Collection[str],
     replacements: Sequence[tuple[frozenset[str], frozenset[str]]],
-) -> dict[str, Any]:
-    """Return the values that stand beside the flags named: one of a pair drops the other."""
-    named = _named(tokens)
-    dropped = {name for naming, drops in replacements if naming & named for name in drops}
-    return {name: value for name, value in values.items() if name not in dropped}
+) -> Texts:
+    """Return the flags that stand beside those named: one of a pair drops the other."""
+    dropped = {name for naming, drops in replacements if naming & {*named} for name in drops}
+    return {name: texts for name, texts in flags.items() if name not in dropped}
 
 
-def _for_verb(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the values that are this verb's: one file serves all verbs of a run."""
+def _for_verb(verb: str, flags: Texts) -> Texts:
+    """Return the flags that a verb takes: one file serves all verbs of a run."""
     if VERBS[verb].has_tasks:
-        return dict(values)
-    mine = flags_of(verb)
-    forwards = VERBS[verb].forwards
-    return {k: v for k, v in values.items() if k in mine or (forwards and k not in FLAGS)}
+        return flags
+    known, forwards = flags_of(verb), VERBS[verb].forwards
+    return {k: v for k, v in flags.items() if k in known or (forwards and k not in FLAGS)}
 
 
 def _is_of_verb(verb: str, name: str) -> bool:
@@ -255,97 +251,3 @@ def _check_keys(keys: Mapping[str, Any], path: Path, config: Config) -> None:
             )
         if name in foreign and name not in known:
             raise unknown_flag(name, known | FLAGS.keys(), key_in=path)
-
-
-def _named(tokens: Sequence[str]) -> set[str]:
-    return {_name(token) for token in tokens if token.startswith("--")}
-
-
-def _name(token: str) -> str:
-    return token.partition("=")[0].removeprefix("--").replace("-", "_")
-
-
-def _flags_type(verb: str) -> type:
-    groups: list[tuple[str, type, Field[Any]]] = [
-        (name, GROUPS[name], field(default_factory=GROUPS[name])) for name in VERBS[verb].groups
-    ]
-    return make_dataclass(verb, groups, frozen=True)
-
-
-def _underscored(tokens: Sequence[str]) -> list[str]:
-    """Write the names of flags with underscores.
-
-    >>> _underscored(["--text-columns", "a-b", "--output-dir=a-b"])
-    ['--text_columns', 'a-b', '--output_dir=a-b']
-    """
-    split = [token.partition("=") for token in tokens]
-    return [
-        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
-        for token, (name, equals, value) in zip(tokens, split, strict=True)
-    ]
-
-
-def _named_operands(verb: str, tokens: Sequence[str]) -> list[str]:
-    """Name the values that stand first.
-
-    >>> _named_operands("compare-profiles", ["one", "runs/two", "--json"])
-    ['--before=one', '--after=runs/two', '--json']
-    """
-    values = takewhile(lambda token: not token.startswith("-"), tokens)
-    named = [f"--{name}={value}" for name, value in zip(VERBS[verb].operands, values, strict=False)]
-    return [*named, *tokens[len(named) :]]
-
-
-def _spelled_out(tokens: Sequence[str], aliases: Mapping[str, str] = ALIASES) -> list[str]:
-    """Replace short names by full ones, and give flags without a value the one it stands for.
-
-    >>> _spelled_out(["--task", "cola", "--uniform", "--merged"])
-    ['--task_name', 'cola', '--uniform=auto', '--merged']
-    """
-    spelled: list[str] = []
-    for token, following in pairwise([*tokens, "--"]):
-        name, _, value = token.removeprefix("--").partition("=")
-        if token.startswith("--") and name in aliases:
-            spelled.append(f"--{aliases[name]}" + (f"={value}" if "=" in token else ""))
-        elif token in {f"--{name}" for name in OPTIONAL_VALUES} and following.startswith("--"):
-            spelled.append(f"{token}={OPTIONAL_VALUES[name]}")
-        else:
-            spelled.append(token)
-    return spelled
-
-
-def _plain_switches(tokens: Sequence[str]) -> list[str]:
-    """Turn `--flag true` and `--flag=false`, as Hugging Face takes them, into --flag, --no_flag."""
-    plain: list[str] = []
-    switch = None
-    for token in tokens:
-        flag, equals, value = token.partition("=")
-        word = (value if equals else token).lower()
-        name = _name(token)
-        if switch is not None and not equals and word in ("true", "false"):
-            plain[-1] = f"--{switch}" if word == "true" else f"--no_{switch}"
-            switch = None
-        elif flag.startswith("--") and name in SWITCHES:
-            off = equals and word == "false"
-            plain.append(f"--no_{name}" if off else f"--{name}")
-            switch = None if equals else name
-        else:
-            plain.append(token)
-            switch = None
-    return plain
-
-
-def _plain_truths(tokens: Sequence[str]) -> list[str]:
-    """Write the values of switches that may be left open as Python does.
-
-    >>> _plain_truths(["--version_2_with_negative", "true", "--seed=1"])
-    ['--version_2_with_negative', 'True', '--seed=1']
-    """
-    plain: list[str] = []
-    for before, token in pairwise(["", *tokens]):
-        flag, equals, value = token.partition("=")
-        if equals and _name(token) in TRUTHS:
-            plain.append(f"{flag}={value.capitalize()}")
-        else:
-            plain.append(token.capitalize() if _name(before) in TRUTHS else token)
-    return plain

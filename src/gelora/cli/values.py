@@ -1,18 +1,21 @@
-"""Convert the values of flags between YAML, a command line and Python.
+"""Flags as texts: from a command line or YAML, to Python values, and back to a command line.
 
-Every value is read as text first. It becomes a number or a truth value only if that is written as
-the same text again, so `no`, `2024_01` and `1e-3` stay as they are. YAML 1.1 would turn the first
-two into False and 202401.
+A text becomes a number or a truth value only if that is written as the same text again, so `no`,
+`2024_01` and `1e-3` stay as they are. YAML 1.1 would turn the first two into False and 202401.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from gelora.errors import ConfigError
+
+Texts = dict[str, list[str]]
+"""The values of every flag, as they are written on a command line."""
 
 
 class _TextLoader(yaml.SafeLoader):
@@ -45,20 +48,50 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key).replace("-", "_"): _of_yaml(value) for key, value in values.items()}
 
 
+def as_texts(values: Mapping[str, Any]) -> Texts:
+    """Return the values of flags as texts; a flag whose value is None is left to its default.
+
+    >>> as_texts({"seed": 1, "text_columns": ["a", "b"], "bf16": True, "max_rank": None})
+    {'seed': ['1'], 'text_columns': ['a', 'b'], 'bf16': ['True']}
+    """
+    texts: Texts = {}
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            texts[name] = list(map(str, cast("Iterable[object]", value)))
+        elif value is not None:
+            texts[name] = [json.dumps(value) if isinstance(value, dict) else str(value)]
+    return texts
+
+
 def as_arguments(values: Mapping[str, Any]) -> list[str]:
-    """Return a mapping as flags; a key whose value is None is left to its default.
+    """Return a mapping as the tokens of a command line.
 
     >>> as_arguments({"seed": 1, "text_columns": ["a", "b"], "bf16": True, "max_rank": None})
     ['--seed=1', '--text_columns', 'a', 'b', '--bf16=True']
     """
     arguments: list[str] = []
-    for name, value in values.items():
-        if isinstance(value, list | tuple):
-            arguments += [f"--{name}", *map(str, cast("Iterable[object]", value))]
-        elif value is not None:
-            text = json.dumps(value) if isinstance(value, dict) else str(value)
-            arguments.append(f"--{name}={text}")
+    for name, texts in as_texts(values).items():
+        is_list = isinstance(values[name], list | tuple)
+        arguments += [f"--{name}", *texts] if is_list else [f"--{name}={texts[0]}"]
     return arguments
+
+
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], Texts]:
+    """Return the values that stand before any flag, and the flags; of a repeated flag, the last.
+
+    >>> split_flags(["runs/one", "--text-columns", "a", "b", "--bf16", "--run-name=a-b"])
+    (['runs/one'], {'text_columns': ['a', 'b'], 'bf16': [], 'run_name': ['a-b']})
+    """
+    leading = list(takewhile(lambda token: not token.startswith("--"), arguments))
+    flags: Texts = {}
+    texts: list[str] = []
+    for token in arguments[len(leading) :]:
+        if token.startswith("--"):
+            name, equals, value = token.removeprefix("--").partition("=")
+            texts = flags[name.replace("-", "_")] = [value] if equals else []
+        else:
+            texts.append(token)
+    return leading, flags
 
 
 def as_mapping(arguments: Sequence[str]) -> dict[str, Any]:
@@ -70,27 +103,29 @@ def as_mapping(arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: A value stands before any flag.
     """
-    found: dict[str, list[str]] = {}
-    name = None
-    for token in arguments:
-        if token.startswith("--"):
-            name, equals, value = token.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            found[name] = [value] if equals else []
-        elif name is None:
-            is_file = Path(token).suffix or Path(token).is_file()
-            hint = f" Did you mean --{'train_file' if is_file else 'output_dir'} {token}?"
-            raise ConfigError(f"{token!r} is no flag, and no flag before it takes it.{hint}")
-        else:
-            found[name].append(token)
-    return {name: _of_tokens(values) for name, values in found.items()}
+    leading, flags = split_flags(arguments)
+    refuse_stray(leading)
+    return {name: value_of(texts) for name, texts in flags.items()}
 
 
-def _of_tokens(values: list[str]) -> Any:
-    if not values:
-        return True
-    read = [_regainable(value) for value in values]
-    return read[0] if len(read) == 1 else read
+def refuse_stray(texts: Sequence[str]) -> None:
+    """Check that there is no value that no flag takes.
+
+    Raises:
+        ConfigError: There is one; the message guesses its flag.
+    """
+    if texts:
+        is_file = Path(texts[0]).suffix or Path(texts[0]).is_file()
+        raise ConfigError(
+            f"{texts[0]!r} is no flag, and no flag before it takes it. Did you mean "
+            f"--{'train_file' if is_file else 'output_dir'} {texts[0]}?"
+        )
+
+
+def value_of(texts: Sequence[str]) -> Any:
+    """Return the value of a flag whose type is not known here: True, one value, or a list."""
+    values = list(map(_regainable, texts))
+    return (values or [True])[0] if len(values) <= 1 else values
 
 
 def _of_yaml(value: Any) -> Any:
@@ -102,15 +137,15 @@ def _of_yaml(value: Any) -> Any:
 
 
 def _regainable(text: str) -> Any:
-    """Return the number, truth value or mapping that a text says, if its text can be regained."""
-    said = {"True": "true", "False": "false"}.get(text, text)
-    read = _of_json(said)
-    is_regained = isinstance(read, int | float | dict) and json.dumps(read) == said
-    return cast("Any", read) if is_regained else text
+    """Return the number, truth value or mapping in a text, if it is written as the same text."""
+    written = {"True": "true", "False": "false"}.get(text, text)
+    value = _of_json(written)
+    is_regained = isinstance(value, int | float | dict) and json.dumps(value) == written
+    return cast("Any", value) if is_regained else text
 
 
 def _of_json(value: Any) -> Any:
-    """Return what texts say as JSON, also inside mappings and lists; other texts as they are."""
+    """Return texts that are JSON as its values, also inside mappings and lists."""
     if isinstance(value, dict):
         return {k: _of_json(v) for k, v in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
