@@ -20,7 +20,7 @@ def test_folders_are_not_on_the_hub(name, tmp_path, monkeypatch):
 
 def metadata(data, **changes):
     metrics = {**PROBLEMS["question_answering"], **changes}
-    return card_metadata(metrics, data=data, model="me/model", found={}).to_dict()
+    return card_metadata(metrics, data=data, model="me/model", existing={}).to_dict()
 
 
 def test_a_file_is_no_data_set_of_the_hub_though_its_task_has_one():

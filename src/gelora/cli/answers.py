@@ -27,8 +27,8 @@ def check_answers(config: Config) -> None:
     """
     flags, problem = config.answers, config.problem or "classification"
     named = config.task_name or "the data"
-    given = {"predictions": flags.predictions, "answer_file": flags.answer_file}
-    for name, file in given.items():
+    files = {"predictions": flags.predictions, "answer_file": flags.answer_file}
+    for name, file in files.items():
         if file is not None and problem != "question_answering":
             raise ConfigError(
                 f"--{name} {file} is for answers to questions, and {named} is a {problem}: add "

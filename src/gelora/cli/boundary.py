@@ -73,8 +73,8 @@ def _reason(error: BaseException) -> str:
     """Return what went wrong and what to do about it."""
     kind, text = type(error).__name__, " ".join(str(error).split())
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    said = f": {_short(text)}" if text else ""
-    reason = f"{kind}{said}{'' if said.endswith('.') else '.'}"
+    detail = f": {_short(text)}" if text else ""
+    reason = f"{kind}{detail}{'' if detail.endswith('.') else '.'}"
     if is_full or _FULL.search(text):
         reason = "The disk is full: free some space, or give another --output_dir."
     elif isinstance(error, MemoryError) or kind == "OutOfMemoryError" or _MEMORY.search(text):

@@ -151,10 +151,10 @@ def _check_kept_states(verb: str, config: Config, values: Mapping[str, Any]) -> 
             "and then plan and train in the same --output_dir."
         )
     decided = (READING | SOURCE | {"seed"}) & config.named
-    given = [name for name in values if name in decided]
-    if given:
+    redundant = [name for name in values if name in decided]
+    if redundant:
         raise ConfigError(
-            f"--{given[0]} {values[given[0]]} was decided when the states in "
+            f"--{redundant[0]} {values[redundant[0]]} was decided when the states in "
             f"{config.states.hidden_states} were kept: leave it out, or --hidden_states."
         )
     if config.run.output_dir is None:

@@ -77,20 +77,20 @@ def _settings(name: str, config: Config) -> list[TaskSettings]:
     """Return the settings of a task, or those of each of its variants."""
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
-    given = [
+    arguments = [
         f"--config={path}" if is_file else f"--task_name={name}",
         *as_arguments(config.extra),
         *([f"--seed={config.run.seed}"] if "seed" in config.named else []),
         f"--output_dir={config.folder / 'tasks' / path.stem}",  # no run's, whose flags would count
     ]
     if config.comparison.vary is None:
-        return [task_settings(path.stem if is_file else name, parse("run", given))]
+        return [task_settings(path.stem if is_file else name, parse("run", arguments))]
     varied, values = _variants(config.comparison.vary)
     return [
         replace(
             task_settings(
                 path.stem if is_file else name,
-                parse("run", [*given, f"--{varied}", *value.split("+")]),
+                parse("run", [*arguments, f"--{varied}", *value.split("+")]),
             ),
             varied={varied: value},
         )
@@ -126,13 +126,14 @@ def task_settings(name: str, config: Config) -> TaskSettings:
             f"The task {name} asks for load_best_model_at_end, which would choose a model by the "
             "validation set that is reported: leave it out."
         )
+    modules = config.ranks.target_modules
     return TaskSettings(
         name=name,
         data=loading.data_arguments(config),
         model=loading.model_source(config),
         max_length=config.data.max_length,
         measurement={**asdict(config.measurement), "seed": config.run.seed},
-        target_modules=config.target_modules,
+        target_modules=modules[0] if len(modules) == 1 else modules,
         rounding=config.ranks.rounding,
         scaling=config.ranks.scaling,
         training=settings_for_trainer(config, arguments),
@@ -143,16 +144,16 @@ def task_settings(name: str, config: Config) -> TaskSettings:
 def _check(name: str, config: Config) -> None:
     """Refuse what a method decides, and what no comparison does; a rule or budget is a method's."""
     check_flags("run", config)
-    given: dict[str, tuple[Any, Any]] = {
+    values: dict[str, tuple[Any, Any]] = {
         **{flag: (getattr(config.training, flag), None) for flag in sorted(OURS)},
         "keep_hidden_states": (config.states.keep_hidden_states, False),
     }
     for flags, defaults in ((config.lora, LoraFlags()), (config.ranks, RankSettings())):
         usual = asdict(defaults)
-        given |= {flag: (value, usual[flag]) for flag, value in asdict(flags).items()}
+        values |= {flag: (value, usual[flag]) for flag, value in asdict(flags).items()}
     for flag in ("target_modules", "rank_rule", "budget", "rounding", "scaling"):
-        del given[flag]
-    for flag, (value, usual) in given.items():
+        del values[flag]
+    for flag, (value, usual) in values.items():
         if value != usual:
             raise ConfigError(
                 f"The task {name} sets {flag} to {value}, which no comparison does: leave it out, "

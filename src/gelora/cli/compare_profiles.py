@@ -35,33 +35,33 @@ def main(config: Config) -> Output:
     before, after = (
         DimensionProfile.from_pretrained(locate(str(name), PROFILE_FILE)) for name in names
     )
-    found = compare_profiles(
+    comparison = compare_profiles(
         before,
         after,
         estimator=pair.by_estimator,
         settings=config.ranks,
     )
     if config.run.output_dir is not None:
-        _keep(found.to_dict(), Path(config.run.output_dir), overwrite=config.run.overwrite)
-    return Output(comparison_text(found), found.to_dict())
+        _keep(comparison.to_dict(), Path(config.run.output_dir), overwrite=config.run.overwrite)
+    return Output(comparison_text(comparison), comparison.to_dict())
 
 
-def comparison_text(found: ProfileComparison) -> str:
+def comparison_text(comparison: ProfileComparison) -> str:
     """Return a table of the layers, one of the sublayers, and what both come to."""
-    layers = zip(found.before.layers, found.dimensions, strict=True)
-    first, second = found.plans
+    layers = zip(comparison.before.layers, comparison.dimensions, strict=True)
+    first, second = comparison.plans
     sure = CERTAINTY_HEADINGS[first.settings.rule]
     sublayers = [
         [
-            *_row(sublayer, found.increments[i], sign=True),
+            *_row(sublayer, comparison.increments[i], sign=True),
             *(str(first.ranks[i]), certainty(first, i), str(second.ranks[i]), certainty(second, i)),
             f"{first.parameters[i] - second.parameters[i]:,}",
         ]
-        for i, sublayer in enumerate(found.before.sublayers)
+        for i, sublayer in enumerate(comparison.before.sublayers)
     ]
-    one, other = found.total_ranks
-    total = ["total", "", "", "", str(one), "", str(other), "", f"{found.parameters_saved:,}"]
-    unit = "block" if found.before.settings.granularity == "block" else "sublayer"
+    before, after = map(str, comparison.total_ranks)
+    total = ["total", "", "", "", before, "", after, "", f"{comparison.parameters_saved:,}"]
+    unit = "block" if comparison.before.settings.granularity == "block" else "sublayer"
     ranks = ["rank before", sure, "rank after", sure, "parameters saved"]
     return "\n".join(
         [
@@ -74,9 +74,9 @@ def comparison_text(found: ProfileComparison) -> str:
                 [unit, "increment before", "increment after", "change", *ranks], [*sublayers, total]
             ),
             "",
-            _measured_on(found),
-            _moved(found),
-            _asked_for(found),
+            _measured_on(comparison),
+            _moved(comparison),
+            _totals(comparison),
         ]
     )
 
@@ -90,18 +90,18 @@ def _row(name: str, change: Change, *, sign: bool = False) -> list[str]:
     ]
 
 
-def _measured_on(found: ProfileComparison) -> str:
-    before, settings = found.before, found.before.settings
+def _measured_on(comparison: ProfileComparison) -> str:
+    before, settings = comparison.before, comparison.before.settings
     return (
-        f"{before.num_used:,} samples before and {found.after.num_used:,} after, "
+        f"{before.num_used:,} samples before and {comparison.after.num_used:,} after, "
         f"{settings.states} states, {settings.pooling} pooling, {settings.estimator}."
     )
 
 
-def _moved(found: ProfileComparison) -> str:
+def _moved(comparison: ProfileComparison) -> str:
     layers, sublayers = (
         f"{sum(change.is_clear for change in changes)} of {len(changes)}"
-        for changes in (found.dimensions, found.increments)
+        for changes in (comparison.dimensions, comparison.increments)
     )
     return (
         f"{layers} dimensions and {sublayers} increments change by more than two standard errors, "
@@ -109,12 +109,12 @@ def _moved(found: ProfileComparison) -> str:
     )
 
 
-def _asked_for(found: ProfileComparison) -> str:
-    (one, other), (first, second) = found.total_ranks, found.plans
-    saved = found.parameters_saved
+def _totals(comparison: ProfileComparison) -> str:
+    (before, after), (first, second) = comparison.total_ranks, comparison.plans
+    saved = comparison.parameters_saved
     difference = f"{abs(saved):,} {'fewer' if saved > 0 else 'more'}" if saved else "as many"
     return (
-        f"Rule {first.settings.rule} asks for a total rank of {one} before and {other} after: "
+        f"Rule {first.settings.rule} asks for a total rank of {before} before and {after} after: "
         f"{first.trainable_parameters:,} parameters and {second.trainable_parameters:,}, "
         f"{difference}."
     )

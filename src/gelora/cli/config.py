@@ -71,12 +71,6 @@ class Config:
         """The model that was named, or the default."""
         return self.model.model_name_or_path or DEFAULT_MODEL
 
-    @property
-    def target_modules(self) -> str | tuple[str, ...]:
-        """The modules to adapt: "attention", "all-linear" or names."""
-        names = self.ranks.target_modules
-        return names[0] if len(names) == 1 else names
-
     def measuring(self, verb: str) -> MeasurementSettings:
         """The settings of measuring; the verb decides the precision if none was named."""
         if self.measurement.precision is not None:
@@ -86,16 +80,14 @@ class Config:
     @property
     def resume(self) -> bool | str | None:
         """Checkpoint to resume from: True for the last one, a folder, or None."""
-        asked = self.training.resume_from_checkpoint
-        if asked is None or asked.lower() == "false":
-            return None
-        return True if asked.lower() == "true" else asked
+        checkpoint = self.training.resume_from_checkpoint
+        words = {"true": True, "false": None}
+        return words.get(checkpoint.lower(), checkpoint) if checkpoint else None
 
     @property
     def task_name(self) -> str | None:
         """The task that was named; the default if no data was named; None for other data."""
-        named = self.data.dataset_name or self.data.train_file or self.data.validation_file
-        return self.data.task_name or (None if named else DEFAULT_TASK)
+        return self.data.task_name or (None if self.names_data else DEFAULT_TASK)
 
     @property
     def names_data(self) -> bool:

@@ -81,13 +81,13 @@ def _output(
 
 
 def _lengths(config: Config, data: TaskData) -> str:
-    """Say what an adapter outside its run's folder may have been trained with otherwise."""
-    said = f"max_length {config.data.max_length}"
+    """Return the lengths that an adapter may have been trained with differently."""
+    length = f"max_length {config.data.max_length}"
     if data.question_answering is None:
-        return said
+        return length
     settings = data.question_answering
     version = settings.version_2_with_negative
-    return f"{said}, doc_stride {settings.doc_stride}, version_2_with_negative {version}"
+    return f"{length}, doc_stride {settings.doc_stride}, version_2_with_negative {version}"
 
 
 def _check_labels(config: Config, folder: Path, data: TaskData) -> None:
@@ -98,8 +98,9 @@ def _check_labels(config: Config, folder: Path, data: TaskData) -> None:
     path = config.folder / METRICS_FILE
     is_ours = path.is_file() and (config.folder / ENVIRONMENT_FILE).is_file()
     trained = read_json(path, kind="metrics") if is_ours else {}
-    found = {"num_labels": data.num_labels, "label_names": data.label_names and [*data.label_names]}
-    for name, value in found.items():
+    names = data.label_names and [*data.label_names]
+    labels = {"num_labels": data.num_labels, "label_names": names}
+    for name, value in labels.items():
         if name in trained and trained[name] != value:
             raise ConfigError(
                 f"The adapter in {folder} was trained with {name} {trained[name]}, and {data.name} "

@@ -46,17 +46,17 @@ logger = logging.getLogger(__name__)
 
 
 def main(config: Config) -> Output:
-    """Write the exports that are asked for, and show where they are.
+    """Write the exports that the flags name, and show where they are.
 
-    Nothing is written where one of them is already there, or cannot be for want of what a run says.
+    Nothing is written if one of them exists already, or if the run does not say enough for one.
 
     Raises:
         ArtifactError: There is no plan or no adapter, or something is not to be replaced.
-        ConfigError: None is asked for, a flag cannot be read, or nothing says which model or head
+        ConfigError: No export is named, a flag cannot be read, or nothing says which model or head
             the plan is for.
     """
-    asked = {name for name, value in asdict(config.export).items() if value} - {"export_dir"}
-    if not asked:
+    exports = {name for name, value in asdict(config.export).items() if value} - {"export_dir"}
+    if not exports:
         raise ConfigError(
             "Say what to export: --uniform [RANK], --merged, --untrained, --axolotl or --peft."
         )
@@ -65,16 +65,16 @@ def main(config: Config) -> Output:
     folder = Path(
         config.export.export_dir or Path(config.run.output_dir or config.folder) / "export"
     )
-    rank = _uniform_already(config, source, asked)
+    rank = _uniform_already(config, source, exports)
     if rank is not None:
-        asked -= {"uniform"}
-    _check_free(folder, asked, source, overwrite=config.run.overwrite)
-    planned = _checked_plan(config, asked) if asked & _OF_A_PLAN else None
+        exports -= {"uniform"}
+    _check_free(folder, exports, source, overwrite=config.run.overwrite)
+    planned = _checked_plan(config, exports) if exports & _OF_A_PLAN else None
     written: dict[str, Path] = {}
-    if asked - _OF_A_PLAN:
-        written |= dict(_from_adapter(config, source, folder, asked))
+    if exports - _OF_A_PLAN:
+        written |= dict(_from_adapter(config, source, folder, exports))
     if planned is not None:
-        written |= dict(_from_plan(config, *planned, folder, asked))
+        written |= dict(_from_plan(config, *planned, folder, exports))
     paths = {name: str(path) for name, path in written.items()}
     lines = [f"{name:<10} {path}" for name, path in paths.items()]
     if rank is not None:
@@ -83,13 +83,13 @@ def main(config: Config) -> Output:
     return Output("\n".join(lines), paths)
 
 
-def _uniform_already(config: Config, source: Path, asked: Set[str]) -> int | None:
-    """Return the rank of an adapter that needs no padding, where no other rank is asked for.
+def _uniform_already(config: Config, source: Path, exports: Set[str]) -> int | None:
+    """Return the rank of an adapter that needs no padding, where no other rank is named.
 
     Warns:
         ServingWarning: A server is known to refuse the adapter for another reason than its ranks.
     """
-    if "uniform" not in asked or _uniform_rank(config.export.uniform) is not None:
+    if "uniform" not in exports or _uniform_rank(config.export.uniform) is not None:
         return None
     rank = uniform_rank(source)
     if rank is not None:
@@ -107,21 +107,21 @@ def _serve_as_it_is(source: Path, rank: int) -> str:
     return f"{sentence} LoRAX needs a rank of its own: --uniform {padded}." if padded else sentence
 
 
-def _check_free(folder: Path, asked: Set[str], source: Path, *, overwrite: bool) -> None:
+def _check_free(folder: Path, exports: Set[str], source: Path, *, overwrite: bool) -> None:
     """Check all places before anything is written."""
-    for name in asked & _HOLDS.keys():
+    for name in exports & _HOLDS.keys():
         check_folder(folder / name, holds=_HOLDS[name], overwrite=overwrite, source=source)
-    if "axolotl" in asked:
+    if "axolotl" in exports:
         check_file(folder / _AXOLOTL_FILE, overwrite=overwrite)
 
 
-def _checked_plan(config: Config, asked: Set[str]) -> tuple[RankPlan, dict[str, Any]]:
+def _checked_plan(config: Config, exports: Set[str]) -> tuple[RankPlan, dict[str, Any]]:
     """Return the plan and which head its model gets, where all that its exports need is known."""
     check_training(config)
     plan = RankPlan.from_pretrained(config.plan_source.plan or config.folder)
     _known(config.model.model_name_or_path, "plan", config.folder)
     head = planned_head(config)
-    if "axolotl" in asked and head["task"] != "instruction_tuning":
+    if "axolotl" in exports and head["task"] != "instruction_tuning":
         raise ConfigError(
             f"axolotl trains language models, and the plan is for {head['task']}: export "
             "--untrained or --peft instead."
@@ -138,16 +138,16 @@ def _known(model: str | None, what: str, folder: Path) -> str:
 
 
 def _from_adapter(
-    config: Config, source: Path, folder: Path, asked: Set[str]
+    config: Config, source: Path, folder: Path, exports: Set[str]
 ) -> Iterator[tuple[str, Path]]:
     overwrite = config.run.overwrite
     rank = _uniform_rank(config.export.uniform)
     merged = None
-    if "merged" in asked:
+    if "merged" in exports:
         base = read_adapter(source).config.get("base_model_name_or_path")
         name = _known(config.model.model_name_or_path or base, "adapter", source)
         merged = name, trained_head(config, source)
-    if "uniform" in asked:
+    if "uniform" in exports:
         out = export_uniform(source, folder / "uniform", rank=rank, overwrite=overwrite)
         yield "uniform", out
     if merged is not None:
@@ -157,17 +157,17 @@ def _from_adapter(
 
 
 def _from_plan(
-    config: Config, plan: RankPlan, head: dict[str, Any], folder: Path, asked: Set[str]
+    config: Config, plan: RankPlan, head: dict[str, Any], folder: Path, exports: Set[str]
 ) -> Iterator[tuple[str, Path]]:
     overwrite = config.run.overwrite
     model = _planned(config, plan, head)
     settings: Any = model.peft_config["default"]
-    if "axolotl" in asked:  # first, for it may refuse the alphas
+    if "axolotl" in exports:  # first, for it may refuse the alphas
         yield "axolotl", export_axolotl(settings, folder / _AXOLOTL_FILE, overwrite=overwrite)
-    if "untrained" in asked:
+    if "untrained" in exports:
         out = export_untrained(model, folder / "untrained", plan, overwrite=overwrite)
         yield "untrained", out
-    if "peft" in asked:
+    if "peft" in exports:
         yield "peft", export_peft_config(settings, folder / "peft", overwrite=overwrite)
 
 

@@ -56,7 +56,7 @@ def training_arguments(config: Config) -> TrainingArguments:
     """
     arguments_class = arguments_type(config.problem)
     flags = {name: v for name, v in asdict(config.training).items() if name not in OURS}
-    given = {
+    values = {
         **flags,
         **_early_stopping(config),
         **_like_other_problems(config),
@@ -69,18 +69,18 @@ def training_arguments(config: Config) -> TrainingArguments:
         **config.extra,
     }
     parser = HfArgumentParser(arguments_class, allow_abbrev=False, exit_on_error=False)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             arguments, rest = parser.parse_args_into_dataclasses(
-                as_arguments(given), return_remaining_strings=True, look_for_args_file=False
+                as_arguments(values), return_remaining_strings=True, look_for_args_file=False
             )
         except Exception as error:  # transformers checks its flags in many ways
             reason = " ".join(str(error).split())
             raise ConfigError(
                 f"{arguments_class.__name__} does not take these flags: {reason}"
             ) from error
-    for warning in said:  # of flags on their way out: for the one who gave them
+    for warning in caught:  # about flags that transformers is about to remove
         logger.warning("Warning: %s", warning.message)
     for name in as_mapping(rest):
         raise unknown_flag(name, {*flags_of("run"), *training_fields(config.problem)})

@@ -17,7 +17,7 @@ def main(config: Config) -> Output:
         loading.model_source(config),
         data,
         arguments,
-        target_modules=config.target_modules,
+        target_modules=config.ranks.target_modules,
         target_parameters=config.lora.target_parameters or (),
         budget=config.ranks.budget,
         num_samples=config.measurement.num_samples,

@@ -69,7 +69,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
         config.measuring(verb),
         ranks=lambda profile: plan_ranks(profile, config.ranks).ranks,
         max_length=config.data.max_length,
-        target_modules=config.target_modules,
+        target_modules=config.ranks.target_modules,
         keep_hidden_states=store,
         overwrite=config.run.overwrite,
         seed=config.run.seed,
@@ -83,11 +83,10 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
 
 def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     """Return the profile by this estimator of states that were kept; no model is loaded."""
-    asked = config.measurement
     states, _ = open_states(folder)
     config = replace(config, run=replace(config.run, seed=states.seed))
     inputs = {
-        **{name: getattr(asked, name) for name in ESTIMATION},
+        **{name: getattr(config.measurement, name) for name in ESTIMATION},
         "states_sha256": states.content_hash(),
     }
     store = store_in(folder)
@@ -97,7 +96,7 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
     device = device_name(loading.device())
     facts = {"device": device, "model_revision": None, "data": {"states": folder}}
     began = time.perf_counter()
-    profile = measure_hidden_states(folder, asked)
+    profile = measure_hidden_states(folder, config.measurement)
     with contextlib.suppress(ArtifactError):  # states may lie in no run
         profile = replace(profile, data=DimensionProfile.from_pretrained(store.parent).data)
     _leave(config, "measure", profile, inputs=inputs, facts=facts, began=began, store=store)
@@ -170,8 +169,8 @@ def _data_record(config: Config, data: TaskData, texts_sha256: str) -> dict[str,
     return {"name": data.name, "source": dict(train), "texts_sha256": texts_sha256, **columns}
 
 
-def _is_same(one: Path, other: Path | None) -> bool:
-    return other is not None and one.resolve() == other.resolve()
+def _is_same(path: Path, store: Path | None) -> bool:
+    return store is not None and path.resolve() == store.resolve()
 
 
 def _inputs(config: Config, texts: Texts, verb: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The judge is run elsewhere, with FastChat, on the file that this writes.
 """
 
 import logging
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from gelora.cli import loading
@@ -62,16 +62,16 @@ def main(config: Config) -> Output:
             seed=seed,
             progress=shows_progress(config.run),
         )
-    said = f"{len(questions)} questions are answered in {file.path}, {len(ahead)} of them now."
+    text = f"{len(questions)} questions are answered in {file.path}, {len(ahead)} of them now."
     payload = {"questions": len(questions), "answered_now": len(ahead)}
-    return Output(said, {"task": "mt_bench", "answer_file": str(file.path), **payload})
+    return Output(text, {"task": "mt_bench", "answer_file": str(file.path), **payload})
 
 
 def _answer_file(config: Config, folder: Path, template: str) -> AnswerFile:
     """Return where the answers go, with all that decides them."""
     path = config.folder / ANSWERS_FOLDER / f"{config.folder.resolve().name}.jsonl"
-    flags = {one.name: getattr(config.model, one.name) for one in fields(config.model)}
-    chosen = {one.name for one in fields(config.model) if flags[one.name] != one.default}
+    flags = asdict(config.model)
+    chosen = {flag.name for flag in fields(config.model) if flags[flag.name] != flag.default}
     return AnswerFile.of_adapter(
         Path(config.answers.answer_file or path),
         weights=folder / WEIGHTS_NAME,

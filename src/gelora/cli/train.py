@@ -122,13 +122,13 @@ def _check_texts(config: Config, data: TaskData, plan: RankPlan) -> None:
     if measured is None or measured == record.sha256_of(texts_of(data.train)):
         return
     named = record.recorded_data(config.folder) or plan.data.get("name", "others")
-    told = f"The plan was made for the texts of {named}, and the texts at hand are others"
+    difference = f"The plan was made for the texts of {named}, and the texts at hand are others"
     if (config.named & (SOURCE | {"seed"})) or config.run.config is not None:
-        logger.warning("Warning: %s.", told)
+        logger.warning("Warning: %s.", difference)
         return
     raise DataError(
-        f"{told}: the data have changed since. Measure again with gelora measure and --overwrite, "
-        "or name the data, as with --train_file, to train on them all the same."
+        f"{difference}: the data have changed since. Measure again with gelora measure and "
+        "--overwrite, or name the data, as with --train_file, to train on them all the same."
     )
 
 

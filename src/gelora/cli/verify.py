@@ -103,7 +103,7 @@ def verify(
         plan=plan,
         settings=config.theory,
         arguments=arguments,
-        target_modules=config.target_modules,
+        target_modules=config.ranks.target_modules,
         max_length=config.data.max_length,
         seed=config.run.seed,
         device=loading.device(),

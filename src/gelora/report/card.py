@@ -19,7 +19,6 @@ from gelora.ranks import RankPlan
 from gelora.ranks.advice import measurement_advice
 from gelora.ranks.decision import BOUND_CLAIM, rank_decision
 from gelora.report.card_metadata import card_metadata, is_on_hub
-from gelora.report.card_settings import framework_versions, settings
 from gelora.report.decision import result_decision
 from gelora.report.figures import dimension_figure
 from gelora.report.loading_code import loading_code
@@ -35,6 +34,25 @@ _LEFT_OUT = ("lower bound", "modules", "name")
 """Columns of the table of ranks that the card leaves out."""
 _UNFILLED = "[More Information Needed]"
 """Placeholder in the card that PEFT makes from huggingface_hub's form."""
+_TEXTS = frozenset(
+    {"dtype", "attn_implementation", "config_overrides", "pooling", "states", "granularity"}
+    | {"estimator", "target_modules", "rank_rule", "budget", "rounding", "init_lora_weights"}
+    | {"modules_to_save", "eval_strategy", "save_strategy", "lr_scheduler_type", "optim"}
+)
+"""Flags that are shown if their value is a text. Any other text could be a path or a token."""
+_QUESTION_ANSWERING = frozenset(
+    {"version_2_with_negative", "doc_stride", "n_best_size", "max_answer_length"}
+    | {"null_score_diff_threshold"}
+)
+_PACKAGES = {
+    "gelora": "gelora",
+    "peft": "PEFT",
+    "transformers": "Transformers",
+    "trl": "TRL",
+    "torch": "PyTorch",
+    "datasets": "Datasets",
+    "bitsandbytes": "bitsandbytes",
+}
 
 
 def write_card(folder: str | Path) -> Path:
@@ -62,8 +80,8 @@ def write_card(folder: str | Path) -> Path:
         svg = to_svg(figure, description=sentence("plan_in_words", profile, plan))
         write_text(adapter / FIGURE_FILE, standalone(svg))
     path = adapter / CARD_FILE
-    found = ModelCard.load(path).data.to_dict() if path.is_file() else {}
-    write_text(path, _render(folder, plan, profile, metrics, found))
+    existing = ModelCard.load(path).data.to_dict() if path.is_file() else {}
+    write_text(path, _render(folder, plan, profile, metrics, existing))
     return path
 
 
@@ -86,7 +104,7 @@ def _render(
     plan: RankPlan,
     profile: DimensionProfile | None,
     metrics: Mapping[str, Any],
-    found: Mapping[str, Any],
+    existing: Mapping[str, Any],
 ) -> str:
     _, config = read_config(folder)
     recorded = read_environment(folder)
@@ -98,7 +116,7 @@ def _render(
         for row in rank_table(plan, profile)
     ]
     return template("model_card.md.jinja", functions={"plain": plain}).render(
-        metadata=card_metadata(metrics, data=data, model=model, found=found).to_yaml(),
+        metadata=card_metadata(metrics, data=data, model=model, existing=existing).to_yaml(),
         model=model if public else Path(model).name,
         metrics=metrics,
         config=config,
@@ -138,3 +156,41 @@ def _measured(profile: DimensionProfile | None) -> tuple[str, ...]:
     if profile is None:
         return ()
     return measurement_advice(profile, listed=lambda layers: list_layers(profile, layers))
+
+
+def settings(config: Mapping[str, Any], problem: str) -> dict[str, Any]:
+    """Return the flags of a run that its card shows, in their order.
+
+    Switches that are off are left out.
+
+    >>> flags = {"seed": 42, "bf16": "true", "use_dora": False, "hub_token": "x", "doc_stride": 128}
+    >>> settings(flags, "classification")
+    {'seed': 42, 'bf16': True}
+    """
+    read = {name: _read(value) for name, value in config.items()}
+    return {
+        name: value
+        for name, value in read.items()
+        if (isinstance(value, bool | int | float) or name in _TEXTS)
+        and value is not False
+        and (problem == "question_answering" or name not in _QUESTION_ANSWERING)
+    }
+
+
+def framework_versions(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the packages that the result depends on most, with their versions.
+
+    The line of PEFT is the one that PEFT looks for before it adds its own.
+    """
+    packages: Mapping[str, str] = environment.get("packages", {})
+    return [(words, packages[name]) for name, words in _PACKAGES.items() if name in packages]
+
+
+def _read(value: Any) -> Any:
+    """Return a flag's value; those that are passed on are kept as they were typed."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value

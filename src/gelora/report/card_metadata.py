@@ -33,7 +33,7 @@ def card_metadata(
     *,
     data: Mapping[str, Any],
     model: str,
-    found: Mapping[str, Any],
+    existing: Mapping[str, Any],
 ) -> ModelCardData:
     """Return the metadata of a run's card.
 
@@ -42,11 +42,11 @@ def card_metadata(
         data: Origin of each split, from environment.json.
         model: The model without adapter; named only if it can be on the Hub, which refuses a card
             that names a folder.
-        found: Metadata of PEFT's card or an earlier one; keys that are not set here are kept.
+        existing: Metadata of PEFT's card or an earlier one; keys that are not set here are kept.
     """
     is_public = is_on_hub(model)
     tags = [
-        tag for tag in found.get("tags") or () if is_public or not tag.startswith("base_model:")
+        tag for tag in existing.get("tags") or () if is_public or not tag.startswith("base_model:")
     ]
     dataset = (data.get("train") or {}).get("dataset") or ""
     known: dict[str, Any] = {
@@ -59,7 +59,7 @@ def card_metadata(
         "model_name": f"{Path(model).name} on {metrics['task']}",
         "eval_results": _results(metrics, data) or None,
     }
-    kept = {key: value for key, value in found.items() if key not in {*known, "model-index"}}
+    kept = {key: value for key, value in existing.items() if key not in {*known, "model-index"}}
     card = ModelCardData(**{**kept, **known})
     if not card.eval_results:
         card.pop("model_name")  # which the Hub knows in its index of results alone

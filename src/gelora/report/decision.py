@@ -78,15 +78,15 @@ def result_decision(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         metrics: What `metrics.json` holds, for any problem, with or without validation.
     """
-    comparisons = compare_baselines(metrics)
+    by_key = {comparison.key: comparison for comparison in compare_baselines(metrics)}
     text = template("decision.jinja").render(
         metrics=metrics,
         problem=metrics["problem"],
         decimals=DECIMALS.get(metrics["problem"], 3),
-        better=[comparison for comparison in comparisons if comparison.verdict == "better"],
-        short={one.key: one for one in comparisons if one.verdict != "better"},
-        keys=[comparison.key for comparison in comparisons],
-        encoder_learns=_encoder_learns({one.key: one for one in comparisons}),
+        better=[entry for entry in by_key.values() if entry.verdict == "better"],
+        short={key: entry for key, entry in by_key.items() if entry.verdict != "better"},
+        keys=list(by_key),
+        encoder_learns=_encoder_learns(by_key),
         trend=training_trend(metrics["history"]),
     )
     return tuple(line for line in text.splitlines() if line)
@@ -99,7 +99,7 @@ def _encoder_learns(by_key: Mapping[str, Comparison]) -> bool:
     encoder, majority = by_key["frozen_encoder"], by_key["majority"]
     # Both gains are from the same adapter, so only the errors of the baselines count.
     lead = majority.gain - encoder.gain
-    error = math.hypot(*(one.other["standard_error"] for one in (encoder, majority)))
+    error = math.hypot(encoder.other["standard_error"], majority.other["standard_error"])
     return lead > CLEAR_ERRORS * error
 
 

@@ -45,12 +45,12 @@ def layers_by_verdict(profile: DimensionProfile) -> dict[str, list[int]]:
 
 def drifts(profile: DimensionProfile) -> dict[int, Drift]:
     """Return the drift of every layer with the verdict "drifting", the largest first."""
-    found = {
+    moving = {
         layer: drift
         for layer in layers_by_verdict(profile).get("drifting", [])
         if (drift := find_drift(profile.decimation, layer)) is not None
     }
-    return dict(sorted(found.items(), key=lambda item: -abs(item[1].share)))
+    return dict(sorted(moving.items(), key=lambda item: -abs(item[1].share)))
 
 
 def dimension_paths(profile: DimensionProfile) -> Iterator[list[int]]:

@@ -25,12 +25,12 @@ def read_history(profile: DimensionProfile, history: Sequence[Mapping[str, Any]]
     names = [
         f"gelora/dimension/{blocks.get(path, path)}{slash}{half}" for path, slash, half in parts
     ]
-    found = {
+    measured = {
         int(entry["step"]): tuple(float(entry[name]) for name in names)
         for entry in history
         if entry.keys() >= set(names)
     }
-    return sorted(found.items()) if len(found) > 1 else []
+    return sorted(measured.items()) if len(measured) > 1 else []
 
 
 @themed

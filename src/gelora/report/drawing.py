@@ -22,7 +22,11 @@ LINE = 11.0  # points from one line of small text to the next
 
 def varying(profile: DimensionProfile, *layouts: StackLayout) -> tuple[list[int], np.ndarray]:
     """Return the layers that are not constant, and their positions on the axis of layers."""
-    places = {i: x for one in layouts for i, x in zip(one.layers, one.positions, strict=True)}
+    places = {
+        layer: position
+        for layout in layouts
+        for layer, position in zip(layout.layers, layout.positions, strict=True)
+    }
     layers = [layer for layer in places if layer not in profile.constant_layers]
     return layers, np.array([places[layer] for layer in layers])
 
@@ -81,9 +85,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], *, hei
     ends = sorted(ends, key=lambda end: end[1])
     scale = axes.yaxis.get_transform().transform  # a log axis parts them where they are seen
     low, high = scale(np.array(axes.get_ylim()))
-    wanted = 72 * height * (scale(np.array([y for _, y, _, _ in ends])) - low) / (high - low)
+    places = 72 * height * (scale(np.array([y for _, y, _, _ in ends])) - low) / (high - low)
     ladder = LINE * np.arange(len(ends))
-    shifts = isotonic_regression(wanted - ladder).x + ladder - wanted
+    shifts = isotonic_regression(places - ladder).x + ladder - places
     right = max(x for x, _, _, _ in ends)
     for (_, y, text, colour), shift in zip(ends, shifts, strict=True):
         label_end(axes, right, y, text, colour, shift=float(shift))

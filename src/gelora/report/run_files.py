@@ -1,7 +1,4 @@
-"""Read the files of a run for its report, and check that they belong together.
-
-Only reading and checking; what is said of the numbers is `wording`'s business.
-"""
+"""Read the files of a run for its report, and check that they belong together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,10 +64,10 @@ class RunFiles:
 
     def hashes(self) -> dict[str, str]:
         """Return the content hash of every file that has one, in the order they were made."""
-        found = {"profile": self.profile.content_hash(), "plan": self.plan.content_hash()}
+        hashes = {"profile": self.profile.content_hash(), "plan": self.plan.content_hash()}
         if self.metrics is not None:
-            found["metrics"] = content_hash(self.metrics)
-        return found
+            hashes["metrics"] = content_hash(self.metrics)
+        return hashes
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -150,20 +147,20 @@ def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
     return text, config
 
 
-def check_origin(path: Path, named: str, source: str, found: str) -> None:
+def check_origin(path: Path, named: str, source: str, actual: str) -> None:
     """Check that a file of a run was made from the one beside it.
 
     Args:
         path: The file.
-        named: The hash that it names.
-        source: Name of the file that it was made from.
-        found: That one's hash.
+        named: The hash in it.
+        source: Name of the file beside it that it was made from.
+        actual: The hash of `source`.
 
     Raises:
         ArtifactError: The hashes differ.
     """
-    if named != found:
+    if named != actual:
         raise ArtifactError(
             f"{path} was made from a {source} with hash {named[:12]}, but the one beside it has "
-            f"{found[:12]}: the files are of different runs; make the later one again."
+            f"{actual[:12]}: the files are of different runs; make the later one again."
         )
