@@ -213,7 +213,7 @@ def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(
     more = ["--tolerance", "0.01", "--seed", "7", "--jacobian_rank", "5", "--pooling", "first"]
     assert main(["verify", *flags, *FEW, *more, "--target_modules", "all-linear"]) == 0
     assert asked == {
-        "target_modules": "all-linear", "pooling": "first", "num_samples": 2, "max_rank": 5,
+        "target_modules": ("all-linear",), "pooling": "first", "num_samples": 2, "max_rank": 5,
         "max_length": 32, "tolerance": 0.01, "seed": 7, "progress": False, "num_texts": 96,
     }  # fmt: skip
     assert set(asked) - {"num_texts"} <= set(block_jacobians.__kwdefaults__)
@@ -227,8 +227,8 @@ def test_jacobians_are_of_the_texts_and_settings_that_the_flags_name(
             ["--tolerance", "0"],
             "tolerance must be a share of the largest singular value, above 0 and ",
         ),
-        (["--tolerance", "1"], "above 0 and below 1. Got 1.0."),
-        (["--tolerance", "nan"], "above 0 and below 1. Got nan."),
+        (["--tolerance", "1"], "above 0 and below 1. Got 1."),
+        (["--tolerance", "nan"], "above 0 and below 1. Got 'nan'."),
         (
             ["--jacobian_samples", "0"],
             "jacobian_samples must be a whole number, at least 1. Got 0.",

@@ -22,14 +22,14 @@ TEMPLATE_NAME = "chat_template.jinja"
 
 
 def adapter_of(config: Config) -> tuple[Path, PeftConfig, Config]:
-    """Return the folder of the adapter that is named, or of the run's, and what it says.
+    """Return the adapter that the flags name, or the run's adapter.
 
     Returns:
-        The folder; the adapter's settings; and the flags, which name its model, and the chat
-        template that training left beside it, where they named none.
+        The adapter's folder; its settings; and the flags. Flags without a model or a chat template
+        get those of the adapter.
 
     Raises:
-        ArtifactError: There is no adapter in the folder, or one that is not read.
+        ArtifactError: There is no adapter in the folder, or it cannot be read.
     """
     source = config.adapter_source.adapter
     folder = config.folder / ADAPTER_FOLDER if source is None else Path(source)
@@ -48,7 +48,7 @@ def adapted_model(config: Config, data: TaskData) -> tuple[PeftModel, PreTrained
     """Load the model with a head for the data and the adapter that the flags name.
 
     Raises:
-        ArtifactError: There is no adapter in the folder, or one that is not read.
+        ArtifactError: There is no adapter in the folder, or it cannot be read.
         ConfigError: The adapter was trained for another problem, or for a model of other shapes.
     """
     folder, adapter, config = adapter_of(config)
@@ -59,10 +59,17 @@ def adapted_model(config: Config, data: TaskData) -> tuple[PeftModel, PreTrained
 def with_adapter(
     model: PreTrainedModel, folder: Path, adapter: PeftConfig, *, problem: Problem, name: str
 ) -> PeftModel:
-    """Load an adapter onto a model, where it was trained for the problem of the data called `name`.
+    """Load an adapter onto a model, after a check that it was trained for the problem of the data.
+
+    Args:
+        model: The model without adapter.
+        folder: Folder of the adapter.
+        adapter: Its settings.
+        problem: Problem of the data.
+        name: Name of the data, for the message.
 
     Raises:
-        ConfigError: It was trained for another problem, or for a model of other shapes.
+        ConfigError: The adapter was trained for another problem, or for a model of other shapes.
     """
     trained = adapter.task_type or (adapter.auto_mapping or {}).get("base_model_class")
     head, kind = type(model).__name__, TASK_TYPES[problem] or TaskType.QUESTION_ANS

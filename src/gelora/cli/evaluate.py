@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from gelora.artifacts import ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli import loading
 from gelora.cli.adapters import adapter_of, with_adapter
 from gelora.cli.answers import check_answers, score_file, write_answers
 from gelora.cli.config import Config
 from gelora.cli.console import Output
+from gelora.cli.record import trained_metrics
 from gelora.errors import ConfigError
 from gelora.report.tables import metric_table, text_table
 from gelora.tasks import TaskData, labelled_validation
@@ -91,13 +91,11 @@ def _lengths(config: Config, data: TaskData) -> str:
 
 
 def _check_labels(config: Config, folder: Path, data: TaskData) -> None:
-    """Compare the data's labels with those of the run that the adapter lies in, if it lies in one.
+    """Check that the labels are those that the adapter was trained on, if its run is known.
 
-    The labels' numbers are those of the training texts, so other texts may number them otherwise.
+    Training numbers the labels by its own texts, so other texts may number them differently.
     """
-    path = config.folder / METRICS_FILE
-    is_ours = path.is_file() and (config.folder / ENVIRONMENT_FILE).is_file()
-    trained = read_json(path, kind="metrics") if is_ours else {}
+    trained = trained_metrics(config.folder)
     names = data.label_names and [*data.label_names]
     labels = {"num_labels": data.num_labels, "label_names": names}
     for name, value in labels.items():

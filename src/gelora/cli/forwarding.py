@@ -1,4 +1,4 @@
-"""Pass flags on to transformers and PEFT, and refuse those that would fail during training.
+"""Pass flags on to transformers and PEFT, and refuse flags that would fail during training.
 
 Hugging Face's own parser reads `transformers.TrainingArguments`, or for instruction tuning
 `trl.SFTConfig`.
@@ -32,12 +32,12 @@ from gelora.training.checks import avoid_slow_precision, check_lora, check_train
 logger = logging.getLogger(__name__)
 
 PUSHING = frozenset({"push_to_hub", "hub_model_id", "hub_private_repo"})
-"""Flags of the Trainer's that say where the finished adapter goes, and change nothing in it."""
+"""Flags of the Trainer for the push of the finished adapter, which do not change it."""
 
 # Flags of the training group that the Trainer's arguments do not have.
 OURS = frozenset({"resume_from_checkpoint", "early_stopping_patience", "dimension_steps"})
 
-# Flags of the Trainer's that do not change what is learned.
+# Flags of the Trainer that do not change the trained weights.
 _AROUND = frozenset(
     {"eval_strategy", "eval_steps", "save_strategy", "save_steps", "save_total_limit"}
     | {"logging_steps", "logging_strategy", "report_to", "run_name", "use_cpu", "disable_tqdm"}
@@ -45,14 +45,14 @@ _AROUND = frozenset(
 
 
 def training_arguments(config: Config) -> TrainingArguments:
-    """Return the arguments of the Trainer: our training flags and all that are passed on.
+    """Return the arguments of the Trainer: our training flags and the flags that are passed on.
 
-    For instruction tuning they are TRL's SFTConfig, with the defaults of TrainingArguments where
-    the two differ, so that every problem is trained alike.
+    For instruction tuning they are TRL's SFTConfig with the defaults of TrainingArguments, so that
+    every problem is trained in the same way.
 
     Raises:
-        ConfigError: A flag is unknown there too, or a value is not one that it takes.
-        MissingExtraError: They are TRL's, which is not installed.
+        ConfigError: The Trainer does not know a flag or does not take its value.
+        MissingExtraError: The arguments are TRL's, and TRL is not installed.
     """
     arguments_class = arguments_type(config.problem)
     flags = {name: v for name, v in asdict(config.training).items() if name not in OURS}
@@ -99,10 +99,7 @@ def training_arguments(config: Config) -> TrainingArguments:
 
 
 def settings_for_trainer(config: Config, arguments: TrainingArguments) -> dict[str, Any]:
-    """Return what the flags say of training alone, JSON-able, as the Trainer's arguments take it.
-
-    Where results go, what is shown, evaluated and saved on the way, and the seed, are left out.
-    """
+    """Return the Trainer's arguments that change the trained weights, but for the seed."""
     names = {*asdict(config.training), *config.extra, *_like_other_problems(config)}
     kept = sorted(names - OURS - PUSHING - _AROUND)
     values = {name: getattr(arguments, name) for name in kept}
@@ -110,7 +107,7 @@ def settings_for_trainer(config: Config, arguments: TrainingArguments) -> dict[s
 
 
 def _like_other_problems(config: Config) -> dict[str, Any]:
-    """Return what SFTConfig says otherwise by itself: half precision, checkpointing, length."""
+    """Return arguments in which the defaults of SFTConfig differ from TrainingArguments."""
     if config.problem != "instruction_tuning":
         return {}
     recompute = config.extra.get("gradient_checkpointing", False)  # the name until transformers 6
@@ -123,7 +120,7 @@ def _like_other_problems(config: Config) -> dict[str, Any]:
 
 
 def _early_stopping(config: Config) -> dict[str, Any]:
-    """Return what stopping early rests on: the best checkpoint, and a count that is resumed."""
+    """Return the arguments that early stopping needs: the best checkpoint and a resumed count."""
     if config.training.early_stopping_patience is None:
         return {}
     return {"load_best_model_at_end": True, "restore_callback_states_from_checkpoint": True}
@@ -132,7 +129,7 @@ def _early_stopping(config: Config) -> dict[str, Any]:
 def checked_inputs(
     config: Config, *, labels_required: bool = True
 ) -> tuple[TrainingArguments, TaskData]:
-    """Return the Trainer's arguments and the data, checked alone and against each other.
+    """Return the Trainer's arguments and the data, after all checks of both.
 
     Raises:
         ConfigError: A flag is not taken, or not with these data.
@@ -150,10 +147,10 @@ def checked_inputs(
 def for_the_trainer(
     arguments: TrainingArguments, config: Config, data: TaskData
 ) -> TrainingArguments:
-    """Return the arguments with what depends on the data: by which metric a model is the best.
+    """Return the arguments with the metric that chooses the best checkpoint, and without a push.
 
-    It is the task's headline metric unless another is named; of a perplexity or a loss, the lower
-    the better. What is pushed to the Hub is pushed when all is done.
+    The metric is the task's headline metric unless another is named. The push to the Hub follows
+    after training.
     """
     arguments = copy.copy(arguments)
     arguments.push_to_hub = False
@@ -168,10 +165,10 @@ def for_the_trainer(
 
 
 def check_replies(arguments: TrainingArguments, config: Config, data: TaskData) -> None:
-    """Check that the chat template marks the replies, where they alone are to carry loss.
+    """Check that the chat template marks the replies, if the loss is of replies alone.
 
     Raises:
-        ConfigError: It does not, or there are no replies.
+        ConfigError: The template does not, or there are no replies.
     """
     if data.problem == "instruction_tuning":
         from gelora.tasks.instruction_tuning import trainer  # which needs TRL
@@ -186,10 +183,10 @@ def lora_arguments(config: Config) -> dict[str, Any]:
 
 
 def check_training(config: Config) -> None:
-    """Check what training takes beside TrainingArguments: a checkpoint, settings of LoRA.
+    """Check the checkpoint to resume from and the settings of LoRA.
 
     Raises:
-        ArtifactError: The checkpoint named is none.
+        ArtifactError: The folder is not a checkpoint.
         ConfigError: PEFT does not take the settings.
     """
     if isinstance(config.resume, str):
@@ -198,7 +195,7 @@ def check_training(config: Config) -> None:
 
 
 def _check_pushing(config: Config, arguments: TrainingArguments) -> None:
-    """Check before training what pushing to the Hub takes."""
+    """Check before training that the adapter can be pushed to the Hub."""
     if "hub_token" in config.extra:
         raise ConfigError(
             "hub_token would be kept in the run's config.yaml: leave it out, and set HF_TOKEN."

@@ -1,20 +1,20 @@
-"""Which head an exported model has: by its run, by the flags, or by the adapter's own files."""
+"""Find the head of an exported model in its run, the flags or the adapter's files."""
 
 from pathlib import Path
 from typing import Any
 
-from gelora.artifacts import ENVIRONMENT_FILE, METRICS_FILE, read_json
 from gelora.cli.config import Config
+from gelora.cli.record import trained_metrics
 from gelora.errors import ConfigError
 from gelora.exports.heads import adapter_head
 from gelora.tasks.known import TASKS
 
 
 def planned_head(config: Config) -> dict[str, Any]:
-    """Return which head the plan is for, as `load_model` takes it.
+    """Return the head that the plan is for, as arguments of `load_model`.
 
     Raises:
-        ConfigError: Neither a finished run nor the flags, with those that a run left, say so.
+        ConfigError: Neither a finished run nor the flags name it.
     """
     task = TASKS.get(config.data.task_name or "")
     problem = config.data.task_type or (task.problem if task else None)
@@ -32,7 +32,7 @@ def planned_head(config: Config) -> dict[str, Any]:
 
 
 def trained_head(config: Config, folder: Path) -> dict[str, Any]:
-    """Return which head the adapter's model has, as `load_model` takes it.
+    """Return the head of the adapter's model, as arguments of `load_model`.
 
     Raises:
         ArtifactError: There is no adapter in the folder, or nothing says which head it has.
@@ -42,10 +42,9 @@ def trained_head(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _run_head(config: Config) -> dict[str, Any] | None:
-    """Return what the run says of its head, if it was trained."""
-    path = config.folder / METRICS_FILE
-    if not path.is_file() or not (config.folder / ENVIRONMENT_FILE).is_file():
+    """Return the head that the run trained, or None before training."""
+    metrics = trained_metrics(config.folder)
+    if not metrics:
         return None
-    metrics = read_json(path, kind="metrics")
     labels = {name: metrics[name] for name in ("num_labels", "label_names") if metrics.get(name)}
     return {"task": metrics["problem"], **labels}

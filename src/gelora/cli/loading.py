@@ -1,4 +1,4 @@
-"""Load what the flags name: the texts, the model with or without its head, and where it runs."""
+"""Load the texts and the model that the flags name, and choose the device."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def load_data(config: Config, *, labels_required: bool, train_required: bool = True) -> TaskData:
-    """Load the texts, and refuse those without labels or training rows where these are needed."""
+    """Load the texts; texts without needed labels or training rows are refused."""
     return load_task_data(
         **data_arguments(config), labels_required=labels_required, train_required=train_required
     )
 
 
 def data_arguments(config: Config) -> dict[str, Any]:
-    """Return what `load_task_data` takes of the flags."""
+    """Return the flags that are arguments of `load_task_data`."""
     flags = {name: v for name, v in asdict(config.data).items() if name != "max_length"}
     return {
         **flags,
@@ -35,7 +35,7 @@ def data_arguments(config: Config) -> dict[str, Any]:
 
 
 def model_source(config: Config) -> ModelSource:
-    """Return the model that the flags name, and how to load it."""
+    """Return the name of the model and how to load it."""
     flags = config.model
     return ModelSource(
         config.model_name,
@@ -50,17 +50,17 @@ def model_source(config: Config) -> ModelSource:
 
 
 def load_backbone(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the model without a head, all that measuring needs, and its tokenizer."""
+    """Load the model without a head, for measuring, and its tokenizer."""
     return model_source(config).load(device=device(), task=None)
 
 
 def load_with_head(
     config: Config, data: TaskData
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the model with a head for the data's labels, new unless it has one, and its tokenizer.
+    """Load the model with a head for the data's labels, and its tokenizer.
 
-    The seed decides a new head's weights. `--dtype auto` is float32 here, whatever the checkpoint's
-    own: small steps are lost to rounding in half precision.
+    A model without a head gets a new one, with weights by the seed. `--dtype auto` is float32 here:
+    half precision loses small steps to rounding.
     """
     set_seed(config.run.seed)
     return model_source(config).load(
@@ -72,37 +72,37 @@ def load_with_head(
 
 
 def load_causal(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the model as one that writes texts, and its tokenizer; float32, as above."""
+    """Load the model as a causal language model in float32, and its tokenizer."""
     return model_source(config).load(device=device(), task="instruction_tuning")
 
 
 def tokenizer_of(config: Config) -> PreTrainedTokenizerBase:
-    """Load the tokenizer alone, with the chat template that was named."""
+    """Load the tokenizer alone, with the chat template of the flags."""
     return model_source(config).load_tokenizer()
 
 
 def is_main_process() -> bool:
-    """Return whether this is the process that writes, of those that were launched together."""
+    """Return whether this is the process that writes files for all processes."""
     return _processes().is_main_process
 
 
 def wait_for_all_processes() -> None:
-    """Wait until all processes that were launched together are here."""
+    """Wait for all processes that were launched together."""
     _processes().wait_for_everyone()
 
 
 def device() -> torch.device:
-    """Return where models run: the accelerator that there is, or the CPU."""
+    """Return the device of this process: an accelerator, or else the CPU."""
     return torch.device(_processes().device or "cpu")
 
 
 def _processes() -> PartialState:
-    """Return what accelerate knows of this process; without an accelerator they meet over gloo."""
+    """Return the state of the processes; without an accelerator they communicate over gloo."""
     return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def facts(model: PreTrainedModel, data: TaskData) -> dict[str, Any]:
-    """Return what environment.json says of the device, the model and the data."""
+    """Return device, model revision and data, as environment.json records them."""
     return {
         "device": device_name(device()),
         "model_revision": getattr(model.config, "_commit_hash", None),  # of models from the Hub
@@ -111,5 +111,5 @@ def facts(model: PreTrainedModel, data: TaskData) -> dict[str, Any]:
 
 
 def columns_of(dataset: "Dataset | None") -> list[list[Any]]:
-    """Return a split's columns as lists, to tell it from another."""
+    """Return the columns of a split as lists, for a hash."""
     return [] if dataset is None else [list(dataset[name]) for name in dataset.column_names]

@@ -1,4 +1,4 @@
-"""`gelora measure`: model and texts in, dimension_profile.json out; or states that were kept in."""
+"""`gelora measure`: from a model and texts, or from kept states, to dimension_profile.json."""
 
 import contextlib
 import logging
@@ -40,12 +40,12 @@ def main(config: Config) -> Output:
 
 
 def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
-    """Return the run's profile: the one in its folder if nothing has changed, else a new one.
+    """Return the run's profile, from its folder if its inputs are unchanged, else measured now.
 
-    Several processes measure together, and the main one writes.
+    Several processes measure together, and the main process writes.
 
     Raises:
-        OutputExistsError: The folder holds the profile of another run, or states without one.
+        OutputExistsError: The folder holds the profile of another run, or states without a profile.
         ModelMismatchError: The profile is of another model of the same name.
     """
     texts = texts_of(data.train)
@@ -82,7 +82,7 @@ def measure(config: Config, data: TaskData, *, verb: str) -> DimensionProfile:
 
 
 def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
-    """Return the profile by this estimator of states that were kept; no model is loaded."""
+    """Estimate the profile from kept states, without a model."""
     states, _ = open_states(folder)
     config = replace(config, run=replace(config.run, seed=states.seed))
     inputs = {
@@ -106,10 +106,11 @@ def _measure_kept_states(config: Config, folder: str) -> DimensionProfile:
 def _finished_profile(
     config: Config, inputs: Mapping[str, Any], *, store: Path | None = None
 ) -> DimensionProfile | None:
-    """Return the profile in the run's folder, if there is one and it is to stay.
+    """Return the profile in the run's folder, or None if the run must measure.
 
     Raises:
-        OutputExistsError: It is another run's, or there are states that are not `store`, and none.
+        OutputExistsError: The profile is another run's, or there are other states than `store`
+            without a profile.
     """
     path = config.folder / PROFILE_FILE
     if config.run.overwrite:
@@ -139,7 +140,7 @@ def _leave(
     began: float,
     store: Path | None,
 ) -> None:
-    """Leave the profile and its record in the run's folder, and no states but those of `store`."""
+    """Save the profile and its record in the run's folder, and remove other states than `store`."""
     if loading.is_main_process():
         if not _is_same(config.folder / STATES_FOLDER, store):
             remove_states(config.folder / STATES_FOLDER)
@@ -159,7 +160,7 @@ def _leave(
 
 
 def _data_record(config: Config, data: TaskData, texts_sha256: str) -> dict[str, Any]:
-    """Return what a profile says of its texts: where they are from, their columns, their hash."""
+    """Return the profile's record of its texts: origin, columns and hash."""
     columns = {
         name: value
         for name in ("text_columns", "label_column")

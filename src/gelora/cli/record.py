@@ -1,9 +1,9 @@
-"""What a run's folder says of itself: config.yaml, environment.json, and whether a stage is done.
+"""Read and write the record of a run in its folder: config.yaml and environment.json.
 
-A stage (measure, train) is recorded with its inputs, each a flag's value or a hash. A stage whose
-inputs are unchanged is not done again; one whose inputs differ belongs to another run, which is
-never overwritten unasked. The record is written before the stage's own file, so that whatever
-file is found, also after a crash, has the inputs that stand beside it.
+A stage (measure, train, verify) is recorded with its inputs. Each input is a flag's value or a
+hash. A stage with unchanged inputs is not done again. A stage with other inputs belongs to another
+run, which is overwritten only with --overwrite. The record is written before the stage's own file,
+so a file always has its inputs beside it, also after a crash.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from gelora import __version__
 from gelora.artifacts import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
+    METRICS_FILE,
     PROFILE_FILE,
     REPORT_FILE,
     canonical_json,
@@ -59,10 +60,10 @@ def saved_flags(folder: Path) -> dict[str, Any]:
 
 
 def source_flags(place: Path) -> dict[str, Any]:
-    """Return which model and texts the run of a file was about; none if the file is in no run.
+    """Return the flags for model and texts of the run that a file lies in; {} if it is in no run.
 
     Args:
-        place: A profile or plan, or the folder of one: a run's, its adapter's or its states'.
+        place: A profile or a plan, or a folder of a run, its adapter or its states.
     """
     folder = place if place.is_dir() else place.parent
     saved = saved_flags(folder) or saved_flags(folder.parent)
@@ -84,7 +85,7 @@ def recorded_data(folder: Path) -> str:
 
 @contextlib.contextmanager
 def holding(folder: Path, verb: str) -> Generator[None, None, None]:
-    """Hold the folder of a verb that writes files of a run; the main process does for all."""
+    """Lock the folder while a verb writes to it; the main process locks it for all processes."""
     if verb in _WRITING and is_main_process():
         with hold_folder(folder):
             yield
@@ -93,10 +94,10 @@ def holding(folder: Path, verb: str) -> Generator[None, None, None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that what a run would write does not replace what no run wrote.
+    """Check that a run would replace no files that are not a run's.
 
     Raises:
-        OutputExistsError: It would.
+        OutputExistsError: The folder is a file, or holds such a file.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file, not a folder: give another --output_dir.")
@@ -109,7 +110,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_stages(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what is recorded of each stage: its inputs, seconds and peak memory.
+    """Return the record of each stage: its inputs, seconds and peak memory.
 
     Raises:
         ArtifactError: environment.json cannot be read.
@@ -118,17 +119,24 @@ def read_stages(folder: Path) -> dict[str, dict[str, Any]]:
     return read_json(path, kind="environment").get("stages", {}) if path.exists() else {}
 
 
+def trained_metrics(folder: Path) -> dict[str, Any]:
+    """Return what metrics.json of a run says; {} if the folder is not that of a trained run."""
+    path = folder / METRICS_FILE
+    is_ours = path.is_file() and (folder / ENVIRONMENT_FILE).is_file()
+    return read_json(path, kind="metrics") if is_ours else {}
+
+
 def check_inputs(folder: Path, stage: str, inputs: Mapping[str, Any], *, holds: str) -> None:
-    """Check that what a folder holds came from these inputs.
+    """Check that the result of a stage in a folder came from these inputs.
 
     Args:
         folder: The run's folder.
         stage: "measure", "train" or "verify".
-        inputs: What the stage would start from now.
-        holds: What was found there, for the message.
+        inputs: The inputs of the stage now.
+        holds: The result in the folder, for the message.
 
     Raises:
-        OutputExistsError: The inputs differ; the message names the first that does.
+        OutputExistsError: The inputs differ; the message names the first difference.
     """
     before = read_stages(folder).get(stage, {}).get("inputs")
     if before is None:
@@ -157,17 +165,17 @@ def write(
     facts: Mapping[str, Any],
     **cost: float | None,
 ) -> None:
-    """Write config.yaml and environment.json, keeping what other stages left in them.
+    """Write config.yaml and environment.json; the records of other stages stay.
 
-    Of processes that were launched together the main one does, here as in `write_config`.
+    Only the main process writes.
 
     Args:
         config: The flags.
         verb: The verb that was called.
         stage: The stage that the inputs and the cost belong to.
-        inputs: What the stage starts from.
+        inputs: The inputs of the stage.
         facts: "device", "data" and "model_revision" of the environment.
-        **cost: As far as it is known: seconds, peak_memory_bytes.
+        **cost: Its seconds and peak_memory_bytes, if they are known.
     """
     if not is_main_process():
         return
@@ -179,7 +187,7 @@ def write(
 
 
 def add_stage(folder: Path, stage: str, *, inputs: Mapping[str, Any], **cost: float | None) -> None:
-    """Record a stage beside the others, and leave what the run said of its command and machine."""
+    """Record a stage beside the others; the run's command and machine stay as they are."""
     path = folder / ENVIRONMENT_FILE
     environment = read_json(path, kind="environment")
     environment["stages"][stage] = {"inputs": dict(inputs), **cost}
@@ -187,7 +195,7 @@ def add_stage(folder: Path, stage: str, *, inputs: Mapping[str, Any], **cost: fl
 
 
 def forget(folder: Path, stage: str) -> None:
-    """Drop the record of a stage, whose result is replaced by one from elsewhere."""
+    """Remove the record of a stage whose result is replaced by a file from elsewhere."""
     path = folder / ENVIRONMENT_FILE
     if path.exists() and is_main_process():
         environment = read_json(path, kind="environment")
@@ -196,12 +204,12 @@ def forget(folder: Path, stage: str) -> None:
 
 
 def write_config(config: Config, verb: str, *, inherited: Mapping[str, Any] | None = None) -> None:
-    """Write config.yaml: the flags of this verb, and those that other verbs left there.
+    """Write config.yaml: the flags of this verb, and the flags that other verbs saved there.
 
     Args:
         config: The flags.
         verb: The verb that was called.
-        inherited: Flags of the run that an input comes from, for want of others.
+        inherited: Flags of the run that an input comes from; saved flags override them.
     """
     if not is_main_process():
         return
@@ -219,7 +227,7 @@ def write_config(config: Config, verb: str, *, inherited: Mapping[str, Any] | No
 
 
 def _how_to_repeat(flags: Collection[str]) -> str:
-    """Return what the first command is to be that does again what flags of these names say."""
+    """Return the command that repeats a run with these flags."""
     if "hidden_states" in flags:
         return "measure again: gelora measure"
     groups = {FLAGS.get(name) for name in flags}
@@ -233,7 +241,7 @@ def sha256_of(rows: Iterable[Any]) -> str:
 
 
 def _is_run(folder: Path) -> bool:
-    """Say whether a folder is a run's; planning alone leaves our config.yaml, no environment."""
+    """Return whether a folder is a run's; planning alone leaves a config.yaml of ours there."""
     if (folder / ENVIRONMENT_FILE).exists():
         return True
     path = folder / CONFIG_FILE
