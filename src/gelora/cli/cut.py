@@ -25,7 +25,7 @@ from gelora.exports.saved import CONFIG_NAME
 from gelora.ranks import RankPlan
 from gelora.report.cut_card import write_cut_card
 from gelora.report.cut_section import block_rows, cut_decision
-from gelora.report.text import table
+from gelora.report.tables import text_table
 from gelora.tasks import TaskData
 from gelora.tasks.finish import finish_training
 from gelora.tasks.labelled_batches import labelled_batches
@@ -85,9 +85,7 @@ def main(config: Config) -> Output:
     write_cut_card(destination, folder, model=str(adapter.base_model_name_or_path))
     if (config.folder / REPORT_FILE).is_file():
         write_run_report(config.folder)
-    rows = block_rows(record)
-    lines = table(list(rows[0]), [list(row.values()) for row in rows])
-    text = "\n".join([lines, cut_decision(record), str(destination)])
+    text = "\n".join([text_table(block_rows(record)), cut_decision(record), str(destination)])
     return Output(text, {"adapter": str(destination), **record.to_dict()})
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 from huggingface_hub import ModelCard, ModelCardData
 
 from gelora.artifacts import write_text
@@ -47,7 +46,7 @@ def write_cut_card(folder: str | Path, source: str | Path, *, model: str) -> Pat
         metadata=metadata.to_yaml(),
         model=model if is_public else Path(model).name,
         decision=cut_decision(record),
-        rows=markdown_table(pd.DataFrame(block_rows(record), dtype=object)),
+        rows=markdown_table(block_rows(record)),
         record=record,
     )
     write_text(path, page)

@@ -5,7 +5,6 @@ The page, the card and the terminal show them.
 
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,11 +15,9 @@ from gelora.cutting.record import AdapterCut
 from gelora.report.drawing import WIDTH
 from gelora.report.page import Section, svg
 from gelora.report.run_files import RunFiles
-from gelora.report.tables import html_table
+from gelora.report.tables import Rows, html_table
 from gelora.report.templating import sentence, template
 from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, themed
-
-Rows = list[dict[str, str]]
 
 
 def cut_section(folder: Path, run: RunFiles) -> Section | None:
@@ -37,7 +34,7 @@ def cut_section(folder: Path, run: RunFiles) -> Section | None:
     page = template("cut.html.jinja", functions={"table": html_table, "svg": svg}).render(
         record=record,
         decision=cut_decision(record),
-        rows=pd.DataFrame(block_rows(record), dtype=object),
+        rows=block_rows(record),
         figures={
             "ranks": ranks_figure(record) if record.blocks else None,
             "losses": losses_figure(record) if record.curve else None,
