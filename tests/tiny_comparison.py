@@ -29,7 +29,6 @@ def tiny_settings(folder: Path, *, name: str = "tiny", steps: int = 6, **changes
         "data": {**files, "seed": 3},
         "model": ModelSource(str(folder / "model")),
         "max_length": 32,
-        "measurement": {"seed": 3},
         "training": {
             "learning_rate": 5e-3,
             "max_steps": steps,

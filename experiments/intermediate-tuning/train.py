@@ -80,13 +80,7 @@ class Experiment:
         A plan belongs to the model that was measured; here it is given to the other on purpose.
         """
         task = self.tasks[arm.model]
-        return plan_ranks(
-            self._profile(arm),
-            budget=BUDGETS[arm.method],
-            target_modules=task.target_modules,
-            rounding=task.rounding,
-            scaling=task.scaling,
-        )
+        return plan_ranks(self._profile(arm), task.ranks, budget=BUDGETS[arm.method])
 
     def spec(self, arm: Arm, seed: int, rate: float, *, is_trial: bool = False) -> RunSpec:
         """Return one run."""

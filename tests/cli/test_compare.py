@@ -101,7 +101,7 @@ def test_flags_of_compare_hold_for_all_tasks(task_file, tmp_path):
         assert task.max_length == 16
         assert task.training["learning_rate"] == 2e-3
         assert task.training["max_steps"] == 7
-        assert task.data["seed"] == task.measurement["seed"] == 5
+        assert task.seed == 5
     assert tiny.training["per_device_train_batch_size"] == 8
     assert agreement.training["per_device_train_batch_size"] == 16
     assert tiny.data["label_column"] == "kind"
@@ -139,7 +139,7 @@ def test_nothing_of_saving_or_showing_is_part_of_the_settings(task_file):
             "target_modules=query+value,all-linear",
             {
                 "query+value": {"target_modules": ("query", "value")},
-                "all-linear": {"target_modules": "all-linear"},
+                "all-linear": {"target_modules": ("all-linear",)},
             },
         ),
     ],
@@ -149,12 +149,12 @@ def test_varying_is_one_task_for_each_value(vary, values, task_file):
     name = vary.partition("=")[0]
     assert [task.varied for task in tasks] == [{name: value} for value in values]
     for task, changed in zip(tasks, values.values(), strict=True):
-        assert {key: getattr(task, key) for key in changed} == changed
+        assert {key: getattr(task.ranks, key) for key in changed} == changed
 
 
 def test_varying_how_it_is_measured(task_file):
     tasks = settings_of(["--tasks", task_file, "--vary", "num_samples=100,200"])
-    assert [task.measurement["num_samples"] for task in tasks] == [100, 200]
+    assert [task.measurement.num_samples for task in tasks] == [100, 200]
 
 
 @pytest.mark.parametrize(

@@ -126,16 +126,13 @@ def task_settings(name: str, config: Config) -> TaskSettings:
             f"The task {name} asks for load_best_model_at_end, which would choose a model by the "
             "validation set that is reported: leave it out."
         )
-    modules = config.ranks.target_modules
     return TaskSettings(
         name=name,
         data=loading.data_arguments(config),
         model=loading.model_source(config),
         max_length=config.data.max_length,
-        measurement={**asdict(config.measurement), "seed": config.run.seed},
-        target_modules=modules[0] if len(modules) == 1 else modules,
-        rounding=config.ranks.rounding,
-        scaling=config.ranks.scaling,
+        measurement=config.measurement,
+        ranks=replace(config.ranks, rank_rule=None, budget=None),
         training=settings_for_trainer(config, arguments),
         batch_size=config.evaluation.per_device_eval_batch_size,
     )

@@ -12,6 +12,7 @@ from gelora.lab.baselines import find_method
 from gelora.lab.comparison import TaskSettings, compare, grid
 from gelora.lab.comparison.grid import run_method
 from gelora.lab.comparison.results import COMPARISON_FILE, read_results
+from gelora.settings import RankSettings
 from gelora.tasks.metrics import compute_metrics
 from tiny_comparison import TWO_BUDGETS
 
@@ -215,7 +216,7 @@ def test_data_that_cannot_be_read_are_a_failure_of_their_task_alone(
 
 def test_varied_tasks_run_one_method(settings, ran, tmp_path):
     tasks = [
-        replace(settings, rounding=rounding, varied={"rounding": rounding})
+        replace(settings, ranks=RankSettings(rounding=rounding), varied={"rounding": rounding})
         for rounding in ("up", "down")
     ]
     results = compare(tasks, tmp_path, seeds=[0])
@@ -230,7 +231,7 @@ def test_varied_tasks_run_one_method(settings, ran, tmp_path):
 
 def test_two_settings_varied_together_are_found_again(settings, ran, tmp_path):
     varied = {"rounding": "up", "pooling": "mean"}
-    task = replace(settings, rounding="up", varied=varied)
+    task = replace(settings, ranks=RankSettings(rounding="up"), varied=varied)
     (row,) = compare([task], tmp_path, seeds=[0]).rows
     assert compare([task], tmp_path, seeds=[0]).rows == [row]
     assert len(ran) == 1

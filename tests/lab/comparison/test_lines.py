@@ -39,17 +39,6 @@ def test_a_line_cut_anywhere_is_not_counted_and_goes(tmp_path):
         assert path.read_bytes() == both
 
 
-def test_append_line_reads_back_no_more_than_the_end_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("gelora.lab.comparison.lines._CHUNK", 8)
-    path = tmp_path / "x.jsonl"
-    append_line(path, FIRST)
-    whole = path.read_bytes()
-    path.write_bytes(whole * 50 + b'{"name": "cut sho')
-    monkeypatch.setattr(type(path), "read_bytes", lambda _: pytest.fail("the whole file is read"))
-    append_line(path, SECOND)
-    assert read_lines(path, Record) == [FIRST] * 50 + [SECOND]
-
-
 def test_a_line_of_another_kind_is_named(tmp_path):
     path = tmp_path / "x.jsonl"
     append_line(path, FIRST)

@@ -37,7 +37,6 @@ def settings_of(folder, task, model, tokenizer, **data) -> TaskSettings:
         data={**data, "seed": 3, "task_type": task.problem},
         model=ModelSource(str(folder / "model")),
         max_length=48,
-        measurement={"seed": 3},
         training={"learning_rate": 5e-3, "max_steps": 6, "per_device_train_batch_size": 8},
     )
 

@@ -9,6 +9,7 @@ from example_profiles import profile_of
 from gelora.hidden_states.source import ModelSource
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.settings import RunSpec, Selection, TaskSettings
+from gelora.settings import RankSettings
 from tiny_models import tiny_bert
 
 TASK = TaskSettings("cola", {"task_name": "cola"})
@@ -39,10 +40,10 @@ SPEC = RunSpec(
         {"task": replace(TASK, model=ModelSource("other"))},
         {"task": replace(TASK, model=ModelSource(config_overrides="attention_dropout=0"))},
         {"task": replace(TASK, max_length=64)},
-        {"task": replace(TASK, target_modules="all-linear")},
-        {"task": replace(TASK, target_modules=("query", "value"))},
-        {"task": replace(TASK, rounding="up")},
-        {"task": replace(TASK, scaling=1.0)},
+        {"task": replace(TASK, ranks=RankSettings(target_modules="all-linear"))},
+        {"task": replace(TASK, ranks=RankSettings(target_modules=("query", "value")))},
+        {"task": replace(TASK, ranks=RankSettings(rounding="up"))},
+        {"task": replace(TASK, ranks=RankSettings(scaling=1.0))},
         {"task": replace(TASK, training={"learning_rate": 1e-3, "max_steps": 7})},
     ],
 )

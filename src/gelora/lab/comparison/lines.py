@@ -1,26 +1,27 @@
-"""Files of one JSON object a line, which grow by whole lines and lose none when a process dies."""
+"""Files with one JSON object per line, which stay readable when a process dies while writing."""
 
 import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from gelora.errors import ArtifactError
 
 Record = TypeVar("Record")
 
-_CHUNK = 1 << 16
-"""Bytes that are read at a time in search of the last whole line."""
-
 
 def read_lines(path: Path, kind: type[Record]) -> list[Record]:
-    """Return the dataclasses that a file holds, none if there is no file.
+    """Return the records of a file, or none if there is no file.
 
-    A last line without its end was cut short by a crash, and is not counted.
+    A last line without a line break was cut short by a crash. It is skipped.
+
+    Args:
+        path: The file.
+        kind: Dataclass of the records.
 
     Raises:
-        ArtifactError: A line is no such dataclass.
+        ArtifactError: A line does not hold the fields of the dataclass.
     """
     if not path.exists():
         return []
@@ -31,21 +32,27 @@ def read_lines(path: Path, kind: type[Record]) -> list[Record]:
             records.append(kind(**json.loads(line)))
         except (json.JSONDecodeError, TypeError) as error:
             raise ArtifactError(
-                f"Line {number} of {path} is no {kind.__name__} ({error}): remove it, and what it "
-                "told is made again."
+                f"Line {number} of {path} is no {kind.__name__} ({error}): remove the line, and "
+                "its run is repeated."
             ) from error
     return records
 
 
 def append_line(path: Path, record: Any) -> None:
-    """Append a dataclass as one line, on disk when this returns; a line cut short goes first.
+    """Append a dataclass as one line, which is on disk when this returns.
+
+    A last line that a crash cut short is removed first.
 
     Raises:
-        ArtifactError: It holds NaN or infinity, which JSON cannot carry.
+        ArtifactError: The record holds NaN or infinity, which JSON cannot carry.
     """
     line = as_line(record).encode()
     with path.open("ab+") as file:
-        file.truncate(_whole_lines(file))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -55,7 +62,7 @@ def as_line(record: Any) -> str:
     """Return a dataclass as a line of a file.
 
     Raises:
-        ArtifactError: It holds NaN or infinity, which JSON cannot carry.
+        ArtifactError: The record holds NaN or infinity, which JSON cannot carry.
     """
     try:
         return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False) + "\n"
@@ -63,16 +70,3 @@ def as_line(record: Any) -> str:
         raise ArtifactError(
             f"A {type(record).__name__} holds a value that JSON cannot carry: {error}."
         ) from error
-
-
-def _whole_lines(file: BinaryIO) -> int:
-    """Return how many bytes of a file are whole lines, reading back from its end."""
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - _CHUNK)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0

@@ -232,15 +232,15 @@ def read_results(folder: str | Path) -> Results:
         ArtifactError: There is no comparison, or a file of it cannot be read.
     """
     folder = Path(folder)
-    asked = read_json(folder / COMPARISON_FILE, kind="comparison")
+    request = read_json(folder / COMPARISON_FILE, kind="comparison")
     rows = {row.key: row for row in read_lines(folder / RESULTS_FILE, RunResult)}
     trials = {trial.key: trial for trial in read_lines(folder / TRIALS_FILE, Trial)}
     labels = read_json(folder / LABELS_FILE, kind="labels")["tasks"]
     return Results(
-        rows=[rows[key] for key in map(tuple, asked["rows"]) if key in rows],
+        rows=[rows[key] for key in map(tuple, request["rows"]) if key in rows],
         predictions={p.hash: p for p in read_lines(folder / PREDICTIONS_FILE, Predictions)},
-        trials=[trials[key] for key in map(tuple, asked["trials"]) if key in trials],
+        trials=[trials[key] for key in map(tuple, request["trials"]) if key in trials],
         failures=read_lines(folder / FAILURES_FILE, Failure),
         references={name: Reference(**fields) for name, fields in labels.items()},
-        settings=asked["settings"],
+        settings=request["settings"],
     )

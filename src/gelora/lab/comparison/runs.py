@@ -77,7 +77,7 @@ def run_trial(spec: RunSpec) -> Trial:
         GeloraError: Whatever is wrong with the settings.
     """
     whole = load_task_data(**spec.task.data)
-    data = part_for_trials(whole, seed=spec.trial_seed)
+    data = part_for_trials(whole, seed=spec.task.seed)
     trained = _train(spec, data)
     try:
         metrics, _, loss = _score(spec, trained, data)

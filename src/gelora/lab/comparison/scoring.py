@@ -48,11 +48,11 @@ def score(
     scored: list[Scored] = []
 
     def score_split(data: TaskData) -> dict[str, Metric]:
-        found: Scored = _SCORERS[data.problem](
+        result: Scored = _SCORERS[data.problem](
             model, tokenizer, data, batch_size=batch_size, max_length=max_length
         )
-        scored.append(found)
-        return found.metrics
+        scored.append(result)
+        return result.metrics
 
     metrics = data.score_splits(score_split)
     return scored[0]._replace(metrics=metrics)

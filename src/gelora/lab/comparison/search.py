@@ -70,7 +70,7 @@ def is_tied(trials: Sequence[Trial]) -> bool:
     """Say whether the best rate did no better than another by the metric."""
     best = best_rate(trials)
     values = [trial.value for trial in trials]
-    return any(values.count(one.value) > 1 for one in trials if one.learning_rate == best)
+    return any(values.count(trial.value) > 1 for trial in trials if trial.learning_rate == best)
 
 
 def _draw(num_rows: int, strata: np.ndarray | None, *, seed: int) -> np.ndarray:

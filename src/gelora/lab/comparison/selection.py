@@ -26,7 +26,7 @@ from gelora.lab.comparison.scoring import reference
 from gelora.lab.comparison.settings import Selection, TaskSettings
 from gelora.ranks import plan_ranks
 from gelora.ranks.rules import paper_rule
-from gelora.settings import RankSettings, read_budget
+from gelora.settings import read_budget
 from gelora.tasks import TaskData, labelled_validation, load_task_data, texts_of
 
 _SELECTION_FILE = "selection.json"
@@ -121,7 +121,7 @@ def _selection(task: TaskSettings, data: TaskData, known: Mapping[str, Selection
             "texts": content_hash({"rows": list(texts_of(data.train))}),
             "model": {**asdict(task.model), "fingerprint": model_fingerprint(model)},
             "max_length": task.max_length,
-            "measurement": dict(task.measurement),
+            "measurement": {**asdict(task.measurement), "seed": task.seed},
         }
     )
     if key in known:
@@ -131,10 +131,11 @@ def _selection(task: TaskSettings, data: TaskData, known: Mapping[str, Selection
         model,
         tokenizer,
         texts_of(data.train),
+        task.measurement,
         ranks=paper_rule,
         max_length=task.max_length,
-        target_modules=task.target_modules,
-        **task.measurement,
+        target_modules=task.ranks.target_modules,
+        seed=task.seed,
     )
     return Selection(key, profile, time.perf_counter() - began)
 
@@ -143,7 +144,7 @@ def setting_of(task: TaskSettings, data: TaskData, selection: Selection | None) 
     """Return what a method may know of a task before the training's own settings are known."""
     return Setting(
         problem=data.problem,
-        ranks=RankSettings(task.target_modules, rounding=task.rounding, scaling=task.scaling),  # type: ignore[arg-type]
+        ranks=task.ranks,
         profile=None if selection is None else selection.profile,
     )
 

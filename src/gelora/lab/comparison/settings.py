@@ -14,7 +14,7 @@ from gelora.environment import source_sha256
 from gelora.hidden_states.source import ModelSource
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.results import Key, task_label
-from gelora.settings import Rounding
+from gelora.settings import MeasurementSettings, RankSettings
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ class TaskSettings:
         data: As `load_task_data` takes it.
         model: The model to adapt.
         max_length: Tokens after which a text is cut.
-        measurement: As `measure_dimensions` takes it.
-        target_modules: What gets an adapter, as `plan_ranks` takes it.
-        rounding: How dimensions become whole numbers.
-        scaling: LoRA's alpha/r.
+        measurement: How dimensions are measured.
+        ranks: What gets an adapter, LoRA's alpha/r, and how dimensions become whole numbers.
+            Leave its rule and budget unset: each method sets its own.
         training: Arguments of the Trainer with `learning_rate`, without the seed. Nothing is
             evaluated or saved during training.
         batch_size: Texts in one forward pass of the final evaluation.
@@ -40,10 +39,8 @@ class TaskSettings:
     data: Mapping[str, Any]
     model: ModelSource = field(default_factory=ModelSource)
     max_length: int = 256
-    measurement: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    target_modules: str | tuple[str, ...] = "attention"
-    rounding: Rounding = "nearest"
-    scaling: float = 2.0
+    measurement: MeasurementSettings = field(default_factory=MeasurementSettings)
+    ranks: RankSettings = field(default_factory=RankSettings)
     training: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 1e-3})
     batch_size: int = 64
     varied: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -52,6 +49,11 @@ class TaskSettings:
     def label(self) -> str:
         """The task's name, with what is varied."""
         return task_label(self.name, self.varied)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the data: it chooses the texts to measure, and the rows of a trial."""
+        return self.data.get("seed", 0)
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,6 @@ class RunSpec:
     selection: Selection | None = None
     is_trial: bool = False
 
-    @property
-    def trial_seed(self) -> int:
-        """Seed of the split of the training data into a trial's two parts."""
-        return self.task.data.get("seed", 0)
-
     @cached_property
     def hash(self) -> str:
         """SHA-256 of everything that decides the result."""
@@ -119,16 +116,14 @@ class RunSpec:
                 "data": self.data_sha256,
                 "model": {**asdict(task.model), "sha256": self.model_sha256},
                 "max_length": task.max_length,
-                "target_modules": task.target_modules,
-                "rounding": task.rounding,
-                "scaling": task.scaling,
+                "ranks": asdict(task.ranks),
                 "training": training,
                 "batch_size": task.batch_size,
                 "method": self.method,
                 "size": asdict(self.size),
                 "seed": self.seed,
                 "learning_rate": self.learning_rate,
-                "trial_seed": self.trial_seed if self.is_trial else None,
+                "trial_seed": task.seed if self.is_trial else None,
             }
         )
 

@@ -134,12 +134,12 @@ class Store:
         self, settings: Mapping[str, Any], *, rows: Sequence[RunSpec], trials: Sequence[RunSpec]
     ) -> None:
         """Write what this call asks for."""
-        asked = {
+        request = {
             "settings": dict(settings),
             "rows": [spec.key for spec in rows],
             "trials": [spec.key for spec in trials],
         }
-        write_json(self.folder / COMPARISON_FILE, asked, kind="comparison")
+        write_json(self.folder / COMPARISON_FILE, request, kind="comparison")
 
     def _drop_predictions_without_rows(self) -> None:
         path = self.folder / PREDICTIONS_FILE
