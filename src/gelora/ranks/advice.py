@@ -165,10 +165,10 @@ def _of_verdicts(plan: RankPlan, profile: DimensionProfile) -> str:
         return ""
     layers = sorted(set[int]().union(*doubtful.values()))
     reasons = [
-        f"{verdict} at {list_some([profile.layers[i] for i in found])} "
+        f"{verdict} at {list_some([profile.layers[i] for i in at_layers])} "
         f"({advice_on(verdict, estimator=profile.settings.estimator)})"
         for verdict in DOUBTFUL
-        if (found := [layer for layer in layers if profile.verdicts[layer] == verdict])
+        if (at_layers := [layer for layer in layers if profile.verdicts[layer] == verdict])
     ]
     return (
         f"{len(doubtful)} of {len(adapted)} ranks rest on doubtful dimensions: "
@@ -188,12 +188,12 @@ def _of_bias(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) 
 
 def _of_outliers(profile: DimensionProfile, listed: Callable[[Sequence[int]], str]) -> str:
     shares = profile.top_variance_shares
-    found = [layer for layer, share in enumerate(shares) if share > OUTLIERS]
-    if not found or profile.settings.states == "normalized":
+    layers = [layer for layer, share in enumerate(shares) if share > OUTLIERS]
+    if not layers or profile.settings.states == "normalized":
         return ""
     return (
         f"Three coordinates alone carry up to {100 * max(shares):.0f} % of the variance at "
-        f"{listed(found)}, so the distances there are mostly theirs: compare --states normalized."
+        f"{listed(layers)}, so the distances there are mostly theirs: compare --states normalized."
     )
 
 

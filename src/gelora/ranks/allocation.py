@@ -48,8 +48,8 @@ def allocate(
             f"{min_rank} costs in every block; raise the budget or adapt fewer modules."
         )
     floors = np.where((_total(costs, floors) > budget)[:, None], least, floors)
-    wanted = _ideals(weights, floors, ceilings, costs, budget)
-    return _round(wanted, ceilings, costs, budget)
+    ideals = _ideals(weights, floors, ceilings, costs, budget)
+    return _round(ideals, ceilings, costs, budget)
 
 
 def _ideals(
@@ -78,10 +78,10 @@ def _ideals(
 
 
 def _round(
-    wanted: Ideals, ceilings: Int[np.ndarray, " sublayers"], costs: Costs, budget: int
+    ideals: Ideals, ceilings: Int[np.ndarray, " sublayers"], costs: Costs, budget: int
 ) -> Ranks:
     """Take the whole parts, and hand out what they leave of the budget one rank at a time."""
-    ranks = np.floor(wanted).astype(np.int64)
+    ranks = np.floor(ideals).astype(np.int64)
     left = budget - _total(costs, ranks)
     sublayers = np.arange(len(costs))
     while True:
@@ -90,7 +90,7 @@ def _round(
         open_draws = np.flatnonzero(payable.any(axis=1))
         if len(open_draws) == 0:
             return ranks
-        short = np.where(payable, wanted - ranks, -np.inf)
+        short = np.where(payable, ideals - ranks, -np.inf)
         neediest = short.argmax(axis=1)[open_draws]
         ranks[open_draws, neediest] += 1
         left[open_draws] -= prices[open_draws, neediest]

@@ -166,7 +166,9 @@ def compare_profiles(
     _check_settings(before, after)
     _check_sizes(before, after)
     profile_hashes = before.content_hash(), after.content_hash()
-    before, after = (_by(estimator or before.settings.estimator, one) for one in (before, after))
+    before, after = (
+        _by(estimator or before.settings.estimator, profile) for profile in (before, after)
+    )
     return ProfileComparison(
         before=before,
         after=after,

@@ -87,6 +87,6 @@ def _alike_sublayers(plan: RankPlan, profile: DimensionProfile) -> list[list[int
         if module.name in plan.modules:
             shapes[profile.sublayer_of(module)].append((module.in_features, module.out_features))
     groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for sublayer, found in enumerate(shapes):
-        groups.setdefault(tuple(sorted(found)), []).append(sublayer)
+    for sublayer, shapes_inside in enumerate(shapes):
+        groups.setdefault(tuple(sorted(shapes_inside)), []).append(sublayer)
     return list(groups.values())

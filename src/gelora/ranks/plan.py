@@ -146,7 +146,9 @@ class RankPlan(Artifact):
         return f"<p>{html.escape(repr(self))}</p>{self.to_frame().round(2).to_html()}"
 
     def __post_init__(self) -> None:
-        ascending = tuple(dict(sorted(one.items())) for one in self.rank_probabilities)
+        ascending = tuple(
+            dict(sorted(probabilities.items())) for probabilities in self.rank_probabilities
+        )
         object.__setattr__(self, "rank_probabilities", ascending)  # a file sorts them as strings
 
     def check(self) -> None:
@@ -206,16 +208,18 @@ def plan_ranks(
     costs = np.stack([_parameters(modules, max(sides)) for modules in per_sublayer])
 
     spend = None
-    asked = partial(paper_ranks, profile, rounding=settings.rounding, limits=limits)
+    ranks_of = partial(paper_ranks, profile, rounding=settings.rounding, limits=limits)
     if settings.budget is not None:
         number, is_rank = read_budget(settings.budget)
         spend = int(costs[:, min(number, max(sides))].sum()) if is_rank else number
-        asked = partial(budget_ranks, *asked.args, **asked.keywords, costs=costs, budget=spend)
-    drawn = asked(draw_dimensions(profile))
+        ranks_of = partial(
+            budget_ranks, *ranks_of.args, **ranks_of.keywords, costs=costs, budget=spend
+        )
+    drawn = ranks_of(draw_dimensions(profile))
     if is_confident:
         chosen = np.minimum(sufficient_ranks(drawn), ceilings)
     else:
-        (chosen,) = asked(np.array([profile.dimensions], dtype=float))
+        (chosen,) = ranks_of(np.array([profile.dimensions], dtype=float))
     ranks: list[int] = chosen.tolist()
 
     alpha = settings.lora_alpha

@@ -66,12 +66,12 @@ def rank_probabilities(ranks: Ranks) -> tuple[Mapping[int, float], ...]:
     >>> rank_probabilities(np.array([[1, 4], [1, 5], [1, 5], [1, 5]]))
     ({1: 1.0}, {4: 0.25, 5: 0.75})
     """
-    found: list[Mapping[int, float]] = []
+    probabilities: list[Mapping[int, float]] = []
     for sublayer in ranks.T:
         values, counts = np.unique(sublayer, return_counts=True)
         shares = counts / len(sublayer)
-        found.append(dict(zip(values.tolist(), shares.tolist(), strict=True)))
-    return tuple(found)
+        probabilities.append(dict(zip(values.tolist(), shares.tolist(), strict=True)))
+    return tuple(probabilities)
 
 
 def sufficient_ranks(
