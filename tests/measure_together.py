@@ -20,7 +20,7 @@ import torch.distributed as dist
 import gelora.hidden_states.growth
 from gelora.errors import GeloraWarning
 from gelora.hidden_states import measure_dimensions, measure_hidden_states
-from tiny_models import tiny_bert, tiny_texts, tiny_tokenizer
+from tiny_models import tiny_bert, tiny_images, tiny_texts, tiny_tokenizer, tiny_vit
 
 NUM_PROCESSES = 2
 SECONDS = 120
@@ -68,6 +68,9 @@ def profiles(folder: Path, *, failing: bool = False) -> dict[str, str]:
         "one batch": measure_dimensions(*arguments, measure_batch_tokens=10**6),
         "kept, in parts": measure_dimensions(
             *arguments, precision=1e-9, measure_batch_tokens=200, keep_hidden_states=folder
+        ),
+        "inputs, in parts": measure_dimensions(
+            tiny_vit(), None, tiny_images(280), precision=1e-9, num_samples=270
         ),
         "from kept states": measure_hidden_states(folder, estimator="gride_4"),
     }

@@ -163,6 +163,38 @@ def tiny_vit(model_class: Any = hf.ViTModel, **overrides: Any) -> Any:
     return _build(model_class, {**sizes, "image_size": 16, "patch_size": 4}, overrides)
 
 
+def tiny_wav2vec2(model_class: Any = hf.Wav2Vec2Model, **overrides: Any) -> Any:
+    """Build a model of audio that makes one frame of eight samples; also `HubertModel`."""
+    text_only = (*_TOKEN_IDS, "max_position_embeddings")
+    sizes = {name: value for name, value in _USUAL.items() if name not in text_only}
+    convolutions = {
+        "conv_dim": (16, 16),
+        "conv_kernel": (8, 4),
+        "conv_stride": (4, 2),
+        "num_feat_extract_layers": 2,
+        "num_conv_pos_embeddings": 4,
+        "num_conv_pos_embedding_groups": 2,
+    }
+    return _build(model_class, {**sizes, **convolutions}, overrides)
+
+
+def tiny_whisper(model_class: Any = hf.WhisperModel, **overrides: Any) -> Any:
+    sizes = {
+        "d_model": WIDTH,
+        "encoder_layers": NUM_BLOCKS,
+        "decoder_layers": NUM_BLOCKS,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "num_mel_bins": 8,
+        "max_source_positions": 20,
+        "init_std": 0.2,
+        "decoder_start_token_id": 1,
+    }
+    return _build(model_class, {**_TOKEN_IDS, **sizes}, overrides)
+
+
 def tiny_gemma2(model_class: Any = hf.Gemma2Model, **overrides: Any) -> Any:
     return _build(model_class, {**_USUAL, "num_key_value_heads": 2, "head_dim": 8}, overrides)
 
@@ -228,6 +260,24 @@ def tiny_batch(name: str, *, padding_side: str = "right") -> dict[str, torch.Ten
     ones = [torch.ones_like(row) for row in rows]
     pad = partial(pad_sequence, batch_first=True, padding_side=padding_side)
     return {"input_ids": pad(rows), "attention_mask": pad(ones)}
+
+
+def tiny_images(count: int, *, batch_size: int = 16) -> list[dict[str, torch.Tensor]]:
+    """Draw batches of images for a "vit", with labels."""
+    images = torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return [{"pixel_values": part, "labels": part[:, 0, 0, 0]} for part in images.split(batch_size)]
+
+
+def tiny_waves(count: int, *, batch_size: int = 16) -> list[dict[str, torch.Tensor]]:
+    """Draw padded batches of audio for a "wav2vec2", of 60 to 200 samples each."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(60, 201, (count, 1), generator=generator)
+    mask = (torch.arange(200) < lengths).long()
+    waves = torch.randn(count, 200, generator=generator) * mask
+    return [
+        {"input_values": values, "attention_mask": real}
+        for values, real in zip(waves.split(batch_size), mask.split(batch_size), strict=True)
+    ]
 
 
 def tiny_tokenizer(

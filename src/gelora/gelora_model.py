@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gelora.adapters import lora_config, verify_ranks
 from gelora.hidden_states.batches import Texts
+from gelora.hidden_states.inputs import Inputs
 from gelora.hidden_states.measure import measure_dimensions
 from gelora.ranks.plan import plan_ranks
 from gelora.settings import MeasurementSettings, RankSettings
@@ -50,23 +51,23 @@ class GeloraConfig(RankSettings, MeasurementSettings):
 
 def get_gelora_model(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Texts,
+    tokenizer: PreTrainedTokenizerBase | None,
+    texts: Texts | Inputs,
     config: GeloraConfig | None = None,
     *,
     max_length: int | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> PeftModel:
-    """Measure a model on texts, plan its ranks, and wrap it with PEFT.
+    """Measure a model on texts or other inputs, plan its ranks, and wrap it with PEFT.
 
     It is `measure_dimensions`, `plan_ranks`, `lora_config`, `peft.get_peft_model` and
     `verify_ranks`, one after the other.
 
     Args:
         model: With or without a head, not yet wrapped.
-        tokenizer: The model's own.
-        texts: As `measure_dimensions` takes them.
+        tokenizer: The model's own; None with batches of inputs.
+        texts: Texts or a `DataLoader` of inputs, as for `measure_dimensions`.
         config: How to measure and to plan; by default `GeloraConfig()`.
         max_length: Tokens kept of each text; by default what the tokenizer and the model take.
         seed: Chooses the texts.

@@ -34,6 +34,7 @@ PYTHON_ELSEWHERE = {
     "README.md": "test_readme.py and test_readme_heads.py",
     "docs/comparison.md": "test_comparison_page.py",
     "docs/cut.md": "test_cut_page.py",
+    "docs/images-and-audio.md": "test_images_and_audio_page.py",
     "docs/sharing.md": "test_readme.py",
     "docs/training.md": "test_training_page.py",
 }

@@ -233,7 +233,7 @@ def test_states_come_batch_by_batch(options):
     parts = list(pooled_states(model, (padded([row]) for row in rows), **options))
     assert len(parts) == len(rows)
     for layer, expected in enumerate(together):
-        joined = torch.cat([part[layer] for part in parts])
+        joined = torch.cat([part.layers[layer] for part in parts])
         torch.testing.assert_close(joined, expected, rtol=1e-3, atol=1e-4)
 
 

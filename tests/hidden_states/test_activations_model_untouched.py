@@ -76,7 +76,7 @@ def test_model_is_as_it_came_between_batches():
     before = everything_about(model)
     unfinished = pooled_states(model, batches(), **{**FINEST, "pooling": "last"})
     for _ in range(2):
-        assert len(next(unfinished)) == 2 * NUM_BLOCKS + 1
+        assert len(next(unfinished).layers) == 2 * NUM_BLOCKS + 1
         assert everything_about(model) == before
         assert torch.is_grad_enabled()
 

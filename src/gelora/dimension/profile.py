@@ -124,12 +124,13 @@ class DimensionProfile(Artifact):
         modules: Every Linear and Conv1D of every block.
         fingerprint: Tells the model: type, architecture hash and samples of its weights.
         seed: Seed that chose the texts.
-        num_texts: Texts measured, before any was set aside: those used and both kinds of copies.
+        num_texts: Texts or other samples measured, before any was set aside: those used and both
+            kinds of copies.
         stopped_by: Why no more texts were measured.
         num_used: Samples that every estimate rests on, the same in each layer.
         num_duplicates: Texts set aside as exact copies.
         num_near_duplicates: Texts set aside as copies up to rounding.
-        forward_tokens: Input tokens, padding too, that went through the model: its cost.
+        forward_tokens: Tokens, patches or frames, padding too, that went through the model.
         constant_layers: Indices of the layers that do not vary; their dimension is 0.
         log_mu_quantiles: For every layer, log(r2/r1) at evenly spaced fractions
             (i + 0.5) / len; empty for a constant layer. For the figure of the fit.
@@ -140,8 +141,8 @@ class DimensionProfile(Artifact):
         top_variance_shares: One per layer: the share of the variance that the three coordinates
             of largest variance carry, between 0 and 1.
         left_out: Weights of the blocks that no adapter can be put on.
-        data: What is known of the texts, JSON-able: `texts_sha256`, `source`, the columns. Empty
-            where nothing is, as in Python.
+        data: What is known of the data, JSON-able: `texts_sha256`, `source` and the columns from
+            the command line; `inputs_sha256` for batches of inputs. Empty for texts in Python.
     """
 
     FILE: ClassVar[str] = PROFILE_FILE

@@ -4,9 +4,10 @@ Hooks pool each state over its tokens as it passes, so the token states of one b
 next has run, as they do without hooks. The head does not run.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,18 @@ from gelora.hidden_states.hook_points import (
 )
 from gelora.hidden_states.pooling import EVERYTHING, Runs, pool, token_runs
 from gelora.settings import Granularity, Pooling, States, checked
+
+
+class PooledBatch(NamedTuple):
+    """The pooled states of one batch.
+
+    Attributes:
+        layers: One tensor per layer, in the order of `layer_names`, float32 on the CPU.
+        num_tokens: Positions that went through the first block, padding included.
+    """
+
+    layers: list[Float[Tensor, "rows _"]]
+    num_tokens: int
 
 
 def hidden_states(
@@ -49,8 +62,8 @@ def hidden_states(
     for pooled in pooled_states(
         model, batches, pooling=pooling, granularity=granularity, states=states
     ):
-        layers = layers or [[] for _ in pooled]
-        for rows, row in zip(layers, pooled, strict=True):
+        layers = layers or [[] for _ in pooled.layers]
+        for rows, row in zip(layers, pooled.layers, strict=True):
             rows.append(row)
     if not layers:
         raise DataError("There are no batches to measure: the texts are empty.")
@@ -68,7 +81,7 @@ def pooled_states(
     pooling: Pooling = "mean",
     granularity: Granularity = "block",
     states: States = "raw",
-) -> Iterator[list[Float[Tensor, "rows _"]]]:
+) -> Iterator[PooledBatch]:
     """Run the backbone over batches and yield the pooled state at every layer, batch by batch.
 
     A layer is the input of a stack's first block, or what a block returns: before any final norm
@@ -90,8 +103,8 @@ def pooled_states(
         states: "raw", or "normalized" to read each as the norm that takes it on returns it.
 
     Yields:
-        One tensor per layer, in the order of `layer_names`, float32 on the CPU. Overflow in half
-        precision arrives as infinity; it is reported where dimensions are estimated.
+        The states of one batch. Overflow in half precision arrives as infinity; it is reported
+        where dimensions are estimated.
 
     Raises:
         ArchitectureError: The model has no blocks, or runs one more than once or not at all; or
@@ -111,7 +124,7 @@ def _pooled_states(
     pooling: Pooling,
     granularity: Granularity,
     states: States,
-) -> Iterator[list[Tensor]]:
+) -> Iterator[PooledBatch]:
     architecture, backbone = find_architecture(model), find_backbone(model)
     points: tuple[HookPoint, ...] = ()
     for batch in batches:
@@ -127,6 +140,7 @@ def _pooled_states(
             pooling,
             pads_inside=hasattr(config, "attention_window"),
             is_time_major=getattr(config, "model_type", None) == "xlnet",
+            shorten=_shortening(backbone),
         )
         with evaluation_mode(backbone), recorder.attached_to(backbone):
             run_forward(backbone, inputs)
@@ -144,9 +158,11 @@ class _Recorder:
         *,
         pads_inside: bool = False,
         is_time_major: bool = False,
+        shorten: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
         self.points = points
         self._pads_inside, self._is_time_major = pads_inside, is_time_major
+        self._shorten = shorten
         self.pooling: Pooling = pooling
         mask, decoder_mask = inputs.get("attention_mask"), inputs.get("decoder_attention_mask")
         self._masks = {"": mask, "encoder": mask, "decoder": decoder_mask}
@@ -154,6 +170,7 @@ class _Recorder:
         self._runs = {stack: _runs(mask) for stack, mask in self._masks.items()}
         self._shapes: dict[str, torch.Size] = {}
         self._states: dict[str, Tensor] = {}
+        self._num_tokens = 0
 
     @contextmanager
     def attached_to(self, backbone: nn.Module) -> Iterator[None]:
@@ -168,7 +185,7 @@ class _Recorder:
                     hooks.enter_context(module.register_forward_hook(self._after(point)))
             yield
 
-    def finish(self) -> list[Tensor]:
+    def finish(self) -> PooledBatch:
         """Return the batch's pooled states in the order of the layers.
 
         Raises:
@@ -179,7 +196,8 @@ class _Recorder:
         if missing:
             raise did_not_run(missing, len(layers))
         # Only now, when all blocks have been started: a transfer waits for the GPU.
-        return [self._states[layer].cpu() for layer in layers]
+        states = [self._states[layer].cpu() for layer in layers]
+        return PooledBatch(states, self._num_tokens)
 
     def _before(self, point: HookPoint) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -200,8 +218,17 @@ class _Recorder:
             states = states.unflatten(0, self._shapes[point.stack])
         if self._is_time_major:
             states = states.transpose(0, 1)
+        if states.ndim != 3:
+            raise ArchitectureError(
+                f"{point.layer} has states of shape {tuple(states.shape)}, and measuring needs "
+                "(samples, tokens, width): give a model whose blocks return that."
+            )
+        self._num_tokens = self._num_tokens or states.shape[:2].numel()
         self._shapes[point.stack] = states.shape[:2]
         mask = self._masks[point.stack]
+        if mask is not None and self._shorten is not None and mask.shape[1] > states.shape[1]:
+            mask = self._masks[point.stack] = self._shorten(mask, states.shape[1])
+            self._runs[point.stack] = token_runs(mask)
         if mask is not None and self._pads_inside and states.shape[1] > mask.shape[1]:
             states = states[:, : mask.shape[1]]  # the model filled its last window by itself
         if mask is not None and mask.shape != states.shape[:2]:
@@ -212,6 +239,17 @@ class _Recorder:
                 "another model."
             )
         self._states[point.layer] = pool(states, self._runs[point.stack], self.pooling)
+
+
+def _shortening(backbone: nn.Module) -> Callable[[Tensor, int], Tensor] | None:
+    """Return how a model of audio turns a mask of samples into one of frames, if it does."""
+    method = getattr(backbone, "_get_feature_vector_attention_mask", None)
+    if method is None:
+        return None
+    parameters = inspect.signature(method).parameters
+    # The blocks come before the adapter that some models put at the end to shorten more.
+    options = {"add_adapter": False} if "add_adapter" in parameters else {}
+    return lambda mask, length: method(length, mask.long(), **options)
 
 
 def _runs(mask: Tensor | None) -> Runs:

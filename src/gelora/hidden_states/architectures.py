@@ -7,6 +7,7 @@ without its head, and are the same with and without adapters. Nothing here runs 
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,10 +233,11 @@ def check_fingerprint(model: nn.Module, expected: Mapping[str, Any]) -> None:
 
 
 def input_embedding(backbone: nn.Module) -> nn.Parameter:
-    """Return the matrix that tokens are looked up in, or the weights that patches go through."""
-    embeddings = (
-        backbone.get_input_embeddings() if isinstance(backbone, PreTrainedModel) else backbone
-    )
+    """Return the matrix that tokens are looked up in, or the first weights that inputs reach."""
+    embeddings = backbone
+    if isinstance(backbone, PreTrainedModel):
+        with suppress(NotImplementedError):  # models of audio name no embeddings
+            embeddings = backbone.get_input_embeddings()
     return next(embeddings.parameters())  # an adapter's own parameters come after its base's
 
 

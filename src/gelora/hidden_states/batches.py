@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gelora.errors import DataError
+from gelora.errors import ConfigError, DataError
 from gelora.hidden_states.architectures import find_backbone, input_embedding
 from gelora.hidden_states.tokens import left_as_it_came, text_tokens, warn_of_cut
 from gelora.settings import Count, checked
@@ -46,7 +46,7 @@ NO_LIMIT = 10**9
 
 
 def encode_texts(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     backbone: nn.Module,
     texts: Texts,
     *,
@@ -68,14 +68,19 @@ def encode_texts(
         One row per text drawn, in the order of the draw: the first n are the draw of n texts.
 
     Raises:
-        ConfigError: The length leaves no room for text.
+        ConfigError: There is no tokenizer, or the length leaves no room for text.
         DataError: The texts are none, not text, empty, or not in the model's vocabulary.
 
     Warns:
         SkippedRowsWarning: Some are longer than the limit.
     """
+    if tokenizer is None:
+        raise ConfigError(
+            "Texts need the model's tokenizer, and tokenizer is None: give it, or give batches of "
+            "the model's inputs instead of texts."
+        )
     texts = _checked(texts)
-    drawn = _draw(len(texts), num_samples, seed)
+    drawn = draw(len(texts), num_samples, seed)
     limit = token_limit(tokenizer, backbone, max_length)
     rows, cut = _rows(tokenizer, texts, drawn, limit)
     num_special = 0
@@ -84,6 +89,11 @@ def encode_texts(
     _check_rows(rows, drawn, num_special, vocabulary=len(input_embedding(backbone)))
     warn_of_cut("Measuring", cut, len(rows), limit)
     return rows
+
+
+def draw(num_rows: int, num_samples: int, seed: int) -> list[int]:
+    """Return the indices of the texts or samples to measure, in random order."""
+    return np.random.default_rng(seed).permutation(num_rows)[:num_samples].tolist()
 
 
 def token_lengths(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> Int[np.ndarray, " texts"]:
@@ -230,11 +240,6 @@ def _kind(text: object) -> str | None:
             return "pair of strings"
         case _:
             return None
-
-
-def _draw(num_texts: int, num_samples: int, seed: int) -> list[int]:
-    """Return the indices of the texts to measure, in random order."""
-    return np.random.default_rng(seed).permutation(num_texts)[:num_samples].tolist()
 
 
 def _position_limit(model: nn.Module) -> float:

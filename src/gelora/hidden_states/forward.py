@@ -46,7 +46,7 @@ def forward_inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str
     if "input_ids" in batch and "input_ids" not in known:
         raise ArchitectureError(
             f"{type(backbone).__name__} reads {next(iter(known), 'nothing')}, not tokens: give a "
-            "model of texts."
+            "model of texts, or batches of this model's inputs."
         )
     device = input_embedding(backbone).device
     inputs: dict[str, Any] = {
@@ -60,30 +60,48 @@ def forward_inputs(backbone: nn.Module, batch: Mapping[str, Tensor]) -> dict[str
         if 0 in lengths:
             raise DataError(
                 f"{lengths.count(0)} of {len(lengths)} sequences of a batch have no real token, "
-                f"the first in row {lengths.index(0)}: leave out empty texts."
+                f"the first in row {lengths.index(0)}: leave them out."
             )
-    if _is_encoder_decoder(backbone) and "decoder_input_ids" not in inputs:
+    # An encoder alone has the config of both, and no such argument.
+    lacks_decoder_inputs = "decoder_input_ids" in known and "decoder_input_ids" not in inputs
+    if _is_encoder_decoder(backbone) and lacks_decoder_inputs:
         inputs |= _decoder_inputs(backbone, inputs)
     if "use_cache" in known:
         inputs["use_cache"] = False
     return inputs
 
 
+def first_tokens(batch: Mapping[str, Tensor], num_tokens: int) -> dict[str, Tensor]:
+    """Cut a batch to its first sequence, and a sequence of tokens to its first real ones.
+
+    Images and audio are not cut: a model may need all of one.
+    """
+    first = {name: values[:1] for name, values in batch.items()}
+    if "attention_mask" not in batch or not {"input_ids", "inputs_embeds"} & batch.keys():
+        return first
+    mask = first["attention_mask"]
+    real = mask[0].nonzero()[:num_tokens, 0]
+    return {
+        name: values[:, real] if values.shape[:2] == mask.shape[:2] else values
+        for name, values in first.items()
+    }
+
+
 def run_forward(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
     """Run the blocks on what `forward_inputs` gave, and no head.
 
     Raises:
-        ArchitectureError: The model does not run on such texts alone.
+        ArchitectureError: The model does not run on the inputs.
     """
     try:
         _run(backbone, inputs)
     except torch.OutOfMemoryError:
         raise
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except (TypeError, ValueError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ArchitectureError(
-            f"{type(backbone).__name__} does not run on such texts alone ({type(error).__name__}: "
-            f"{reason[:200]}): give a model that does, or texts of a length that it takes."
+            f"{type(backbone).__name__} does not run on these inputs ({type(error).__name__}: "
+            f"{reason[:200]}): give inputs of a kind and length that it takes, or another model."
         ) from error
 
 
@@ -113,6 +131,11 @@ def _decoder_inputs(
 ) -> dict[str, Int[Tensor, "batch tokens"]]:
     """Shift each sequence one to the right, within its real tokens, behind the start token."""
     start = backbone.config.decoder_start_token_id
+    if "input_ids" not in inputs:
+        raise ArchitectureError(
+            f"The decoder of {type(backbone).__name__} reads tokens, and the batches have none: "
+            "put decoder_input_ids into them, or give the encoder alone, model.get_encoder()."
+        )
     if start is None:
         raise ArchitectureError(
             f"{type(backbone).__name__} has no decoder_start_token_id in its config: set it, or "

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from gelora.dimension.profile import sublayer_names
 from gelora.errors import ArchitectureError
 from gelora.hidden_states.architectures import Architecture
-from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
+from gelora.hidden_states.forward import (
+    evaluation_mode,
+    first_tokens,
+    forward_inputs,
+    run_forward,
+)
 from gelora.hidden_states.module_tree import projections
 from gelora.settings import Granularity, States
 
@@ -55,7 +60,7 @@ def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[TracedActiva
     The model leaves as it came.
     """
     activations: list[TracedActivation] = []
-    inputs = forward_inputs(backbone, _first_tokens(batch))
+    inputs = forward_inputs(backbone, first_tokens(batch, NUM_TOKENS))
     with ExitStack() as hooks, evaluation_mode(backbone):
         for path, module in backbone.named_modules():
             before, after = _hooks(path, module, activations)
@@ -95,16 +100,6 @@ def is_sum(total: TracedActivation, stream: TracedActivation, part: TracedActiva
     rounding = of_sum * (whole.abs() + begun.abs()) + of_part * (scale * added).abs()
     is_close = (begun + scale * added - whole).abs() <= ROUNDINGS * rounding
     return scale.item() != 0 and bool(is_close.all())
-
-
-def _first_tokens(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cut a batch to its first sequence, and where there is a mask to a few real tokens of it."""
-    first = {name: values[:1] for name, values in batch.items()}
-    if "attention_mask" not in batch:
-        return first
-    mask = first["attention_mask"]
-    real = mask[0].nonzero()[:NUM_TOKENS, 0]
-    return {name: row[:, real] if row.shape == mask.shape else row for name, row in first.items()}
 
 
 def _hooks(path: str, module: nn.Module, activations: list[TracedActivation]) -> tuple[Any, Any]:
@@ -194,7 +189,7 @@ def did_not_run(missing: Sequence[str], num_layers: int) -> ArchitectureError:
     """Return the error of layers that no state was seen for."""
     return ArchitectureError(
         f"{len(missing)} of {num_layers} blocks did not run in a forward pass, the first "
-        f"{missing[0]}: they may read images or sound, and cannot be measured on texts alone."
+        f"{missing[0]}: the batches may lack what they read, such as images or sound."
     )
 
 

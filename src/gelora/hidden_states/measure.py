@@ -3,11 +3,11 @@
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from gelora.dimension.layers import (
 )
 from gelora.dimension.profile import DimensionProfile, LeftOut, StopReason, sublayer_names
 from gelora.dimension.stability import LayerDiagnostics, assess_layers
-from gelora.errors import ConfigError, DuplicateSamplesWarning, TooFewSamplesError
+from gelora.errors import ConfigError, DataError, DuplicateSamplesWarning, TooFewSamplesError
 from gelora.hidden_states.architectures import (
     adapted_modules,
     find_architecture,
@@ -30,14 +30,15 @@ from gelora.hidden_states.architectures import (
     input_embedding,
     model_fingerprint,
 )
-from gelora.hidden_states.batches import Texts, encode_texts, padded_batch
+from gelora.hidden_states.batches import Texts, encode_texts
 from gelora.hidden_states.growth import Ranks, growing_sizes, reason_to_stop
 from gelora.hidden_states.hook_points import layer_names
+from gelora.hidden_states.inputs import DrawnInputs, Inputs, are_inputs
 from gelora.hidden_states.module_tree import without_wrapper
 from gelora.hidden_states.outline import check_wrap, outline_of
-from gelora.hidden_states.processes import all_processes, rank_in
+from gelora.hidden_states.processes import all_processes, from_main, rank_in
 from gelora.hidden_states.reach import unreached_modules
-from gelora.hidden_states.reader import Reader
+from gelora.hidden_states.reader import Drawn, DrawnTexts, Reader
 from gelora.hidden_states.store import HiddenStatesRecord, HiddenStatesStore, open_states
 from gelora.progress import progress_bar
 from gelora.ranks.targets import select_modules
@@ -113,13 +114,14 @@ class Estimation:
             verdicts=trust.verdicts,
             biased_layers=trust.biased_layers,
             top_variance_shares=trust.top_variance_shares,
+            data=record.data,
         )
 
 
 def measure_dimensions(
     model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Texts,
+    tokenizer: PreTrainedTokenizerBase | None,
+    texts: Texts | Inputs,
     settings: MeasurementSettings | None = None,
     *,
     ranks: Ranks | None = None,
@@ -131,10 +133,19 @@ def measure_dimensions(
     progress: bool | None = None,
     **changes: Any,
 ) -> DimensionProfile:
-    """Measure the intrinsic dimension of the texts after every block of a model.
+    """Measure the intrinsic dimension of texts, images or audio after every block of a model.
 
     Each text drawn passes the model once, without its head. The model and the tokenizer leave as
     they came. The same call gives the same profile, to the last bit on one machine.
+
+    Instead of texts, `texts` takes batches of the model's keyword inputs: a `DataLoader`, or a list
+    of mappings of tensors, with `pixel_values`, `input_values`, `input_features`, `input_ids` and
+    `attention_mask`, or `inputs_embeds`. Labels are dropped. Batches keep the loader's size, and
+    `max_length` and `measure_batch_tokens` cannot be set. Where there is an `attention_mask`,
+    pooling leaves out padding; otherwise it counts every position. The loader is read once to
+    count and hash the samples, and again for each part that is measured, so it must give the same
+    samples each time. Several processes each read all of the loader. The profile's `data` then
+    holds `inputs_sha256`.
 
     The pooled states of all texts drawn are held: samples x width x layers x 4 bytes, in main
     memory or, with `keep_hidden_states`, on disk. The model's forward pass on one batch and, later,
@@ -146,8 +157,8 @@ def measure_dimensions(
 
     Args:
         model: With or without a head, adapters, quantised weights; wherever it is placed.
-        tokenizer: The model's own.
-        texts: Single texts, pairs of texts, or `gelora.Chats`.
+        tokenizer: The model's own; None with batches of inputs, which do not use it.
+        texts: Single texts, pairs of texts, `gelora.Chats`, or batches of inputs.
         settings: How to measure; by default `MeasurementSettings()`. An estimate is compressed a
             little less at more samples: compare profiles of the same number only.
         ranks: With `precision`, a function from a profile to ranks: measuring also stops when they
@@ -166,8 +177,10 @@ def measure_dimensions(
 
     Raises:
         ArchitectureError: No blocks, or no query, key, value and output where these are targets.
-        ConfigError: An argument is out of its range.
-        DataError: The texts are none, not text, empty, or not in the model's vocabulary.
+        ConfigError: An argument is out of its range, there is no tokenizer for texts, a setting
+            has no effect on batches of inputs, or their loader shuffles.
+        DataError: The texts are none, not text, empty, or not in the model's vocabulary; or
+            batches hold no inputs of the model, or differ when they are read again.
         HiddenStatesError: The hidden states overflow, or too few of them differ.
         OSError: The disk has no room for the states.
         OutputExistsError: The folder for the states is there already.
@@ -206,35 +219,34 @@ def measure_dimensions(
         num_rows=0,
         forward_tokens=0,
     )
-    drawn = encode_texts(
-        *(tokenizer, backbone, texts),
-        num_samples=settings.num_samples,
-        max_length=max_length,
-        seed=seed,
-    )
-    sizes = growing_sizes(len(drawn)) if settings.precision else [len(drawn)]
+    drawn = _draw(tokenizer, backbone, texts, settings, max_length=max_length, seed=seed)
+    record = replace(record, data=drawn.data)
+    num_drawn = len(drawn.keys)
+    sizes = growing_sizes(num_drawn) if settings.precision else [num_drawn]
     with (
         all_processes() as group,
         HiddenStatesStore(
-            len(drawn), folder=keep_hidden_states, overwrite=overwrite, group=group
+            num_drawn, folder=keep_hidden_states, overwrite=overwrite, group=group
         ) as store,
         progress_bar(
-            len(drawn),
+            num_drawn,
             description="Measuring",
-            unit="text",
+            unit=_unit(record),
             shown=False if rank_in(group) > 0 else progress,
         ) as bar,
     ):
-        short = padded_batch(drawn[:1], tokenizer)
-        dead = unreached_modules(backbone, architecture.modules, architecture.blocks, short)
+        if from_main(drawn.data, group) != drawn.data:
+            raise DataError(
+                "The processes read different batches, and each must read all of them: give "
+                "every process the same loader, before accelerate prepares it."
+            )
+        dead = unreached_modules(backbone, architecture.modules, architecture.blocks, drawn.first)
         record = _without(record, dead, architecture.blocks)
         chosen = select_modules(record.modules, target_modules, left_out=record.left_out)
         outline = outline_of(without_wrapper(model))
         if outline is not None:
             check_wrap(outline, [f"{architecture.prefix}{module.name}" for module in chosen])
-        reader = Reader(
-            *(model, tokenizer, drawn), settings.measure_batch_tokens, store, group, bar
-        )
+        reader = Reader(model, drawn, store, group, bar)
         estimation = replace(estimation, group=group)
         stop = partial(reason_to_stop, precision=settings.precision or 0.0, ranks=ranks)
         record, found = _measure_enough(sizes, reader, record, estimation, stop)
@@ -242,6 +254,31 @@ def measure_dimensions(
         store.keep(record)
     _warn_of_copies(record)
     return estimation.profile(record, found, trust)
+
+
+def _draw(
+    tokenizer: PreTrainedTokenizerBase | None,
+    backbone: nn.Module,
+    texts: Texts | Inputs,
+    settings: MeasurementSettings,
+    *,
+    max_length: int | None,
+    seed: int,
+) -> Drawn:
+    """Draw texts and tokenise them, or draw samples from batches of inputs."""
+    if isinstance(texts, Iterator):
+        texts = list(texts)  # it can be read only once
+    if are_inputs(texts):
+        inputs = cast("Inputs", texts)
+        return DrawnInputs(inputs, backbone, settings, max_length=max_length, seed=seed)
+    rows = encode_texts(
+        *(tokenizer, backbone, cast("Texts", texts)),
+        num_samples=settings.num_samples,
+        max_length=max_length,
+        seed=seed,
+    )
+    tokenizer = cast("PreTrainedTokenizerBase", tokenizer)  # or encode_texts had raised
+    return DrawnTexts(rows, tokenizer, settings.measure_batch_tokens)
 
 
 def measure_hidden_states(
@@ -302,8 +339,8 @@ def _measure_enough(
                 continue  # more texts may hold more that differ
             if record.num_copies:
                 raise TooFewSamplesError(
-                    f"{record.num_copies} of the {record.num_texts} texts drawn are copies of"
-                    f" others. {error}"
+                    f"{record.num_copies} of the {record.num_texts} {_unit(record)}s drawn are "
+                    f"copies of others. {error}"
                 ) from error
             raise
         profiles.append(estimation.profile(record, found))
@@ -333,11 +370,16 @@ def _without(
     )
 
 
+def _unit(record: HiddenStatesRecord) -> str:
+    """Return what the record counts: the profile of texts gets its data from its caller."""
+    return "sample" if record.data else "text"
+
+
 def _warn_of_copies(record: HiddenStatesRecord) -> None:
     if record.num_copies > MAX_SHARE_SET_ASIDE * record.num_texts:
         warnings.warn(
-            f"{record.num_copies} of the {record.num_texts} texts drawn are copies of others and"
-            " did not pass the model again; the estimates rest on the other"
+            f"{record.num_copies} of the {record.num_texts} {_unit(record)}s drawn are copies of"
+            " others and did not pass the model again; the estimates rest on the other"
             f" {record.num_rows}.",
             DuplicateSamplesWarning,
             stacklevel=3,

@@ -54,6 +54,15 @@ def from_main(value: Any, group: ProcessGroup | None) -> Any:
     return told[0]
 
 
+def total(number: int, group: ProcessGroup | None) -> int:
+    """Return the sum of every process's number."""
+    if group is None:
+        return number
+    summed = torch.tensor(number)
+    dist.all_reduce(summed, group=group)
+    return int(summed)
+
+
 def machines_of(group: ProcessGroup | None) -> list[str]:
     """Return the names of the machines that the processes run on."""
     names: list[Any] = [socket.gethostname()]

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from gelora.dimension.profile import BlockModule
-from gelora.hidden_states.forward import evaluation_mode, forward_inputs, run_forward
+from gelora.hidden_states.forward import (
+    evaluation_mode,
+    first_tokens,
+    forward_inputs,
+    run_forward,
+)
 
 NUM_TOKENS = 64
 """Tokens of the pass; enough to send some to most experts."""
@@ -46,8 +51,7 @@ def unreached_modules(
     handles += [
         backbone.get_submodule(block).register_forward_hook(_keeping(outputs)) for block in blocks
     ]
-    first = {name: values[:1, :NUM_TOKENS] for name, values in batch.items() if values.ndim == 2}
-    inputs = forward_inputs(backbone, first or batch)
+    inputs = forward_inputs(backbone, first_tokens(batch, NUM_TOKENS))
     try:
         with evaluation_mode(backbone), torch.enable_grad():
             run_forward(backbone, inputs)

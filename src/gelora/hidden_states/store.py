@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -64,6 +64,7 @@ class HiddenStatesRecord(Artifact):
     num_rows: int
     forward_tokens: int
     left_out: tuple[LeftOut, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class HiddenStatesStore:

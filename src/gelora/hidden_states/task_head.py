@@ -206,6 +206,8 @@ def _beside_backbone(model: nn.Module) -> tuple[list[str], bool]:
     if isinstance(model, PreTrainedModel):
         if model.base_model is not model:
             return _siblings(model, _path_of(model.base_model, inside=model)), True
+        if type(model).__name__.endswith(("Encoder", "Decoder")):
+            return [], True  # a part of a model, such as WhisperModel.get_encoder()
         base_class: Any = MODEL_MAPPING.get(type(model.config), None)
         if base_class is not None and type(model).__module__.startswith("transformers."):
             # T5ForQuestionAnswering has the backbone's parts as its own.
