@@ -163,9 +163,9 @@ def test_only_those_that_lost_a_neighbor_are_searched_again(
     searched = []
     original = duplicates.search
 
-    def count(points: Points, *args: Any, wanted: np.ndarray | None = None, **kwargs: Any) -> Any:
-        searched.append(len(points) if wanted is None else len(wanted))
-        return original(points, *args, wanted=wanted, **kwargs)
+    def count(points: Points, *args: Any, rows: np.ndarray | None = None, **kwargs: Any) -> Any:
+        searched.append(len(points) if rows is None else len(rows))
+        return original(points, *args, rows=rows, **kwargs)
 
     monkeypatch.setattr(duplicates, "search", count)
     points = with_copies(gaussian(600, seed=seed), count=10, noise=1e-6, seed=seed)

@@ -145,7 +145,7 @@ def test_some_positions_alone_are_searched(
     )
     some = np.array(wanted, dtype=np.int64)
     distances, indices = search(points, 3, proposal_format=proposal_format)
-    found = search(points, 3, wanted=some, tile_size=64, proposal_format=proposal_format)
+    found = search(points, 3, rows=some, tile_size=64, proposal_format=proposal_format)
     np.testing.assert_equal(found, (distances[some], indices[some]))
 
 

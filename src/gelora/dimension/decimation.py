@@ -29,7 +29,7 @@ MIN_PART = 200
 
 def decimate_layers(
     hidden_states: Sequence[LayerStates],
-    found: LayerEstimates,
+    estimates: LayerEstimates,
     *,
     estimator: str,
     discard_fraction: float,
@@ -46,8 +46,8 @@ def decimate_layers(
 
     Args:
         hidden_states: As they were given to `estimate_layers`.
-        found: What it returned.
-        estimator: One of `ESTIMATORS`, and among `found.series`.
+        estimates: What it returned.
+        estimator: One of `ESTIMATORS`, and among `estimates.series`.
         discard_fraction: As it was given to `estimate_layers`.
         seed: Draws the parts.
         device: Where neighbours are searched; by default where the states are.
@@ -58,13 +58,13 @@ def decimate_layers(
         distances within a part tie, as the whole's do not.
     """
     fitted = make_estimator(estimator, discard_fraction=discard_fraction)
-    order = np.random.default_rng(seed).permutation(found.kept)
-    whole = found.series[estimator]
+    order = np.random.default_rng(seed).permutation(estimates.kept)
+    whole = estimates.series[estimator]
     scales = [DecimatedDimensions(len(order), whole.dimensions, whole.standard_errors)]
     points = {
         i: open_points(layer, rows=None, device=device)
         for i, layer in enumerate(hidden_states)
-        if i not in found.constant_layers
+        if i not in estimates.constant_layers
     }
     num_parts = 2
     while len(order) // num_parts >= MIN_PART:

@@ -98,21 +98,24 @@ def distinct_samples(
     num_distinct = len(kept)
     lost = np.array([np.count_nonzero(repeat) for repeat in repeats])
     spreads = [_spread(layer.values) for layer in points]
-    found: list[_Neighbors] = []
+    searched: list[_Neighbors] = []
     stays = np.ones(num_distinct, dtype=bool)
     while len(kept) >= MIN_SAMPLES:
         among = [replace(layer, rows=torch.from_numpy(kept)) for layer in points]
-        found = (
-            [_search_again(*each, stays, process_group) for each in zip(among, found, strict=True)]
-            if found
+        searched = (
+            [
+                _search_again(layer, before, stays, process_group)
+                for layer, before in zip(among, searched, strict=True)
+            ]
+            if searched
             else [search(layer, num_neighbors, process_group=process_group) for layer in among]
         )
-        near = [_near_copies(*both, spread) for both, spread in zip(found, spreads, strict=True)]
+        near = [_near_copies(*both, spread) for both, spread in zip(searched, spreads, strict=True)]
         if not any(map(len, near)):
             return DistinctSamples(
                 kept=kept,
-                distances=tuple(distances for distances, _ in found),
-                neighbors=tuple(neighbors for _, neighbors in found),
+                distances=tuple(distances for distances, _ in searched),
+                neighbors=tuple(neighbors for _, neighbors in searched),
                 num_duplicates=num_samples - num_distinct,
                 num_near_duplicates=num_distinct - len(kept),
                 set_aside_by_layer=tuple(lost.tolist()),
@@ -180,7 +183,7 @@ def _search_again(
     poorer = np.flatnonzero(~stays[neighbors].all(1))
     neighbors = (np.cumsum(stays) - 1)[neighbors]
     distances[poorer], neighbors[poorer] = search(
-        points, distances.shape[1], wanted=poorer, process_group=process_group
+        points, distances.shape[1], rows=poorer, process_group=process_group
     )
     return distances, neighbors
 

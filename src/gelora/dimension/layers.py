@@ -118,8 +118,8 @@ def estimate_layers(
         HiddenStatesError: The layers do not hold the same samples, or all distances tie.
         ConfigError: There is no such estimator, or no such fraction to discard.
     """
-    asked = ESTIMATORS if all_estimators else ("twonn_linfit", "twonn_mle", estimator)
-    estimators = {name: make_estimator(name, discard_fraction=discard_fraction) for name in asked}
+    names = ESTIMATORS if all_estimators else ("twonn_linfit", "twonn_mle", estimator)
+    estimators = {name: make_estimator(name, discard_fraction=discard_fraction) for name in names}
     states = [
         as_tensor(layer, where=f" at layer {name!r}")
         for name, layer in zip(layer_names, hidden_states, strict=True)
@@ -132,7 +132,7 @@ def estimate_layers(
     samples = distinct_samples(
         [states[i] for i in varying],
         layer_names=[layer_names[i] for i in varying],
-        num_neighbors=max(one.num_neighbors for one in estimators.values()),
+        num_neighbors=max(fitted.num_neighbors for fitted in estimators.values()),
         copies=list(varying.values()),
         device=device,
         process_group=process_group,
@@ -140,13 +140,13 @@ def estimate_layers(
     nothing = np.empty((len(samples.kept), 0))
     layers = [_Neighborhoods(name, nothing, nothing.astype(np.int64)) for name in layer_names]
     set_aside = [0] * len(states)
-    for i, *found, count in zip(
+    for i, *links, count in zip(
         varying, samples.distances, samples.neighbors, samples.set_aside_by_layer, strict=True
     ):
-        layers[i], set_aside[i] = _Neighborhoods(layer_names[i], *found), count
+        layers[i], set_aside[i] = _Neighborhoods(layer_names[i], *links), count
     fractions = (np.arange(num_quantiles) + 0.5) / num_quantiles
     return LayerEstimates(
-        series={name: _series(layers, one, first_layers) for name, one in estimators.items()},
+        series={name: _series(layers, fitted, first_layers) for name, fitted in estimators.items()},
         kept=samples.kept,
         num_duplicates=samples.num_duplicates,
         num_near_duplicates=samples.num_near_duplicates,

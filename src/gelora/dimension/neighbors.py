@@ -142,12 +142,12 @@ def search(
     points: Points,
     num_neighbors: int,
     *,
-    wanted: Int[np.ndarray, " wanted"] | None = None,
+    rows: Int[np.ndarray, " rows"] | None = None,
     tile_size: int | None = None,
     process_group: ProcessGroup | None = None,
     proposal_format: FormatName | None = None,
-) -> tuple[Float[np.ndarray, "wanted neighbors"], Int[np.ndarray, "wanted neighbors"]]:
-    """Find the neighbours of all positions, or of those wanted; see `nearest_neighbors`."""
+) -> tuple[Float[np.ndarray, "rows neighbors"], Int[np.ndarray, "rows neighbors"]]:
+    """Find the neighbours of all positions, or of some rows; see `nearest_neighbors`."""
     if tile_size is None:
         tile_size = _TILE_SIZES.get(points.device.type, 1024)
     if tile_size < 1:
@@ -158,7 +158,7 @@ def search(
             f" {len(points)}."
         )
     task = _Task(points, num_neighbors, tile_size, process_group)
-    positions = np.arange(len(points)) if wanted is None else wanted
+    positions = np.arange(len(points)) if rows is None else rows
     distances = np.full((len(positions), num_neighbors), np.inf)
     indices = np.full((len(positions), num_neighbors), NONE)
     left = np.arange(len(positions))
@@ -168,9 +168,9 @@ def search(
         for way in ways[first:]:
             if not len(left):
                 break
-            some = None if wanted is None and len(left) == len(points) else positions[left]
-            found = task.measure(positions[left]) if way is None else task.propose(way, some)
-            distances[left], indices[left], given_up = merge(*found, process_group)
+            some = None if rows is None and len(left) == len(points) else positions[left]
+            mine = task.measure(positions[left]) if way is None else task.propose(way, some)
+            distances[left], indices[left], given_up = merge(*mine, process_group)
             left = left[given_up]
     return distances, indices
 
@@ -189,39 +189,39 @@ class _Task:
         """This process's number, and how many there are."""
         return (0, 1) if self.group is None else (self.group.rank(), self.group.size())
 
-    def propose(self, name: FormatName, wanted: Int[np.ndarray, " wanted"] | None) -> _Found:
+    def propose(self, name: FormatName, samples: Int[np.ndarray, " samples"] | None) -> _Found:
         """Propose pairs, and measure them; nothing holds of the rows that are given up."""
         encoder = self._encoder(name)
         # The tiles of all samples are used again and again: they are kept, if in few digits.
-        right = self._tiles(encoder, None, keep=wanted is None and name != "float64")
-        own = None if wanted is None else torch.from_numpy(wanted)
+        right = self._tiles(encoder, None, keep=samples is None and name != "float64")
+        own = None if samples is None else torch.from_numpy(samples)
         left = right if own is None else self._tiles(encoder, own, keep=False)
         pairs, given_up = scan(
             encoder, left, right, own=own, num_neighbors=self.num_neighbors, share=self.share
         )
-        rows = pairs.rows if wanted is None else wanted[pairs.rows]
+        rows = pairs.rows if samples is None else samples[pairs.rows]
         distances = measure_pairs(
             self.points, torch.from_numpy(rows), torch.from_numpy(pairs.columns)
         )
-        found = choose(
+        nearest = choose(
             pairs.rows,
             pairs.columns,
             distances.cpu().numpy(),
             num_rows=left.count,
             num_neighbors=self.num_neighbors,
         )
-        return *found, given_up
+        return *nearest, given_up
 
-    def measure(self, wanted: Int[np.ndarray, " wanted"]) -> _Found:
+    def measure(self, samples: Int[np.ndarray, " samples"]) -> _Found:
         """Measure rows against every sample, each process some rows."""
         number, count = self.share
         mine = slice(number, None, count)
-        distances = np.full((len(wanted), self.num_neighbors), np.inf)
-        indices = np.full((len(wanted), self.num_neighbors), NONE)
+        distances = np.full((len(samples), self.num_neighbors), np.inf)
+        indices = np.full((len(samples), self.num_neighbors), NONE)
         distances[mine], indices[mine] = measure_all(
-            self.points, torch.from_numpy(wanted[mine]), self.num_neighbors
+            self.points, torch.from_numpy(samples[mine]), self.num_neighbors
         )
-        return distances, indices, np.zeros(len(wanted), dtype=bool)
+        return distances, indices, np.zeros(len(samples), dtype=bool)
 
     def _encoder(self, name: FormatName) -> Encoder:
         points, form = self.points, make_format(name, self.points.device)

@@ -143,9 +143,9 @@ class _Nearby:
         self.limits[count:] = self.never
         self.begun = [False] * len(tiles)
         self.given_up = np.zeros(count, dtype=bool)
-        self.found: list[Pairs] = []
+        self.kept: list[Pairs] = []
         self.pending: list[tuple[np.ndarray, np.ndarray]] = []
-        self.num_pending, self.num_found, self.room = 0, 0, 0
+        self.num_pending, self.num_kept, self.room = 0, 0, 0
 
     def _limits_of(self, number: int) -> Int[Tensor, " rows"]:
         return self.limits[number * self.tiles.rows : (number + 1) * self.tiles.rows]
@@ -199,10 +199,10 @@ class _Nearby:
         bound = self.encoder.bounds(product, tile.slack[row] + others.slack[column])
         rows = (row + number * self.tiles.rows).cpu().numpy()
         columns = (column + other * len(others.slack)).cpu().numpy()
-        self.found.append(Pairs(rows, columns, product.cpu().numpy()))
+        self.kept.append(Pairs(rows, columns, product.cpu().numpy()))
         self.pending.append((rows, bound.cpu().numpy()))
         self.num_pending += len(rows)
-        self.num_found += len(rows)
+        self.num_kept += len(rows)
         if self.num_pending > 2 * self.tiles.rows:
             self._tighten()
 
@@ -242,29 +242,29 @@ class _Nearby:
         at = torch.from_numpy(touched).to(self.limits.device)
         limits = self.encoder.limits(torch.from_numpy(self.bounds[touched, -1]).to(at.device))
         self.limits[at] = torch.minimum(self.limits[at], limits)
-        if self.num_found > self.room:
+        if self.num_kept > self.room:
             self._prune()
 
     def _prune(self) -> None:
         """Drop the pairs beyond the limits, and give up the samples that keep too many."""
-        found = Pairs.join(self.found)
+        pairs = Pairs.join(self.kept)
         limits = self.limits.view(self.encoder.format.dtype).double().cpu().numpy()
-        found = found.where(found.products <= limits[found.rows])
-        counts = np.bincount(found.rows, minlength=self.tiles.count)
+        pairs = pairs.where(pairs.products <= limits[pairs.rows])
+        counts = np.bincount(pairs.rows, minlength=self.tiles.count)
         self.given_up |= counts > self.num_neighbors + MOST
         self.limits[: self.tiles.count][torch.from_numpy(self.given_up)] = self.never
-        found = found.where(~self.given_up[found.rows])
-        self.found, self.num_found = [found], len(found)
-        self.room = 2 * len(found) + 4 * self.tiles.count * self.num_neighbors
+        pairs = pairs.where(~self.given_up[pairs.rows])
+        self.kept, self.num_kept = [pairs], len(pairs)
+        self.room = 2 * len(pairs) + 4 * self.tiles.count * self.num_neighbors
 
     def finish(self) -> tuple[Pairs, Bool[np.ndarray, " samples"]]:
         """Return the pairs that are left, and which samples were given up."""
         if self.pending:
             self._tighten()
-        if self.found:
+        if self.kept:
             self._prune()
         nothing = np.empty(0, dtype=np.int64)
-        return (self.found or [Pairs(nothing, nothing, np.empty(0))])[0], self.given_up
+        return (self.kept or [Pairs(nothing, nothing, np.empty(0))])[0], self.given_up
 
 
 def _keys(

@@ -49,14 +49,14 @@ def merge(
     """Return the nearest that any process found, and the rows that any gave up."""
     if group is None:
         return distances, indices, given_up
-    told: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(distances, indices, given_up)]
-    told *= group.size()
-    dist.all_gather_object(told, told[0], group=group)
-    all_distances = np.concatenate([theirs for theirs, _, _ in told], axis=1)
-    all_indices = np.concatenate([theirs for _, theirs, _ in told], axis=1)
+    gathered: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(distances, indices, given_up)]
+    gathered *= group.size()
+    dist.all_gather_object(gathered, gathered[0], group=group)
+    all_distances = np.concatenate([theirs for theirs, _, _ in gathered], axis=1)
+    all_indices = np.concatenate([theirs for _, theirs, _ in gathered], axis=1)
     order = np.lexsort((all_indices, all_distances), axis=1)[:, : distances.shape[1]]
     return (
         np.take_along_axis(all_distances, order, axis=1),
         np.take_along_axis(all_indices, order, axis=1),
-        np.any([theirs for _, _, theirs in told], axis=0),
+        np.any([theirs for _, _, theirs in gathered], axis=0),
     )

@@ -52,7 +52,7 @@ class LayerDiagnostics:
 
 def assess_layers(
     hidden_states: Sequence[LayerStates],
-    found: LayerEstimates,
+    estimates: LayerEstimates,
     *,
     layer_names: Sequence[str],
     estimator: str = "twonn_linfit",
@@ -65,9 +65,9 @@ def assess_layers(
 
     Args:
         hidden_states: As they were given to `estimate_layers`.
-        found: What it returned.
+        estimates: What it returned.
         layer_names: One per layer, for the warnings.
-        estimator: One of `ESTIMATORS`, and among `found.series`.
+        estimator: One of `ESTIMATORS`, and among `estimates.series`.
         discard_fraction: As it was given to `estimate_layers`.
         seed: Draws the parts of the samples, the same at every layer.
         device: Where neighbours are searched; by default where the states are.
@@ -80,31 +80,31 @@ def assess_layers(
     """
     decimation = decimate_layers(
         hidden_states,
-        found,
+        estimates,
         estimator=estimator,
         discard_fraction=discard_fraction,
         seed=seed,
         device=device,
         process_group=process_group,
     )
-    dimensions = found.series[estimator].dimensions
+    dimensions = estimates.series[estimator].dimensions
     verdicts: tuple[Verdict, ...] = tuple(
-        judge_layer(found, decimation, i, estimator=estimator) for i in range(len(dimensions))
+        judge_layer(estimates, decimation, i, estimator=estimator) for i in range(len(dimensions))
     )
-    _warn_of_constant_layers(found, layer_names)
-    _warn_of_duplicates(found)
+    _warn_of_constant_layers(estimates, layer_names)
+    _warn_of_duplicates(estimates)
     _warn_of_verdicts(verdicts, dimensions, layer_names, estimator=estimator)
     return LayerDiagnostics(
         decimation=decimation,
         verdicts=verdicts,
         biased_layers=tuple(i for i, d in enumerate(dimensions) if d >= BIASED_FROM[estimator]),
-        top_variance_shares=tuple(_top_share(layer, found.kept) for layer in hidden_states),
+        top_variance_shares=tuple(_top_share(layer, estimates.kept) for layer in hidden_states),
     )
 
 
-def _warn_of_constant_layers(found: LayerEstimates, layer_names: Sequence[str]) -> None:
-    if found.constant_layers:
-        listed = ", ".join(repr(layer_names[i]) for i in found.constant_layers)
+def _warn_of_constant_layers(estimates: LayerEstimates, layer_names: Sequence[str]) -> None:
+    if estimates.constant_layers:
+        listed = ", ".join(repr(layer_names[i]) for i in estimates.constant_layers)
         _warn(
             f"The dimension is 0 at layers whose states repeat over distinct samples: {listed}."
             " That is usual for embeddings pooled at the first or last token; the rules count no"
@@ -113,14 +113,14 @@ def _warn_of_constant_layers(found: LayerEstimates, layer_names: Sequence[str]) 
         )
 
 
-def _warn_of_duplicates(found: LayerEstimates) -> None:
-    num_set_aside = found.num_duplicates + found.num_near_duplicates
-    num_samples = found.num_used + num_set_aside
+def _warn_of_duplicates(estimates: LayerEstimates) -> None:
+    num_set_aside = estimates.num_duplicates + estimates.num_near_duplicates
+    num_samples = estimates.num_used + num_set_aside
     if num_set_aside > MAX_SHARE_SET_ASIDE * num_samples:
         _warn(
-            f"{num_set_aside} of {num_samples} samples were set aside: {found.num_duplicates}"
-            f" copies and {found.num_near_duplicates} near-copies of others. The estimates rest on"
-            f" the other {found.num_used}.",
+            f"{num_set_aside} of {num_samples} samples were set aside: {estimates.num_duplicates}"
+            f" copies and {estimates.num_near_duplicates} near-copies of others. The estimates"
+            f" rest on the other {estimates.num_used}.",
             DuplicateSamplesWarning,
         )
 
@@ -135,7 +135,7 @@ def _warn_of_verdicts(
     """Name the layers of each doubtful verdict with their dimension, and what to do."""
     doubts: list[str] = []
     for verdict in DOUBTFUL:
-        layers = [i for i, given in enumerate(verdicts) if given == verdict]
+        layers = [i for i, judged in enumerate(verdicts) if judged == verdict]
         if layers:
             listed = ", ".join(f"{layer_names[i]!r} ({dimensions[i]:.1f})" for i in layers)
             advice = advice_on(verdict, estimator=estimator)

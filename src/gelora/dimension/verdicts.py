@@ -66,7 +66,7 @@ BIASED_FROM: Mapping[str, float] = MappingProxyType(
 
 
 def judge_layer(
-    found: "LayerEstimates",
+    estimates: "LayerEstimates",
     decimation: Sequence[DecimatedDimensions],
     layer: int,
     *,
@@ -75,34 +75,34 @@ def judge_layer(
     """Judge one layer: the first verdict that applies.
 
     Args:
-        found: The estimates on all samples.
+        estimates: The estimates on all samples.
         decimation: Those on parts of the samples, the whole first.
         layer: Index of the layer.
         estimator: The one that `decimation` is by.
     """
-    if layer in found.constant_layers:
+    if layer in estimates.constant_layers:
         return "constant"
     whole, *parts = decimation
     if not parts or whole.standard_errors[layer] > MAX_RELATIVE_ERROR * whole.dimensions[layer]:
         return "too few samples"
-    if _repeats(found, layer):
+    if _repeats(estimates, layer):
         return "duplicated"
     return _across_scales(whole, parts, layer, drift=DRIFT[estimator])
 
 
-def _repeats(found: "LayerEstimates", layer: int) -> bool:
+def _repeats(estimates: "LayerEstimates", layer: int) -> bool:
     """Tell whether many samples were set aside, or the distances of the rest follow no one law.
 
     A few near-copies make some ratios r2 / r1 huge, which lowers the likelihood's dimension below
     the line's, for the line leaves the largest out; many make it the other way round.
     """
-    num_samples = found.num_used + found.num_duplicates + found.num_near_duplicates
-    line, likelihood = found.series["twonn_linfit"], found.series["twonn_mle"]
+    num_samples = estimates.num_used + estimates.num_duplicates + estimates.num_near_duplicates
+    line, likelihood = estimates.series["twonn_linfit"], estimates.series["twonn_mle"]
     both = line.dimensions[layer], likelihood.dimensions[layer]
     error = math.hypot(line.standard_errors[layer], likelihood.standard_errors[layer])
     allowed = max(MAX_DISAGREEMENT * min(both), DISAGREEMENT_ERRORS * error)
     return (
-        found.set_aside_by_layer[layer] > MAX_SHARE_SET_ASIDE * num_samples
+        estimates.set_aside_by_layer[layer] > MAX_SHARE_SET_ASIDE * num_samples
         or abs(both[0] - both[1]) > allowed
     )
 

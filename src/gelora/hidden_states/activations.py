@@ -218,11 +218,6 @@ class _Recorder:
             states = states.unflatten(0, self._shapes[point.stack])
         if self._is_time_major:
             states = states.transpose(0, 1)
-        if states.ndim != 3:
-            raise ArchitectureError(
-                f"{point.layer} has states of shape {tuple(states.shape)}, and measuring needs "
-                "(samples, tokens, width): give a model whose blocks return that."
-            )
         self._num_tokens = self._num_tokens or states.shape[:2].numel()
         self._shapes[point.stack] = states.shape[:2]
         mask = self._masks[point.stack]
@@ -237,6 +232,11 @@ class _Recorder:
                 f"{tuple(mask.shape)}: the model does not keep a state for each token. Load it "
                 "with attn_implementation='eager' if it was loaded with another, or measure "
                 "another model."
+            )
+        if states.ndim != 3:
+            raise ArchitectureError(
+                f"{point.layer} has states of shape {tuple(states.shape)}, and measuring needs "
+                "(samples, tokens, width): give a model whose blocks return that."
             )
         self._states[point.layer] = pool(states, self._runs[point.stack], self.pooling)
 

@@ -191,15 +191,17 @@ def model_fingerprint(model: nn.Module) -> dict[str, Any]:
         ArchitectureError: The model has no blocks.
     """
     backbone = find_backbone(model)
-    found = find_architecture(backbone)
-    shapes = [[module.name, module.in_features, module.out_features] for module in found.modules]
+    architecture = find_architecture(backbone)
+    shapes = [
+        [module.name, module.in_features, module.out_features] for module in architecture.modules
+    ]
     config = backbone.config if isinstance(backbone, PreTrainedModel) else None
     return {
         "model_type": config.model_type if config else type(backbone).__name__,
-        "num_blocks": len(found.blocks),
-        "architecture": content_hash({"blocks": found.blocks, "modules": shapes}),
+        "num_blocks": len(architecture.blocks),
+        "architecture": content_hash({"blocks": architecture.blocks, "modules": shapes}),
         "embedding_weights": _sample(input_embedding(backbone)[:NUM_ROWS]),
-        "block_weights": _sample(_last_weight(backbone, found)),
+        "block_weights": _sample(_last_weight(backbone, architecture)),
     }
 
 
@@ -248,13 +250,13 @@ def _block_modules(module: nn.Module, block: str, index: int) -> list[BlockModul
     that has not all four, whatever else lies in attention or in another mixer of tokens is adapted
     with it, but for routers.
     """
-    found = list(projections(module))
-    roles: list[Role] = [_role(projection) for projection in found]
+    parts = list(projections(module))
+    roles: list[Role] = [_role(projection) for projection in parts]
     usual = {"query", "key", "value"} if "query_key_value" not in roles else {"query_key_value"}
     if not {*usual, "output"} <= set(roles):
         roles = [
             "mixer" if role == "mlp" and _mixes(projection) else role
-            for role, projection in zip(roles, found, strict=True)
+            for role, projection in zip(roles, parts, strict=True)
         ]
     return [
         BlockModule(
@@ -264,7 +266,7 @@ def _block_modules(module: nn.Module, block: str, index: int) -> list[BlockModul
             in_features=projection.in_features,
             out_features=projection.out_features,
         )
-        for role, projection in zip(roles, found, strict=True)
+        for role, projection in zip(roles, parts, strict=True)
     ]
 
 
@@ -292,7 +294,7 @@ def _find_stacks(backbone: nn.Module) -> tuple[Stack, ...]:
     names = [""]
     if len(lists) == 2 and isinstance(backbone, PreTrainedModel):
         names = ["encoder", "decoder"] if backbone.config.is_encoder_decoder else names
-        lists.sort(key=lambda found: "decoder" in found[0])
+        lists.sort(key=lambda named: "decoder" in named[0])
     if len(lists) != len(names):
         raise ArchitectureError(_no_single_stack(backbone, [path for path, _ in lists]))
     return tuple(
@@ -317,18 +319,18 @@ def _beside_embeddings(
     path = _path_of(embeddings, inside=backbone).removesuffix(".")
     while path:
         path = path.rpartition(".")[0]
-        near = [found for found in lists if found[0].startswith(f"{path}.")]
+        near = [named for named in lists if named[0].startswith(f"{path}.")]
         if path and near:
             return near
     return lists
 
 
-def _no_single_stack(backbone: nn.Module, found: list[str]) -> str:
+def _no_single_stack(backbone: nn.Module, paths: list[str]) -> str:
     kind = type(backbone).__name__
-    if found:
+    if paths:
         return (
-            f"{kind} has {len(found)} lists of blocks that are not an encoder and a decoder "
-            f"({', '.join(found)}), and which of them reads the texts is unknown: in Python, pass "
+            f"{kind} has {len(paths)} lists of blocks that are not an encoder and a decoder "
+            f"({', '.join(paths)}), and which of them reads the texts is unknown: in Python, pass "
             "that part of the model."
         )
     seen = [
@@ -343,7 +345,7 @@ def _no_single_stack(backbone: nn.Module, found: list[str]) -> str:
 
 
 def _path_of(module: nn.Module, *, inside: nn.Module) -> str:
-    path = next(path for path, each in inside.named_modules() if each is module)
+    path = next(path for path, child in inside.named_modules() if child is module)
     return f"{path}." if path else ""
 
 
@@ -351,9 +353,9 @@ def _is_causal(backbone: nn.Module, blocks: list[str]) -> bool:
     if not isinstance(backbone, PreTrainedModel) or backbone.config.is_encoder_decoder:
         return False
     modules = [module for block in blocks for module in backbone.get_submodule(block).modules()]
-    said = [vars(module)["is_causal"] for module in modules if "is_causal" in vars(module)]
-    if said:
-        return any(said)
+    flags = [vars(module)["is_causal"] for module in modules if "is_causal" in vars(module)]
+    if flags:
+        return any(flags)
     # A few older models (BLOOM, MPT, CodeGen) do not say it in their attention.
     kind = backbone.config.model_type
     return (

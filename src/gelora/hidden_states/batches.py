@@ -210,25 +210,25 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {"input_ids": token, "attention_mask": 0, "token_type_ids": types}
 
 
-def _checked(given: Texts) -> TokenSource | list[Any]:
+def _checked(texts: Texts) -> TokenSource | list[Any]:
     """Return the texts, as a list whatever holds them (a column of a table, say)."""
-    if isinstance(given, str):
+    if isinstance(texts, str):
         raise DataError("texts must be a sequence of texts. Got one text: put it in a list.")
-    texts = given if isinstance(given, TokenSource) else list(given)
-    if not len(texts):
+    rows = texts if isinstance(texts, TokenSource) else list(texts)
+    if not len(rows):
         raise DataError("There are no texts to measure.")
-    if isinstance(texts, TokenSource):
-        return texts
-    kinds = [_kind(text) for text in texts]
-    wanted = kinds[0] or "pair of strings"
-    wrong = [i for i, kind in enumerate(kinds) if kind != wanted]
+    if isinstance(rows, TokenSource):
+        return rows
+    kinds = [_kind(row) for row in rows]
+    expected = kinds[0] or "pair of strings"
+    wrong = [i for i, kind in enumerate(kinds) if kind != expected]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(texts)} texts are no {wanted}, the first at index {wrong[0]}: "
-            f"{texts[wrong[0]]!r}. Give texts that are all strings or all pairs of strings, and "
+            f"{len(wrong)} of {len(rows)} texts are no {expected}, the first at index {wrong[0]}: "
+            f"{rows[wrong[0]]!r}. Give texts that are all strings or all pairs of strings, and "
             "chats as gelora.Chats(chats)."
         )
-    return texts
+    return rows
 
 
 def _kind(text: object) -> str | None:

@@ -7,9 +7,10 @@ from gelora.dimension.proposals import cpu_multiplies_bfloat16
 
 def default_device() -> torch.device:
     """Return the accelerator, or the CPU if there is none."""
-    # Without the question, a torch that is built for CUDA names it on machines without a GPU, too.
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found or torch.device("cpu")
+    # A torch that is built for CUDA names CUDA on machines without a GPU, too: check first.
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def device_name(device: torch.device) -> str:

@@ -21,8 +21,11 @@ def expert_parameters(model: nn.Module, names: Collection[str], blocks: Sequence
         RankError: A name matches no expert's parameter in a block.
     """
     inside = tuple(f"{block}." for block in blocks)
-    parameters = model.named_parameters()
-    experts = [path for path, one in parameters if one.ndim == 3 and path.startswith(inside)]
+    experts = [
+        path
+        for path, parameter in model.named_parameters()
+        if parameter.ndim == 3 and path.startswith(inside)
+    ]
     for name in names:
         if not any(_is_named(path, name) for path in experts):
             there = ", ".join(sorted(set(map(_ending, experts)))) or "none"

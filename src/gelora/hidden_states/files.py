@@ -53,7 +53,7 @@ def model_of(name_or_path: str) -> str:
         return str(path)
     if (path / ADAPTER_CONFIG).is_file():
         return _base_of_adapter(path)
-    inside = [found.parent for found in sorted(path.glob(f"*/{CONFIG}"))]
+    inside = [config.parent for config in sorted(path.glob(f"*/{CONFIG}"))]
     advice = f": give {inside[0]}." if inside else ", so it is not the folder of a model."
     raise ConfigError(f"{name_or_path} holds no {CONFIG}{advice}")
 
@@ -73,7 +73,7 @@ def check_checkpoint(folder: str) -> None:
     path = Path(folder)
     if not path.is_dir():
         return
-    for file in (found for pattern in _SMALL for found in sorted(path.glob(pattern))):
+    for file in (file for pattern in _SMALL for file in sorted(path.glob(pattern))):
         _check_no_pointer(file)
     for file in _weights(path):
         _check_no_pointer(file)
@@ -147,13 +147,13 @@ def _base_of_adapter(folder: Path) -> str:
             f"{folder} holds an adapter that names no base model: give the base model."
         )
     try:
-        found = model_of(str(base))
+        model = model_of(str(base))
     except ConfigError as error:
         raise ConfigError(
             f"{folder} holds an adapter, and its base model cannot be loaded: {error}"
         ) from error
-    _tell_adapter(str(folder), found)
-    return found
+    _tell_adapter(str(folder), model)
+    return model
 
 
 @functools.cache

@@ -97,7 +97,7 @@ def run_forward(backbone: nn.Module, inputs: Mapping[str, Any]) -> None:
         _run(backbone, inputs)
     except torch.OutOfMemoryError:
         raise
-    except (TypeError, ValueError, LookupError, RuntimeError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ArchitectureError(
             f"{type(backbone).__name__} does not run on these inputs ({type(error).__name__}: "

@@ -72,8 +72,8 @@ def trace(backbone: nn.Module, batch: Mapping[str, Tensor]) -> list[TracedActiva
 
 def given_state(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     """Return the state among a module's arguments: its first tensor, or the one so named."""
-    given = (*args, kwargs.get("hidden_states"), *kwargs.values())
-    return next((value for value in given if isinstance(value, Tensor)), None)
+    values = (*args, kwargs.get("hidden_states"), *kwargs.values())
+    return next((value for value in values if isinstance(value, Tensor)), None)
 
 
 def returned_state(output: Any) -> Tensor | None:
@@ -252,7 +252,7 @@ def _middle(
 ) -> TracedActivation:
     """Return the residual stream between attention and what follows it."""
     begin, end = (_position(activations, block, side) for side in ("input", "output"))
-    given, inside, returned = activations[begin], activations[begin + 1 : end], activations[end]
+    entering, inside, returned = activations[begin], activations[begin + 1 : end], activations[end]
     attending = [index for index, seen in enumerate(inside) if seen.module in attention]
     after = inside[attending[-1] + 1 :] if attending else []
     # What the block returns is a sum in pre-norm blocks; in post-norm blocks the last norm of it.
@@ -265,7 +265,7 @@ def _middle(
         parts = [seen for seen in after[index + 1 :] if seen.side == "output"]
         sums = (is_sum(total, stream, part) for total in totals for part in parts)
         # Parallel attention adds its MLP to what the block was given: nothing lies between.
-        if any(sums) and not is_same(stream, given):
+        if any(sums) and not is_same(stream, entering):
             return stream
     raise ArchitectureError(
         f"In block {block} no state was found between attention and MLP, as there is none where "

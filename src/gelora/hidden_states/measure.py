@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -57,64 +57,49 @@ class Estimation:
     device: torch.device | None = None
     group: ProcessGroup | None = None
 
+    def _options(self, record: HiddenStatesRecord) -> dict[str, Any]:
+        return {
+            "layer_names": record.layers,
+            "estimator": self.settings.estimator,
+            "discard_fraction": self.settings.discard_fraction,
+            "device": self.device,
+            "process_group": self.group,
+        }
+
     def estimate(self, layers: Sequence[LayerStates], record: HiddenStatesRecord) -> LayerEstimates:
         """Estimate the dimensions of the record's states."""
         sublayers = sublayer_names(record.blocks, record.settings.granularity)
         return estimate_layers(
             layers,
-            layer_names=record.layers,
             first_layers=[i for i, layer in enumerate(record.layers) if layer not in sublayers],
-            estimator=self.settings.estimator,
             all_estimators=self.settings.all_estimators,
-            discard_fraction=self.settings.discard_fraction,
-            device=self.device,
-            process_group=self.group,
+            **self._options(record),
         )
 
     def assess(
-        self, layers: Sequence[LayerStates], found: LayerEstimates, record: HiddenStatesRecord
+        self, layers: Sequence[LayerStates], estimates: LayerEstimates, record: HiddenStatesRecord
     ) -> LayerDiagnostics:
         """Judge the estimates, and warn of those that cannot be trusted."""
-        return assess_layers(
-            layers,
-            found,
-            layer_names=record.layers,
-            estimator=self.settings.estimator,
-            discard_fraction=self.settings.discard_fraction,
-            seed=record.seed,
-            device=self.device,
-            process_group=self.group,
-        )
+        return assess_layers(layers, estimates, seed=record.seed, **self._options(record))
 
     def profile(
         self,
         record: HiddenStatesRecord,
-        found: LayerEstimates,
-        trust: LayerDiagnostics = _UNASSESSED,
+        estimates: LayerEstimates,
+        diagnostics: LayerDiagnostics = _UNASSESSED,
     ) -> DimensionProfile:
-        """Put together what was measured, what was found, and how far to trust it."""
+        """Return the profile of what was measured, estimated and judged."""
+        values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
+        del values["num_copies"], values["num_rows"]  # the profile counts copies and samples used
+        values |= vars(diagnostics) | {"settings": self.settings}
         return DimensionProfile(
-            settings=self.settings,
-            series=found.series,
-            layers=record.layers,
-            blocks=record.blocks,
-            modules=record.modules,
-            left_out=record.left_out,
-            fingerprint=record.fingerprint,
-            seed=record.seed,
-            num_texts=record.num_texts,
-            stopped_by=record.stopped_by,
-            num_used=found.num_used,
-            num_duplicates=record.num_copies + found.num_duplicates,
-            num_near_duplicates=found.num_near_duplicates,
-            forward_tokens=record.forward_tokens,
-            constant_layers=found.constant_layers,
-            log_mu_quantiles=found.log_mu_quantiles,
-            decimation=trust.decimation,
-            verdicts=trust.verdicts,
-            biased_layers=trust.biased_layers,
-            top_variance_shares=trust.top_variance_shares,
-            data=record.data,
+            **values,
+            series=estimates.series,
+            num_used=estimates.num_used,
+            num_duplicates=record.num_copies + estimates.num_duplicates,
+            num_near_duplicates=estimates.num_near_duplicates,
+            constant_layers=estimates.constant_layers,
+            log_mu_quantiles=estimates.log_mu_quantiles,
         )
 
 
@@ -249,11 +234,11 @@ def measure_dimensions(
         reader = Reader(model, drawn, store, group, bar)
         estimation = replace(estimation, group=group)
         stop = partial(reason_to_stop, precision=settings.precision or 0.0, ranks=ranks)
-        record, found = _measure_enough(sizes, reader, record, estimation, stop)
-        trust = estimation.assess(store.first(record.num_rows), found, record)
+        record, estimates = _measure_enough(sizes, reader, record, estimation, stop)
+        trust = estimation.assess(store.first(record.num_rows), estimates, record)
         store.keep(record)
     _warn_of_copies(record)
-    return estimation.profile(record, found, trust)
+    return estimation.profile(record, estimates, trust)
 
 
 def _draw(
@@ -314,10 +299,10 @@ def measure_hidden_states(
     device = torch.device("cuda") if torch.cuda.is_available() else None
     with all_processes() as group:
         estimation = Estimation(settings, device, group)
-        found = estimation.estimate(layers, record)
-        trust = estimation.assess(layers, found, record)
+        estimates = estimation.estimate(layers, record)
+        trust = estimation.assess(layers, estimates, record)
     _warn_of_copies(record)
-    return estimation.profile(record, found, trust)
+    return estimation.profile(record, estimates, trust)
 
 
 def _measure_enough(
@@ -333,7 +318,7 @@ def _measure_enough(
     while True:
         record = reader.read(ahead.popleft(), record)
         try:
-            found = estimation.estimate(reader.store.first(record.num_rows), record)
+            estimates = estimation.estimate(reader.store.first(record.num_rows), record)
         except TooFewSamplesError as error:
             if ahead:
                 continue  # more texts may hold more that differ
@@ -343,10 +328,10 @@ def _measure_enough(
                     f"copies of others. {error}"
                 ) from error
             raise
-        profiles.append(estimation.profile(record, found))
+        profiles.append(estimation.profile(record, estimates))
         reason = stop(profiles) or (None if ahead else "num_samples")
         if reason is not None:
-            return replace(record, stopped_by=reason), found
+            return replace(record, stopped_by=reason), estimates
 
 
 def _without(

@@ -88,7 +88,7 @@ def projections(
 def outermost_lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleList]]:
     """Yield the lists each of whose children holds projections, and none that lies in another."""
     for _, child_path, child in _children(module, path):
-        if isinstance(child, nn.ModuleList) and all(any(projections(each)) for each in child):
+        if isinstance(child, nn.ModuleList) and all(any(projections(block)) for block in child):
             if len(child):
                 yield child_path, child
         else:
@@ -97,7 +97,7 @@ def outermost_lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn
 
 def has_attention(blocks: nn.ModuleList) -> bool:
     """Whether any of the blocks has projections inside a module that is named attention."""
-    return any(found.inside_attention for block in blocks for found in projections(block))
+    return any(part.inside_attention for block in blocks for part in projections(block))
 
 
 def _children(module: nn.Module, path: str) -> Iterator[tuple[str, str, nn.Module]]:

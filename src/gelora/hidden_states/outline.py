@@ -35,7 +35,7 @@ def outline_of(model: nn.Module) -> PreTrainedModel | None:
     except Exception as error:  # each model raises its own
         logger.debug("%s cannot be made without its weights: %s", type(model).__name__, error)
         return None
-    modules, ours = (dict(one.named_modules()).keys() for one in (outline, model))
+    modules, ours = (dict(tree.named_modules()).keys() for tree in (outline, model))
     return outline if modules == ours else None
 
 
@@ -65,8 +65,8 @@ def check_wrap(outline: PreTrainedModel, names: Sequence[str]) -> None:
             "target_modules."
         ) from error
     base = wrapped.get_base_model()
-    found = {path for path, one in base.named_modules() if isinstance(one, LoraLayer)}
-    missing, extra = sorted(set(names) - found), sorted(found - set(names))
+    adapted = {path for path, module in base.named_modules() if isinstance(module, LoraLayer)}
+    missing, extra = sorted(set(names) - adapted), sorted(adapted - set(names))
     if missing or extra:
         raise RankError(
             f"Of the {len(names)} modules of {kind} to adapt, PEFT leaves out {len(missing)} and "
@@ -103,7 +103,7 @@ def step_bytes(
 
 
 def _kept_bytes(model: PreTrainedModel, ids: Tensor, names: Sequence[str]) -> int:
-    weights = {_storage(one) for one in (*model.parameters(), *model.buffers())}
+    weights = {_storage(tensor) for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, Any] = {}  # storages, which stay alive so that no two have one address
 
     def keep(tensor: Tensor) -> Tensor:

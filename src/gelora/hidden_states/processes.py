@@ -1,4 +1,4 @@
-"""Several processes that measure together: who takes which share, and what one tells the others.
+"""Several processes that measure together: their shares of the work, and what they exchange.
 
 Only main memory is exchanged, over gloo: the group that training uses may know GPUs alone. Where
 there is one process the group is None, and nothing is exchanged.
@@ -49,9 +49,9 @@ def from_main(value: Any, group: ProcessGroup | None) -> Any:
     """Return the main process's value in every process."""
     if group is None:
         return value
-    told = [value]
-    dist.broadcast_object_list(told, src=0, group=group)
-    return told[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0, group=group)
+    return values[0]
 
 
 def total(number: int, group: ProcessGroup | None) -> int:

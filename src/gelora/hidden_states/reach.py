@@ -57,7 +57,7 @@ def unreached_modules(
             run_forward(backbone, inputs)
             total = sum((output.float() ** 2).sum() for output in outputs)
             names = list(probes)
-            found: Sequence[Tensor | None] = (
+            gradients: Sequence[Tensor | None] = (
                 torch.autograd.grad(total, [probes[name] for name in names], allow_unused=True)
                 if names and isinstance(total, Tensor) and total.requires_grad
                 else ()
@@ -65,7 +65,8 @@ def unreached_modules(
     finally:
         for handle in handles:
             handle.remove()
-    reached = {name for name, gradient in zip(names, found, strict=False) if gradient is not None}
+    pairs = zip(names, gradients, strict=False)
+    reached = {name for name, gradient in pairs if gradient is not None}
     if not reached:
         return frozenset()  # the model differentiates by itself (Reformer), and nothing is known
     kinds = {_kind(name, blocks) for name in reached}
