@@ -164,7 +164,8 @@ def _model_inputs(batch: Any, backbone: nn.Module) -> dict[str, Tensor]:
             f"A batch is a {type(batch).__name__}, not a mapping of a model's inputs such as "
             "{'pixel_values': tensor}: give the DataLoader a collate_fn that returns one."
         )
-    known = inspect.signature(backbone.forward).parameters.keys() - {"labels"}
+    parameters = inspect.signature(backbone.forward).parameters
+    known = [name for name in parameters if name != "labels"]
     inputs = {
         name: value
         for name, value in batch.items()
