@@ -358,3 +358,9 @@ def test_a_block_must_return_a_state_for_each_token():
     assert len(find_architecture(model).blocks) == 2
     with pytest.raises(ArchitectureError, match=r"blocks.0 has|shape \(8, 4, 4, 3\)"):
         hidden_states(model, batch_of(pixel_values=torch.randn(8, 4, 4, 3)))
+
+
+def test_processes_must_read_the_same_batches(monkeypatch):
+    monkeypatch.setattr("gelora.hidden_states.measure.from_main", lambda _data, _group: {})
+    with pytest.raises(DataError, match="processes read different batches.*before accelerate"):
+        measure_dimensions(tiny_vit(), None, IMAGES)
