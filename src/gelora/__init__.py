@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gelora.tasks.evaluate import evaluate
     from gelora.tasks.train import train
     from gelora.training import DimensionCallback
+    from gelora.training.cut_callback import CutCallback
 
 _HOMES = {
     "AdapterCut": "gelora.cutting.record",
@@ -35,6 +36,7 @@ _HOMES = {
     "GeloraError": "gelora.errors",
     "MeasurementSettings": "gelora.settings",
     "RankPlan": "gelora.ranks",
+    "CutCallback": "gelora.training.cut_callback",
     "CutSettings": "gelora.settings",
     "RankSettings": "gelora.settings",
     "TwoNN": "gelora.dimension.twonn",
@@ -56,6 +58,7 @@ _HOMES = {
 __all__ = [
     "AdapterCut",
     "Chats",
+    "CutCallback",
     "CutSettings",
     "DimensionCallback",
     "DimensionProfile",

@@ -93,9 +93,10 @@ def lora_config(
     blocks = [f"{prefix}{block}" for block in plan.blocks]
     wanted = expert_parameters(model, lora_arguments.get("target_parameters") or (), blocks)
     experts = {name: expert_rank(plan, name, prefix) for name in wanted}
+    all_ranks = {**ranks, **experts}
     named = {"target_modules": sorted(ranks), "target_parameters": sorted(experts) or None}
     arguments: dict[str, Any] = {
-        **rank_arguments({**ranks, **experts}, alpha),
+        **rank_arguments(all_ranks, {name: alpha(rank) for name, rank in all_ranks.items()}),
         "fan_in_fan_out": stores_transposed(model, ranks),
         **lora_arguments,
         **named,

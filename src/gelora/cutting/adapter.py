@@ -1,6 +1,5 @@
 """A saved adapter of lower ranks: which can be cut, what it then holds, and reading it back."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,10 @@ from gelora.exports.saved import (
     check_form,
     read_adapter,
 )
-from gelora.ranks.plan import whole
+from gelora.ranks.plan import rank_arguments, whole
+
+UNSET = ("exclude_modules", "layers_to_transform", "layers_pattern")
+"""What LoraConfig says beside `target_modules`, and must not where those are full paths."""
 
 _INSTEAD = "Convert it with peft.convert_to_lora first, and cut that"
 
@@ -82,24 +84,12 @@ def _config(adapter: SavedAdapter, factors: Mapping[str, Factors]) -> dict[str, 
     """Return the adapter's configuration with a rank and an alpha for every module."""
     ranks = {name: len(kept.a) for name, kept in factors.items()}
     alphas = {name: whole(kept.scale * ranks[name]) for name, kept in factors.items()}
-    most = max(ranks, key=ranks.__getitem__)
-    config: dict[str, Any] = {
-        **adapter.config,
-        "r": ranks[most],
-        "lora_alpha": alphas[most],
-        "rank_pattern": {re.escape(n): r for n, r in ranks.items() if r != ranks[most]},
-        "alpha_pattern": {re.escape(n): a for n, a in alphas.items() if a != alphas[most]},
-        "use_rslora": False,
-        "init_lora_weights": True,
-    }
+    decided = rank_arguments(ranks, alphas)
+    config = {**adapter.config, **decided, "use_rslora": False, "init_lora_weights": True}
     config |= {name: None for name in ("eva_config", "lora_ga_config") if name in config}
-    if len(factors) < len(adapter.factors()):
-        config |= {
-            "target_modules": sorted(factors),
-            "exclude_modules": None,
-            "layers_to_transform": None,
-            "layers_pattern": None,
-        }
+    config |= {name: None for name in UNSET if name in config}
+    if len(factors) == len(adapter.factors()):  # then the adapter's own words still hold
+        config |= {name: adapter.config.get(name) for name in ("target_modules", *UNSET)}
     return config
 
 

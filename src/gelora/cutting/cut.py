@@ -15,7 +15,7 @@ from gelora.cutting.adapter import cut_adapter, read_for_cut, verify_cut
 from gelora.cutting.directions import Directions, find_directions
 from gelora.cutting.layers import live_factors
 from gelora.cutting.moments import measure_moments
-from gelora.cutting.order import CutOrder, order_directions
+from gelora.cutting.order import CutOrder, budget_parameters, order_directions
 from gelora.cutting.record import AdapterCut, ModuleCut
 from gelora.cutting.validation import (
     Batch,
@@ -28,7 +28,7 @@ from gelora.errors import ArtifactError, ConfigError, ModelMismatchError, RankEr
 from gelora.exports.folders import copy_files, new_folder
 from gelora.exports.saved import CONFIG_NAME, Factors, write_adapter
 from gelora.ranks.plan import RankPlan
-from gelora.settings import CutSettings, read_mean_budget
+from gelora.settings import CutSettings
 
 logger = logging.getLogger(__name__)
 
@@ -219,15 +219,7 @@ def _ranks(
         return order.ranks(smallest_within(order, validated, settings.tolerance))
     if settings.energy is not None:
         return order.ranks(order.with_energy(settings.energy))
-    number, is_rank = read_mean_budget(settings.budget or 0)
-    of_rank_one = sum(part.cost for part in factors.values())
-    budget = int(number * of_rank_one) if is_rank else int(number)
-    whole = sum(part.cost * len(part.a) for part in factors.values())
-    if budget >= whole:
-        raise RankError(
-            f"The adapter has {whole:,} parameters, and the budget {settings.budget} is {budget:,}"
-            f": there is nothing to cut. Give a budget below r={whole / of_rank_one:g}."
-        )
+    budget = budget_parameters(settings.budget or 0, factors)
     return order.ranks(order.within_budget(budget))
 
 

@@ -86,15 +86,23 @@ def cut_factors(factors: Factors, directions: Directions, rank: int) -> Factors:
     """
     if rank == len(factors.a):
         return factors
-    a = directions.reduce[:rank] @ factors.a.double()
-    b = factors.b.double() @ directions.expand[:, :rank]
-    rows, columns = a.norm(dim=1), b.norm(dim=0)
-    balance = torch.where((rows > 0) & (columns > 0), (columns / rows).sqrt(), 1.0)
+    reduce, expand = cut_maps(factors, directions, rank)
     return Factors(
-        (a * balance[:, None]).to(factors.a.dtype),
-        (b / balance).to(factors.b.dtype),
+        (reduce @ factors.a.double()).to(factors.a.dtype),
+        (factors.b.double() @ expand).to(factors.b.dtype),
         factors.scale,
     )
+
+
+def cut_maps(
+    factors: Factors, directions: Directions, rank: int
+) -> tuple[Float[Tensor, "kept rank"], Float[Tensor, "rank kept"]]:
+    """Return the matrices that make the balanced factors of a rank: reduce A, and B expand."""
+    reduce, expand = directions.reduce[:rank], directions.expand[:, :rank]
+    rows = (reduce @ factors.a.double()).norm(dim=1)
+    columns = (factors.b.double() @ expand).norm(dim=0)
+    balance = torch.where((rows > 0) & (columns > 0), (columns / rows).sqrt(), 1.0)
+    return reduce * balance[:, None], expand / balance
 
 
 def _root(

@@ -7,6 +7,30 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gelora.errors import RankError
+from gelora.exports.saved import Factors
+from gelora.settings import read_mean_budget
+
+
+def budget_parameters(budget: int | str, factors: Mapping[str, Factors]) -> int:
+    """Return the parameters that a budget allows an adapter.
+
+    Args:
+        budget: A number, or "r=2" for the parameters of rank 2 in every module.
+        factors: Of every module of the adapter.
+
+    Raises:
+        RankError: The adapter has no more parameters as it is.
+    """
+    number, is_rank = read_mean_budget(budget)
+    of_rank_one = sum(part.cost for part in factors.values())
+    parameters = int(number * of_rank_one) if is_rank else int(number)
+    whole = sum(part.cost * len(part.a) for part in factors.values())
+    if parameters >= whole:
+        raise RankError(
+            f"The adapter has {whole:,} parameters, and the budget {budget} is {parameters:,}: "
+            f"there is nothing to cut. Give a budget below r={whole / of_rank_one:g}."
+        )
+    return parameters
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ in `rules.py`; here they meet the modules to adapt. No model and no data is need
 import html
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -102,7 +102,7 @@ class RankPlan(Artifact):
 
     @property
     def _rank_arguments(self) -> dict[str, Any]:
-        return rank_arguments(self.modules, lambda rank: whole(self.scaling * rank))
+        return rank_arguments(self.modules, self.alphas)
 
     def to_lora_config(self, model: Any, **lora_arguments: Any) -> "LoraConfig":
         """Return the `peft.LoraConfig` of this plan, as `gelora.lora_config(model, plan)` does.
@@ -297,20 +297,19 @@ def _check_module_ranks(plan: RankPlan) -> None:
             )
 
 
-def rank_arguments(ranks: Mapping[str, int], alpha: Callable[[int], int | float]) -> dict[str, Any]:
-    """Return the arguments of LoraConfig that give every module its rank.
+def rank_arguments(ranks: Mapping[str, int], alphas: Mapping[str, int | float]) -> dict[str, Any]:
+    """Return the arguments of LoraConfig that give every module its rank and alpha.
 
     Args:
         ranks: Rank of every module, by a name that matches no other module.
-        alpha: Function from a rank to its alpha.
+        alphas: Alpha of every module.
     """
-    largest = max(ranks.values())
-    smaller = {re.escape(name): rank for name, rank in ranks.items() if rank != largest}
+    most = max(ranks, key=ranks.__getitem__)
     return {
-        "r": largest,
-        "lora_alpha": alpha(largest),
-        "rank_pattern": smaller,
-        "alpha_pattern": {key: alpha(rank) for key, rank in smaller.items()},
+        "r": ranks[most],
+        "lora_alpha": alphas[most],
+        "rank_pattern": {re.escape(n): rank for n, rank in ranks.items() if rank != ranks[most]},
+        "alpha_pattern": {re.escape(n): alphas[n] for n in ranks if alphas[n] != alphas[most]},
         "target_modules": sorted(ranks),
     }
 

@@ -12,15 +12,15 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from gelora.cutting.live import replace_factors
 from gelora.lab.baselines.method import Setting, Size
 from gelora.lab.baselines.uniform import adapted_modules, largest_rank, uniform_lora
-from gelora.ranks.plan import rank_arguments, whole
 
 ADAPTER = "default"
 
@@ -142,19 +142,11 @@ def pruned(model: PeftModel) -> PeftModel:
     The gates are multiplied into A. The scale stays what it was in every module, and a module that
     keeps no rank is as it was before it was adapted.
     """
-    base, config = model.get_base_model(), cast("LoraConfig", model.peft_config[ADAPTER])
-    ranks: dict[str, int] = {}
-    for one in gated_layers(model):
-        kept = one.gates.is_kept().flatten()
-        if not kept.any():
-            base.set_submodule(one.name, one.layer.get_base_layer())
-            continue
-        down, up, rank = one.down, one.up, int(kept.sum())
-        parametrize.remove_parametrizations(down, "weight", leave_parametrized=True)
-        down.weight.data, up.weight.data = down.weight[kept], up.weight[:, kept]
-        down.out_features = up.in_features = one.layer.r[ADAPTER] = ranks[one.name] = rank
-        one.layer.lora_alpha[ADAPTER] = cast("int", whole(one.scale * rank))  # PEFT takes floats
-    scale = config.lora_alpha / config.r
-    for name, value in rank_arguments(ranks, lambda rank: whole(scale * rank)).items():
-        setattr(config, name, value)
+    factors: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
+    for gated in gated_layers(model):
+        kept = gated.gates.is_kept().flatten()
+        parametrize.remove_parametrizations(gated.down, "weight", leave_parametrized=True)
+        down, up = gated.down.weight[kept], gated.up.weight[:, kept]
+        factors[gated.name] = nn.Parameter(down), nn.Parameter(up)
+    replace_factors(model, factors, adapter_name=ADAPTER)
     return model
