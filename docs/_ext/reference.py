@@ -45,6 +45,8 @@ FILES = {
     "PLAN_FILE": "The rank of every block and module.",
     "ADAPTER_FOLDER": "The adapter as PEFT saves it, its card, and copies of profile and plan.",
     "METRICS_FILE": "The metrics of the adapter and of its baselines, with standard errors.",
+    "CUT_FOLDER": "The adapter that `gelora cut` left, with its card and `cut.json`.",
+    "CUT_FILE": "What `gelora cut` did: ranks before and after, and validation losses by size.",
     "THEORY_FILE": "What `gelora verify` measured.",
     "REPORT_FILE": "One page that explains the run. It loads nothing from the network.",
 }

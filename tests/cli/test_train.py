@@ -32,7 +32,7 @@ def test_training_needs_a_plan(flags, out, error_of):
 def test_the_table_has_the_majority_beside_the_adapter(flags, planned, capsys):
     assert main(["train", *flags, *STEPS]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["metric", "adapter", "majority", "texts"]
+    assert lines[0].split() == ["metric", "adapter", "majority", "class", "texts"]
     assert lines[1].startswith("accuracy")
     assert any("parameters in the adapter and 66 outside" in line for line in lines)
     assert "gelora run" in lines[-1]  # nothing says whether a linear model does as well

@@ -84,7 +84,7 @@ def test_it_is_taken_as_a_run_takes_it(path, tmp_path):
     assert config.model_name == MODELS[path.parent.name]
     assert config.task_name == path.stem
     assert config.run.output_dir == f"runs/paper/{path.parent.name}/{path.stem}"
-    assert config.target_modules == "attention"
+    assert config.ranks.target_modules == ("attention",)
     assert set(config.extra) <= {"weight_decay", "train_sampling_strategy", "use_cpu"}
     check_flags("run", parsed(path, "--output_dir", str(tmp_path)))
     check_training(config)

@@ -87,7 +87,7 @@ def test_the_settings_are_taken_as_a_run_takes_them(name, rate, tmp_path):
 def test_the_target_task_is_one_that_can_be_compared(tmp_path):
     given = ["--config", str(FOLDER / "rte.yaml"), "--output_dir", str(tmp_path)]
     settings = task_settings(train.TASK, parse("run", given))
-    assert (settings.max_length, settings.target_modules) == (128, "attention")
+    assert (settings.max_length, settings.ranks.target_modules) == (128, ("attention",))
     assert settings.training["num_train_epochs"] == 3
 
 

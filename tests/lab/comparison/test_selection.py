@@ -8,6 +8,7 @@ from gelora.errors import ConfigError
 from gelora.lab.baselines.method import Size
 from gelora.lab.comparison.selection import MeasuredTask, Request, measure_task
 from gelora.ranks import plan_ranks
+from gelora.settings import MeasurementSettings
 
 METHODS = ("gelora", "lora", "lora-r1", "houlsby", "full")
 BUDGETS = ("paper", "r=3", "1000")
@@ -46,7 +47,9 @@ def test_what_measuring_warns_of_is_handed_on(measured):
     assert warning.startswith("The dimension cannot be trusted at some layers: at 'embeddings'")
 
 
-@pytest.mark.parametrize("changes", [{"max_length": 8}, {"measurement": {"num_samples": 50}}])
+@pytest.mark.parametrize(
+    "changes", [{"max_length": 8}, {"measurement": MeasurementSettings(num_samples=50)}]
+)
 def test_another_setting_is_measured_anew(changes, settings, measured):
     known = {measured.selection.key: measured.selection}
     other = measure_task(Request(replace(settings, **changes), (), (), known))
