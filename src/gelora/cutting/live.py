@@ -19,6 +19,7 @@ from gelora.cutting.layers import live_factors, lora_layers
 from gelora.ranks.plan import rank_arguments, whole
 
 
+@torch.no_grad()
 def cut_in_place(
     model: PeftModel,
     directions: Mapping[str, Directions],
