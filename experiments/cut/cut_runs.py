@@ -1,9 +1,9 @@
 """Train at rank 16 and cut, or train at the lower rank: what does each lose on held-out rows?
 
-    python experiments/cut/run.py --data data --output_dir runs/cut
+    python experiments/cut/cut_runs.py --data data --output_dir runs/cut
 
 Every result is a line of `results.jsonl` and is on disk before the next begins, so that the same
-command goes on where it was stopped. `tables.py` reads the lines.
+command goes on where it was stopped. `cut_tables.py` reads the lines.
 """
 
 import argparse
@@ -260,9 +260,9 @@ def cuts(
                 yield "threshold", mean_rank, directions, ranks
 
 
-def load(task: Task, data: Path, model: ModelSource) -> Bench:
+def load(task: Task, train_file: Path, model: ModelSource) -> Bench:
     """Split a task's training file into rows to train on, to tune by and to score on."""
-    loaded = load_task_data(task_name=task.name, train_file=data / task.name / "train.jsonl.gz")
+    loaded = load_task_data(task_name=task.name, train_file=train_file)
     order = np.random.default_rng(42).permutation(len(loaded.train)).tolist()
     ends = np.cumsum([task.num_train, task.num_scored, task.num_tuning]).tolist()
     train, scored, tuning = (
@@ -375,7 +375,8 @@ def main() -> None:
     )
     lines = Lines(flags.output_dir / RESULTS_FILE)
     for name in flags.tasks:
-        run_task(load(TASKS[name], flags.data, model), lines, flags.seeds)
+        file = flags.data / name / "train.jsonl.gz"
+        run_task(load(TASKS[name], file, model), lines, flags.seeds)
 
 
 if __name__ == "__main__":
