@@ -346,7 +346,7 @@ SWEEP = {
     "SqueezeBertModel": ({**_USUAL, "embedding_size": 32}, "No blocks were found"),
     "NystromformerModel": (
         {**_USUAL, "num_landmarks": 4, "segment_means_seq_len": 16},
-        "texts of a length that it takes",
+        "inputs of a kind and length that it takes",
     ),
     "ReformerModel": (
         {
@@ -432,7 +432,7 @@ SWEEP = {
                 "intermediate_layers_indices": [0],
             },
         },
-        "they may read images or sound",
+        "the batches may lack what they read",
     ),
     "CLIPModel": (
         {"text_config": _USUAL, "vision_config": VISION, "projection_dim": 16},
