@@ -174,10 +174,9 @@ class CutSettings(Settings):
     """Share of the directions' whole value to keep, between 0 and 1."""
     tolerance: NonNegative | None = None
     """Largest rise of the validation loss; the smallest adapter within it is found."""
-    importance: Importance | None = None
+    importance: Importance = "weights"
     """How a direction is valued: by its weights alone, by what it changes in the module's output on
-    your texts, or by what it changes in the loss. None is inputs where there are texts, else
-    weights."""
+    your texts (inputs), or by what it changes in the loss (fisher)."""
     num_cut_samples: Count = 1000
     """Training rows that directions are valued on, chosen by the seed."""
 

@@ -55,7 +55,7 @@ def test_a_run_is_cut_to_a_budget(run, model_folder, capsys):
     assert printed["adapter"] == str(run / "cut")
     assert printed["parameters"] == record.parameters
     assert record.settings.budget == "r=1"
-    assert record.settings.importance == "inputs"
+    assert record.settings.importance == "weights"
     assert record.num_rows > 0
     base = AutoModelForSequenceClassification.from_pretrained(model_folder, num_labels=2)
     adapted = PeftModel.from_pretrained(base, str(run / "cut"))

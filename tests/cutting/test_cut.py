@@ -156,7 +156,7 @@ def test_a_planted_update_is_cut_to_its_rank_by_tolerance(importance, folder, tm
         tmp_path / "cut",
         tolerance=0.01,
         importance=importance,
-        batches=rows,
+        batches=None if importance == "weights" else rows,
         validation=rows,
         score_rows=lambda m, batch: (m(**batch).logits - target).square().mean((1, 2)),
     )
@@ -189,9 +189,13 @@ def test_a_model_in_memory_is_cut_by_its_adapters_name(tmp_path):
     before = {name: p.detach().clone() for name, p in wrapped.named_parameters()}
     wrapped.set_adapter("other")
     record = gelora.cut(
-        wrapped, tmp_path / "cut", budget="r=1", adapter_name="other", batches=[tiny_batch("llama")]
+        wrapped,
+        tmp_path / "cut",
+        budget="r=1",
+        importance="inputs",
+        adapter_name="other",
+        batches=[tiny_batch("llama")],
     )
-    assert record.settings.importance == "inputs"
     assert all("q_proj" in name for name in record.modules)
     assert sum(record.ranks.values()) == 3
     assert all(torch.equal(p, before[name]) for name, p in wrapped.named_parameters())
@@ -206,7 +210,7 @@ def test_another_active_adapter_is_refused(model, tmp_path):
     model.add_adapter("other", LoraConfig(r=4, target_modules=["q_proj"]))
     model.set_adapter("other")
     with pytest.raises(ConfigError, match=r"active adapter is other: call model.set_adapter"):
-        gelora.cut(model, tmp_path / "cut", budget="r=1", batches=[tiny_batch("llama")])
+        gelora.cut(model, tmp_path / "cut", budget="r=1", validation=[labelled()])
 
 
 def test_rows_that_come_once_are_enough(model, tmp_path):
@@ -291,6 +295,7 @@ def test_weights_that_are_not_finite_are_refused(folder, tmp_path):
         ({"tolerance": 0.1}, "tolerance needs model"),
         ({"budget": "r=2", "importance": "inputs"}, "importance 'inputs' needs model"),
         ({"budget": "r=2", "importance": "size"}, "importance must be one of weights"),
+        ({"budget": "r=2", "batches": []}, "importance 'weights' reads no batches"),
         ({"budget": "r=x"}, "budget must be a positive number"),
         ({"rank": 2}, "There is no setting rank"),
     ],
@@ -332,7 +337,7 @@ def test_validation_without_rows_or_with_infinite_losses(folder, model, tmp_path
 def test_another_model_than_the_folders_is_refused(folder, tmp_path):
     other = save_tiny_adapter(tmp_path / "other", tiny_llama(hf.LlamaForCausalLM), budget="r=4")
     with pytest.raises(ModelMismatchError, match="is not the one in"):
-        gelora.cut(folder, tmp_path / "cut", budget="r=1", model=other, batches=[labelled()])
+        gelora.cut(folder, tmp_path / "cut", budget="r=1", model=other, validation=[labelled()])
 
 
 def test_nothing_is_overwritten(folder, tmp_path):

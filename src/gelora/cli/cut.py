@@ -41,14 +41,14 @@ class Measured:
         data: The task's rows.
         arguments: How it is trained.
         model: The model with the uncut adapter.
-        batches: Training rows to value directions on.
+        batches: Training rows to value directions on; None where their weights do that.
         validation: Validation rows.
     """
 
     data: TaskData
     arguments: TrainingArguments
     model: PeftModel
-    batches: list[dict[str, Tensor]]
+    batches: list[dict[str, Tensor]] | None
     validation: list[dict[str, Tensor]] | None
 
 
@@ -69,7 +69,7 @@ def main(config: Config) -> Output:
     measured = _measured(config, folder, adapter) if config.names_data else None
     if measured is None:
         _check_needs_no_data(config)
-        logger.info("No data are named, so directions are valued by their weights alone.")
+        logger.info("No data are named, so no loss is measured.")
     record = cut(
         folder,
         destination,
@@ -114,7 +114,9 @@ def _measured(config: Config, folder: Path, adapter: PeftConfig) -> Measured:
         data=data,
         arguments=arguments,
         model=adapted,
-        batches=batches(split="train", num_rows=config.cut.num_cut_samples),
+        batches=None
+        if config.cut.importance == "weights"
+        else batches(split="train", num_rows=config.cut.num_cut_samples),
         validation=batches(split="validation") if data.validation else None,
     )
 
@@ -148,7 +150,7 @@ def _finish(
 def _check_needs_no_data(config: Config) -> None:
     settings = config.cut
     flags = {
-        "--importance": settings.importance not in (None, "weights"),
+        "--importance": settings.importance != "weights",
         "--tolerance": settings.tolerance is not None,
         "--finish_steps": config.cutting.finish_steps > 0,
     }

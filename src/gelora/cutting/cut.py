@@ -67,7 +67,8 @@ def cut(
             every module by its path.
         model: The model with the adapter, for importance "inputs" and "fisher" and for validation.
             Its weights are the same afterwards.
-        batches: What the model takes, to value directions on; with labels for "fisher".
+        batches: What the model takes, for importance "inputs" and "fisher"; with labels for the
+            latter.
         validation: Labelled batches, read once and kept, for the tolerance and for the curve of
             losses by size.
         score_rows: The loss of each row of a validation batch, lower is better; None for the
@@ -109,7 +110,7 @@ def cut(
             )
             folder = Path(saved) if adapter_name == "default" else Path(saved, adapter_name)
             return cut(folder, destination, settings, plan=plan, model=adapter, **rows)
-    settings = _checked(settings, plan=plan, model=model, batches=batches, validation=validation)
+    _check(settings, plan=plan, model=model, batches=batches, validation=validation)
     source = read_for_cut(adapter)
     factors = source.factors()
     if model is not None:
@@ -141,8 +142,8 @@ def cut(
     return record
 
 
-def _checked(settings: CutSettings, *, plan: Any, **given: Any) -> CutSettings:
-    """Return the settings with their importance, if all that they need was given."""
+def _check(settings: CutSettings, *, plan: Any, **given: Any) -> None:
+    """Check that something says how far to cut, and that all it needs was given."""
     goals = [n for n in ("budget", "energy", "tolerance") if getattr(settings, n) is not None]
     if plan is not None and goals:
         raise ConfigError(f"plan and {goals[0]} both say how far to cut: leave out one of the two.")
@@ -151,7 +152,7 @@ def _checked(settings: CutSettings, *, plan: Any, **given: Any) -> CutSettings:
             "Nothing says how far to cut: give a budget ('r=2'), an energy (0.99), a tolerance "
             "(0.002) or a plan."
         )
-    importance = settings.importance or ("inputs" if given["batches"] is not None else "weights")
+    importance = settings.importance
     needs = {
         f"importance {importance!r}": ("model", "batches") if importance != "weights" else (),
         "tolerance": ("model", "validation") if settings.tolerance is not None else (),
@@ -161,7 +162,11 @@ def _checked(settings: CutSettings, *, plan: Any, **given: Any) -> CutSettings:
         for name in names:
             if given[name] is None:
                 raise ConfigError(f"{what} needs {name}: give it to cut().")
-    return settings.updated({"importance": importance})
+    if given["batches"] is not None and importance == "weights":
+        raise ConfigError(
+            "importance 'weights' reads no batches: leave them out, or choose importance 'inputs' "
+            "or 'fisher'."
+        )
 
 
 def _check_same(
