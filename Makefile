@@ -30,6 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: install
 	$(BIN)/gelora run --config configs/quickstart.yaml
+	$(BIN)/gelora cut --output_dir runs/quickstart --tolerance 0.01 --overwrite
 
 test: install
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"

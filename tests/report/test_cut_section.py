@@ -1,5 +1,7 @@
 """The table, the sentences and the figures of a cut adapter."""
 
+from dataclasses import replace
+
 import pytest
 
 from gelora.cutting.record import AdapterCut, CutPoint, ModuleCut
@@ -70,6 +72,13 @@ def test_the_decision_says_what_was_kept_and_what_it_costs(made, sentence):
 
 def test_an_adapter_that_matters_is_not_doubted():
     assert "learnt nothing" not in cut_decision(record(curve=CURVE))
+
+
+def test_an_adapter_that_was_too_small_is_named():
+    made = replace(record(curve=CURVE), settings=CutSettings(tolerance=0.1), parameters_before=140)
+    assert "Training used nearly all of the rank it had: train with a larger" in cut_decision(made)
+    assert "nearly all" not in cut_decision(replace(made, parameters_before=320))
+    assert "nearly all" not in cut_decision(replace(made, settings=CutSettings(budget=120)))
 
 
 def test_figures_show_what_there_is():

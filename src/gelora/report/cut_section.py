@@ -5,7 +5,6 @@ The page, the card and the terminal show them.
 
 from pathlib import Path
 
-from jinja2 import Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,6 +17,9 @@ from gelora.report.run_files import RunFiles
 from gelora.report.tables import Rows, html_table
 from gelora.report.templating import sentence, template
 from gelora.report.theme import BLUE, GREEN, INK, MUTED, PURPLE, themed
+
+NEARLY_ALL = 0.8
+"""Share of its parameters above which an adapter that is cut by tolerance was too small."""
 
 
 def cut_section(folder: Path, run: RunFiles) -> Section | None:
@@ -46,7 +48,14 @@ def cut_section(folder: Path, run: RunFiles) -> Section | None:
 
 def cut_decision(record: AdapterCut) -> str:
     """Return what was kept, what it costs, and whether the bound was reached, in sentences."""
-    return sentence("decision", record, source=_sentences())
+    functions = {"used_nearly_all": used_nearly_all}
+    return sentence("decision", record, source=template("cut_sentences.jinja", functions=functions))
+
+
+def used_nearly_all(record: AdapterCut) -> bool:
+    """Return whether an adapter that was cut by tolerance needs nearly all of its parameters."""
+    is_by_tolerance = record.settings.tolerance is not None
+    return is_by_tolerance and record.parameters > NEARLY_ALL * record.parameters_before
 
 
 def block_rows(record: AdapterCut) -> Rows:
@@ -111,7 +120,3 @@ def losses_figure(record: AdapterCut) -> Figure:
     axes.set_title("Validation loss; the ring is the adapter that was kept")
     axes.set_xlabel("parameters")
     return figure
-
-
-def _sentences() -> Template:
-    return template("cut_sentences.jinja")
