@@ -41,8 +41,8 @@ CURVE = (
 def test_a_row_for_every_block_and_a_sum():
     rows = block_rows(record(bounds=(1, 5)))
     assert [list(row.values()) for row in rows] == [
-        ["1", "1", "4", "2", "1 of 2", "40"],
-        ["2", "5", "4", "3", "2 of 2", "80"],
+        ["1", "2", "4", "1", "1 of 2", "40"],
+        ["2", "3", "4", "5", "2 of 2", "80"],
         ["total", "", "", "", "3 of 4", "120"],
     ]
     assert "lower bound" not in block_rows(record())[0]
@@ -84,5 +84,7 @@ def test_an_adapter_that_was_too_small_is_named():
 def test_figures_show_what_there_is():
     bounded = to_svg(ranks_figure(record(bounds=(1, 5))), description="ranks")
     assert "lower bound" in bounded
-    assert "lower bound" not in to_svg(ranks_figure(record()), description="ranks")
+    for without in ((), (0, 0)):
+        drawn = ranks_figure(record(bounds=without))
+        assert "lower bound" not in to_svg(drawn, description="ranks")
     assert "Validation loss" in to_svg(losses_figure(record(curve=CURVE)), description="losses")

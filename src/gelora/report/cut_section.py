@@ -59,7 +59,7 @@ def used_nearly_all(record: AdapterCut) -> bool:
 
 
 def block_rows(record: AdapterCut) -> Rows:
-    """Return a row for every block: bound, rank trained, rank kept; and a sum."""
+    """Return a row for every block: rank kept, rank trained and bound; and a sum."""
     rows: Rows = []
     for number, block in enumerate(record.by_block(), 1):
         bound = {} if block.bound is None else {"lower bound": str(block.bound)}
@@ -67,9 +67,9 @@ def block_rows(record: AdapterCut) -> Rows:
         rows.append(
             {
                 "block": str(number),
-                **bound,
-                "rank trained": str(block.rank_before),
                 "rank kept": str(block.rank),
+                "rank trained": str(block.rank_before),
+                **bound,
                 "modules": f"{kept} of {len(block.ranks)}",
                 "parameters": f"{block.parameters:,}",
             }
@@ -93,9 +93,9 @@ def ranks_figure(record: AdapterCut) -> Figure:
     for position, block in enumerate(blocks, 1):
         axes.bar(position, block.rank_before, width=0.62, color=MUTED, alpha=0.25)
         axes.bar(position, block.rank, width=0.62, color=GREEN, alpha=0.75)
-        if block.bound is not None:
+        if block.bound:
             axes.hlines(block.bound, position - 0.4, position + 0.4, color=INK, linewidth=1.2)
-    has_bounds = bool(record.bounds)
+    has_bounds = any(record.bounds)
     axes.set_title(f"Rank trained and kept{'; the dash is the lower bound' if has_bounds else ''}")
     axes.set_xlabel("block")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
