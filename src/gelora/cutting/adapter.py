@@ -61,8 +61,8 @@ def cut_adapter(
 
     Args:
         adapter: As `read_for_cut` returns it.
-        directions: Of every module.
-        ranks: Of every module, at most that of its factors.
+        directions: Directions of every module.
+        ranks: New rank of every module, at most the rank of its factors.
     """
     factors = {
         name: cut_factors(before, directions[name], ranks[name])
@@ -110,10 +110,10 @@ def verify_cut(
     if {name for name, rank in ranks.items() if rank} != after.keys():
         raise RankError(f"{folder} holds other modules than were to be kept.")
     for name, factors in after.items():
-        told = pattern.get(get_pattern_key(list(pattern), name), written.config["r"])
-        if not len(factors.a) == told == ranks[name]:
+        as_read = pattern.get(get_pattern_key(list(pattern), name), written.config["r"])
+        if not len(factors.a) == as_read == ranks[name]:
             raise RankError(
-                f"{name} in {folder} has rank {len(factors.a)}, PEFT would read {told}, and "
+                f"{name} in {folder} has rank {len(factors.a)}, PEFT would read {as_read}, and "
                 f"{ranks[name]} was to be kept: PEFT cannot tell its name from another module's."
             )
         error = _distance(factors, before[name], directions[name], ranks[name])

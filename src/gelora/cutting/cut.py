@@ -120,7 +120,7 @@ def cut(
             factors, settings, model=model, batches=batches, adapter_name=adapter_name
         )
         order = order_directions(
-            {name: found.values for name, found in directions.items()},
+            {name: part.values for name, part in directions.items()},
             {name: factors[name].cost for name in factors},
         )
         validated = None
@@ -142,7 +142,7 @@ def cut(
     return record
 
 
-def _check(settings: CutSettings, *, plan: Any, **given: Any) -> None:
+def _check(settings: CutSettings, *, plan: Any, **inputs: Any) -> None:
     """Check that something says how far to cut, and that all it needs was given."""
     goals = [n for n in ("budget", "energy", "tolerance") if getattr(settings, n) is not None]
     if plan is not None and goals:
@@ -156,13 +156,13 @@ def _check(settings: CutSettings, *, plan: Any, **given: Any) -> None:
     needs = {
         f"importance {importance!r}": ("model", "batches") if importance != "weights" else (),
         "tolerance": ("model", "validation") if settings.tolerance is not None else (),
-        "validation": ("model",) if given["validation"] is not None else (),
+        "validation": ("model",) if inputs["validation"] is not None else (),
     }
     for what, names in needs.items():
         for name in names:
-            if given[name] is None:
+            if inputs[name] is None:
                 raise ConfigError(f"{what} needs {name}: give it to cut().")
-    if given["batches"] is not None and importance == "weights":
+    if inputs["batches"] is not None and importance == "weights":
         raise ConfigError(
             "importance 'weights' reads no batches: leave them out, or choose importance 'inputs' "
             "or 'fisher'."
@@ -190,8 +190,8 @@ def _check_same(
 def _is_close(first: Factors, second: Factors) -> bool:
     """Whether factors are the same but for the rounding of their dtypes."""
     return all(
-        one.shape == other.shape and torch.allclose(one.float(), other.float(), rtol=1e-2)
-        for one, other in ((first.a, second.a), (first.b, second.b))
+        saved.shape == live.shape and torch.allclose(saved.float(), live.float(), rtol=1e-2)
+        for saved, live in ((first.a, second.a), (first.b, second.b))
     )
 
 
@@ -234,9 +234,9 @@ def _planned(plan: RankPlan | Mapping[str, int], factors: Mapping[str, Factors])
     Raises:
         RankError: A module of the plan is not in the adapter, or has less rank there.
     """
-    wanted = dict(plan.modules) if isinstance(plan, RankPlan) else dict(plan)
+    planned = plan.modules if isinstance(plan, RankPlan) else plan
     ranks = dict.fromkeys(factors, 0)
-    for module, rank in wanted.items():
+    for module, rank in planned.items():
         names = [module] if module in factors else [n for n in factors if n.endswith(f".{module}")]
         if len(names) != 1:
             raise RankError(

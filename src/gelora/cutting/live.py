@@ -35,8 +35,8 @@ def cut_in_place(
 
     Args:
         model: With the adapter.
-        directions: Of every adapted module.
-        ranks: Of every adapted module, at most that of its factors.
+        directions: Directions of every adapted module.
+        ranks: New rank of every adapted module, at most the rank of its factors.
         optimizer: The torch optimizer, or accelerate's, that trains the factors: it trains the new
             ones from here on. None if there is none.
         keeps_state: Whether the optimizer's state is carried over, or begins anew.

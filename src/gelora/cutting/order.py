@@ -37,15 +37,14 @@ def budget_parameters(budget: int | str, factors: Mapping[str, Factors]) -> int:
 class CutOrder:
     """The directions of all modules, from the first to keep to the first to drop.
 
-    A prefix of the order keeps the most value that so many parameters can: it takes values in the
-    order of their ratio to their cost, and those of one module are in descending order and cost
-    the same.
+    Directions come in the order of their value per parameter. So the first ones keep more value
+    than any other choice with as many parameters.
 
     Attributes:
         modules: The modules' names.
-        owners: Of each direction, the index of its module.
-        parameters: Parameters of the adapter with the directions up to each.
-        kept: Share of the value that the directions up to each hold, between 0 and 1.
+        owners: Index of the module of each direction.
+        parameters: Parameters of all directions up to this one.
+        kept: Share of the whole value in all directions up to this one, between 0 and 1.
     """
 
     modules: tuple[str, ...]
@@ -86,8 +85,8 @@ def order_directions(
     """Return the order in which directions are kept.
 
     Args:
-        values: Of every module, what each of its directions is worth, in descending order.
-        costs: Of every module, the parameters of one direction: its input and output features.
+        values: For every module, the value of each of its directions, in descending order.
+        costs: For every module, the parameters of one direction: its input plus output features.
 
     Raises:
         RankError: There is no direction at all, or a value is not finite.

@@ -18,7 +18,7 @@ class ModuleCut:
         out_features: Of the module.
         rank_before: Rank of its factors before the cut.
         rank: Rank that was kept; 0 where the module left the adapter.
-        values: Value of each direction, in descending order. The kept ones come first.
+        values: Value of each direction, in descending order, so those that were kept come first.
     """
 
     in_features: Natural
@@ -127,10 +127,10 @@ class AdapterCut(Artifact):
     def by_block(self) -> list["BlockCut"]:
         """Return what became of every block, in order; modules outside of blocks are left out."""
         bounds = self.bounds or (None,) * len(self.blocks)
-        found: list[BlockCut] = []
+        blocks: list[BlockCut] = []
         for block, bound in zip(self.blocks, bounds, strict=True):
             modules = [m for name, m in self.modules.items() if name.startswith(f"{block}.")]
-            found.append(
+            blocks.append(
                 BlockCut(
                     block=block,
                     bound=bound,
@@ -139,7 +139,7 @@ class AdapterCut(Artifact):
                     parameters=sum(module.cost * module.rank for module in modules),
                 )
             )
-        return found
+        return blocks
 
     def check(self) -> None:
         """Check that the parameters are those of the ranks.

@@ -32,7 +32,7 @@ class CutValidation:
     Args:
         model: With the uncut adapter; its weights are as before after each measurement.
         batches: Labelled rows. They are read once and kept, so that every measurement has the same.
-        directions: Of every adapted module.
+        directions: Directions of every adapted module.
         score_rows: The loss of every row of a batch; None for what `row_losses` says.
         adapter_name: Which of the model's adapters.
 
@@ -85,7 +85,7 @@ class CutValidation:
 
     def curve(self) -> tuple[CutPoint, ...]:
         """Return all points that were measured, by ascending parameters; the uncut one is last."""
-        ranks = {n: len(found.reduce) for n, found in self._directions.items()}
+        ranks = {n: len(part.reduce) for n, part in self._directions.items()}
         whole = self._parameters(ranks)
         points = {point.parameters: point for point in self._points.values()}
         points[whole] = CutPoint(whole, float(self._uncut.mean()), 0.0, 0.0)

@@ -111,7 +111,7 @@ class CutCallback(TrainerCallback):
         budget = budget_parameters(self.budget, factors)
         directions = {name: find_directions(part.cpu()) for name, part in factors.items()}
         order = order_directions(
-            {name: found.values for name, found in directions.items()},
+            {name: part.values for name, part in directions.items()},
             {name: part.cost for name, part in factors.items()},
         )
         ranks = order.ranks(order.within_budget(budget))
