@@ -1,5 +1,6 @@
 """Chats that a tiny causal model can learn, a tokenizer that writes them, and TRL's arguments."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ def tiny_instructions(
     )
 
 
+RECOMPUTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in {field.name for field in fields(hf.TrainingArguments)}
+)
+"""What transformers calls it, the first from 5.23 on."""
+
+
 def sft_arguments(output_dir: Path, **overrides: Any) -> Any:
     from trl.trainer.sft_config import SFTConfig
 
@@ -86,7 +95,7 @@ def sft_arguments(output_dir: Path, **overrides: Any) -> Any:
         "use_cpu": True,
         "bf16": False,
         "gradient_checkpointing": False,
-        "activation_checkpointing": False,
+        RECOMPUTING: False,
         "max_length": MAX_TOKENS,
         "disable_tqdm": True,
         "report_to": "none",

@@ -11,6 +11,7 @@ from trl.trainer.sft_config import SFTConfig
 from gelora.cli.forwarding import lora_arguments, training_arguments
 from gelora.cli.parsing import parse
 from gelora.errors import ConfigError, MissingExtraError
+from tiny_chats import RECOMPUTING
 
 
 def arguments_of(*flags):
@@ -87,20 +88,20 @@ def test_instruction_tuning_takes_trl_s_flags_and_trains_like_the_others():
     arguments = arguments_of(*TUNING, "--max_length", "99")
     assert isinstance(arguments, SFTConfig)
     plain = arguments_of()
-    for name in ("bf16", "activation_checkpointing", "learning_rate", "logging_steps", "optim"):
+    for name in ("bf16", RECOMPUTING, "learning_rate", "logging_steps", "optim"):
         assert getattr(arguments, name) == getattr(plain, name), name
     assert arguments.max_length == 99
-    asked = arguments_of(*TUNING, "--packing", "--bf16", "--activation_checkpointing")
+    asked = arguments_of(*TUNING, "--packing", "--bf16", f"--{RECOMPUTING}")
     assert asked.packing
     assert asked.bf16
-    assert asked.activation_checkpointing
+    assert getattr(asked, RECOMPUTING)
     assert arguments_of("--task", "alpaca", "--assistant_only_loss").assistant_only_loss
 
 
 @pytest.mark.parametrize(("given", "expected"), [([], True), (["true"], True), (["no"], False)])
 def test_the_old_name_of_checkpointing_is_taken(given, expected):
     arguments = arguments_of(*TUNING, "--gradient_checkpointing", *given)
-    assert arguments.activation_checkpointing is expected
+    assert getattr(arguments, RECOMPUTING) is expected
 
 
 def test_trl_s_flags_are_of_instruction_tuning_alone():

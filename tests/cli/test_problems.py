@@ -7,7 +7,7 @@ import pytest
 
 from gelora.artifacts import METRICS_FILE, PROFILE_FILE, read_json
 from gelora.cli import main
-from tiny_chats import FORGETFUL, causal_llama, chat_tokenizer, tiny_instructions
+from tiny_chats import FORGETFUL, RECOMPUTING, causal_llama, chat_tokenizer, tiny_instructions
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
 from tiny_tasks import write_lines
@@ -104,7 +104,7 @@ def test_chats_are_packed_on_weights_of_4_bits_and_measured_in_training(chats, t
 
 
 def test_half_precision_recomputing_and_accumulating_train_questions(questions, tmp_path):
-    more = ["--bf16", "--activation_checkpointing", "--gradient_accumulation_steps", "2"]
+    more = ["--bf16", f"--{RECOMPUTING}", "--gradient_accumulation_steps", "2"]
     assert main(["run", *questions, *more]) == 0
     losses = [e["loss"] for e in metrics_in(tmp_path)["history"] if "loss" in e]
     assert len(losses) == 4

@@ -15,7 +15,13 @@ from gelora.tasks.classification.evaluation import tokenize
 from gelora.tasks.labelled_batches import labelled_batches
 from gelora.tasks.train import make_trainer
 from gelora.training.train import wrap
-from tiny_chats import causal_llama, chat_tokenizer, sft_arguments, tiny_instructions
+from tiny_chats import (
+    RECOMPUTING,
+    causal_llama,
+    chat_tokenizer,
+    sft_arguments,
+    tiny_instructions,
+)
 from tiny_models import tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
 from tiny_tasks import quick_arguments, tiny_task
@@ -145,7 +151,7 @@ def test_the_model_leaves_as_it_came(tmp_path):
 
     before = what_it_is()
     assert (torch.bfloat16, True) in before[0].values()
-    arguments = sft_arguments(tmp_path, activation_checkpointing=True)
+    arguments = sft_arguments(tmp_path, **{RECOMPUTING: True})
     drawn(model, tiny_instructions(), arguments, tokenizer=chat_tokenizer())
     assert what_it_is() == before
     assert arguments.gradient_checkpointing

@@ -110,11 +110,12 @@ def _like_other_problems(config: Config) -> dict[str, Any]:
     """Return arguments in which the defaults of SFTConfig differ from TrainingArguments."""
     if config.problem != "instruction_tuning":
         return {}
-    recompute = config.extra.get("gradient_checkpointing", False)  # the name until transformers 6
+    recompute = config.extra.get("gradient_checkpointing", False)
+    # transformers has the second name from 5.23 on, and both until 6.
+    names = {"gradient_checkpointing", "activation_checkpointing"} & training_fields(config.problem)
     return {
         "bf16": False,
-        "gradient_checkpointing": recompute,
-        "activation_checkpointing": recompute,
+        **dict.fromkeys(sorted(names), recompute),
         "max_length": config.data.max_length,
     }
 

@@ -11,7 +11,7 @@ from gelora.lab.comparison.runs import run_method, run_trial
 from gelora.lab.comparison.settings import TaskSettings
 from gelora.tasks.metrics import compute_metrics
 from gelora.tasks.question_answering.settings import QuestionAnsweringSettings
-from tiny_chats import causal_llama, chat_tokenizer, tiny_instructions
+from tiny_chats import RECOMPUTING, causal_llama, chat_tokenizer, tiny_instructions
 from tiny_comparison import spec_of
 from tiny_models import save_tiny, tiny_bert, tiny_tokenizer
 from tiny_questions import tiny_questions
@@ -63,7 +63,7 @@ def instructions(tmp_path_factory):
         folder, tiny_instructions(num_train=80), causal_llama(), chat_tokenizer()
     )
     training = {**settings.training, "bf16": False, "gradient_checkpointing": False}
-    return replace(settings, training={**training, "activation_checkpointing": False})
+    return replace(settings, training={**training, RECOMPUTING: False})
 
 
 def test_numbers(regression):
