@@ -156,7 +156,7 @@ def test_nothing_is_overwritten(run, capsys):
     assert cut(run, "--budget", "r=1") == 0
     before = (run / "cut" / CUT_FILE).read_bytes()
     assert cut(run, "--budget", "r=2") != 0
-    assert "is not empty" in capsys.readouterr().err
+    assert "is not empty: name another folder, or --overwrite" in capsys.readouterr().err
     assert (run / "cut" / CUT_FILE).read_bytes() == before
     assert cut(run, "--budget", "r=2", "--overwrite") == 0
     assert AdapterCut.from_pretrained(run / "cut").settings.budget == "r=2"

@@ -153,8 +153,7 @@ def test_the_run_itself_is_left_as_it_was_and_nothing_is_overwritten(export, run
     assert export("--merged") == 0
     again = ["export", "--output_dir", str(run), "--export_dir", str(new), "--merged", "--uniform"]
     assert error_of(again) == (
-        f"gelora: {new / 'merged'} is not empty: give another --export_dir, or --overwrite to "
-        "replace it."
+        f"gelora: {new / 'merged'} is not empty: name another folder, or --overwrite to replace it."
     )
     assert not (new / "uniform").exists()
     assert main([*again, "--overwrite"]) == 0

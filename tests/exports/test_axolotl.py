@@ -60,6 +60,6 @@ def test_axolotl_takes_whole_alphas_only():
 def test_nothing_is_overwritten_unasked(tmp_path):
     config = tiny_lora(tiny_llama(hf.LlamaForCausalLM))
     path = export_axolotl(config, tmp_path / "axolotl.yaml")
-    with pytest.raises(OutputExistsError, match=f"{path} exists: give another --export_dir, or"):
+    with pytest.raises(OutputExistsError, match=f"{path} exists: name another folder, or"):
         export_axolotl(config, path)
     assert export_axolotl(config, path, overwrite=True) == path

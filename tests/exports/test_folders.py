@@ -46,7 +46,7 @@ def test_what_is_there_stays_unless_it_is_to_be_replaced(tmp_path):
     path = tmp_path / "export"
     write(path, "old")
     (path / "more").touch()
-    with pytest.raises(OutputExistsError, match=f"{path} is not empty: give another --export_dir"):
+    with pytest.raises(OutputExistsError, match=f"{path} is not empty: name another folder"):
         write(path)
     fail_in(path, overwrite=True)
     assert (path / MARK).read_text() == "old"

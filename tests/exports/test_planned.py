@@ -45,6 +45,6 @@ def test_settings_alone_make_the_same_adapter(tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     config = tiny_lora(tiny_llama(hf.LlamaForCausalLM))
     path = export_peft_config(config, tmp_path / "peft")
-    with pytest.raises(OutputExistsError, match=f"{path} is not empty: give another --export_dir"):
+    with pytest.raises(OutputExistsError, match=f"{path} is not empty: name another folder"):
         export_peft_config(config, path)
     assert export_peft_config(config, path, overwrite=True) == path

@@ -52,15 +52,15 @@ def check_folder(
         return
     if not overwrite:
         raise OutputExistsError(
-            f"{path} is not empty: give another --export_dir, or --overwrite to replace it."
+            f"{path} is not empty: name another folder, or --overwrite to replace it."
         )
     place = path.resolve()
     if source is not None and place in (Path(source).resolve(), *Path(source).resolve().parents):
         raise OutputExistsError(f"{path} holds {source}, which the export is made from.")
     if not (path / holds).is_file():
         raise OutputExistsError(
-            f"{path} holds no {holds}, so it is no such export and is not replaced: give another "
-            "--export_dir."
+            f"{path} holds no {holds}, so it is no such export and is not replaced: name another "
+            "folder."
         )
 
 
@@ -72,7 +72,7 @@ def check_file(path: Path, *, overwrite: bool) -> None:
     """
     if path.exists() and not overwrite:
         raise OutputExistsError(
-            f"{path} exists: give another --export_dir, or --overwrite to replace it."
+            f"{path} exists: name another folder, or --overwrite to replace it."
         )
 
 
