@@ -24,7 +24,7 @@ from transformers import TrainingArguments, set_seed
 from gelora.cutting.directions import Directions, find_directions
 from gelora.cutting.layers import live_factors
 from gelora.cutting.moments import measure_moments
-from gelora.cutting.order import order_directions
+from gelora.cutting.order import order_of
 from gelora.cutting.validation import CutValidation
 from gelora.exports.saved import Factors
 from gelora.hidden_states.source import ModelSource
@@ -242,7 +242,6 @@ def cuts(
     batches = bench.batches(model, tokenizer, bench.data, "train", rows=500)
     both = measure_moments(model, batches, gradients=True)
     of_rank_one = sum(part.cost for part in factors.values())
-    costs = {name: part.cost for name, part in factors.items()}
     for importance in IMPORTANCES:
         directions = {}
         for name, part in factors.items():
@@ -250,7 +249,7 @@ def cuts(
             if importance == "inputs":
                 moments = replace(both[name], gradients=None)
             directions[name] = find_directions(part, moments)
-        order = order_directions({n: d.values for n, d in directions.items()}, costs)
+        order = order_of(factors, directions)
         for mean_rank in MEAN_RANKS:
             budget = int(mean_rank * of_rank_one)
             yield importance, mean_rank, directions, order.ranks(order.within_budget(budget))

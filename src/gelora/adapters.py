@@ -9,7 +9,7 @@ everything is ordinary PEFT.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def verify_ranks(model: nn.Module, plan: RankPlan, *, adapter_name: str = "defau
     Raises:
         RankError: They differ; the message names the first module and both values.
     """
-    layers = _lora_layers(model, adapter_name)
+    layers = lora_layers(model, adapter_name)
     found = {name: (one.r[adapter_name], one.scaling[adapter_name]) for name, one in layers.items()}
     prefix = plan_prefix(plan, model, is_adapted=True)
     planned = {f"{prefix}{name}": rank for name, rank in plan.modules.items()}
@@ -181,11 +181,17 @@ def adapter_ranks(model: nn.Module, *, adapter_name: str = "default") -> dict[st
         adapter_name: Which of the model's adapters to read.
     """
     prefix = find_architecture(model).prefix
-    layers = _lora_layers(model, adapter_name)
+    layers = lora_layers(model, adapter_name)
     return {name.removeprefix(prefix): layer.r[adapter_name] for name, layer in layers.items()}
 
 
-def _lora_layers(model: nn.Module, adapter_name: str) -> dict[str, LoraLayer]:
+def lora_layers(model: nn.Module, adapter_name: str = "default") -> dict[str, Any]:
+    """Return the layers of `peft.tuners.lora.LoraLayer` that an adapter has, by their full names.
+
+    Args:
+        model: As a PeftModel or after `model.add_adapter`.
+        adapter_name: Which of the model's adapters.
+    """
     return {
         full_name(name, layer): layer
         for name, layer in without_wrapper(model).named_modules()
@@ -212,9 +218,17 @@ def verify_saved_ranks(folder: str | Path, plan: RankPlan) -> None:
             if matched and name.replace(".base_layer", "") not in experts:
                 rank = tensors.get_slice(key).get_shape()[0]
                 found[name] = (rank, _saved_scale(config, name, rank))
-    suffix = min(plan.modules, default="")
-    prefix = next((name.removesuffix(suffix) for name in found if name.endswith(suffix)), "")
+    prefix = saved_prefix(found, plan)
     _compare(found, {f"{prefix}{name}": rank for name, rank in plan.modules.items()}, plan)
+
+
+def saved_prefix(names: Iterable[str], plan: RankPlan) -> str:
+    """Return what stands before the plan's paths in a saved adapter's names of modules.
+
+    It is empty if no name ends as the plan's first path.
+    """
+    first = min(plan.modules, default="")
+    return next((name.removesuffix(first) for name in names if name.endswith(first)), "")
 
 
 def _saved_scale(config: LoraConfig, name: str, rank: int) -> float:

@@ -185,11 +185,16 @@ class CutSettings(Settings):
             number, is_rank = read_mean_budget(self.budget)
             object.__setattr__(self, "budget", f"r={number:g}" if is_rank else int(number))
         super().__post_init__()
-        goals = [n for n in ("budget", "energy", "tolerance") if getattr(self, n) is not None]
-        if len(goals) > 1:
+        if len(self.goals) > 1:
             raise ConfigError(
-                f"{' and '.join(goals)} both say how far to cut: leave out all but one."
+                f"{' and '.join(self.goals)} both say how far to cut: leave out all but one."
             )
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Names of the settings that say how far to cut, of which there may be one."""
+        names = ("budget", "energy", "tolerance")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
 
 RENAMED: Mapping[str, str] = {

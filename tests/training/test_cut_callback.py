@@ -204,6 +204,25 @@ def test_arguments_out_of_range(arguments, message):
         callback(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"use_dora": True}, "use_dora=True: it adds more than B A"),
+        ({"lora_bias": True}, "lora_bias=True: it adds more than B A"),
+        ({"target_modules": ["query", "word_embeddings"]}, "only the matrices of Linear layers"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'"),
+    ],
+)
+def test_forms_that_gelora_cut_refuses_are_refused_here(lora, message, tmp_path):
+    base = tiny_bert(hf.BertForSequenceClassification)
+    config = LoraConfig(**{"r": 4, "target_modules": ["query"], "task_type": "SEQ_CLS", **lora})
+    model = get_peft_model(base, config)
+    with pytest.raises(RankError, match=message):
+        trainer_of(model, tmp_path, callback()).train()
+    with pytest.raises(RankError, match=message):
+        callback().cut(model)
+
+
 def test_what_cannot_be_cut_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(RankError, match="there is nothing to cut"):
         trainer_of(wrapped(), tmp_path, callback(budget="r=6")).train()

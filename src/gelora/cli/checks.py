@@ -67,8 +67,7 @@ def _check_inputs(verb: str, config: Config) -> None:
         _check_there(config.plan_source.plan or config.folder, PLAN_FILE)
     if verb == "plan":
         _check_there(config.profile_source.profile or config.folder, PROFILE_FILE)
-    goals = (config.cut.budget, config.cut.energy, config.cut.tolerance, config.plan_source.plan)
-    if verb == "cut" and all(goal is None for goal in goals):
+    if verb == "cut" and not config.cut.goals and config.plan_source.plan is None:
         raise ConfigError(
             "Nothing says how far to cut: add --budget r=2, --energy 0.99, --tolerance 0.002 or "
             "--plan."

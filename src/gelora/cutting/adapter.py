@@ -24,8 +24,6 @@ from gelora.ranks.plan import rank_arguments, whole
 UNSET = ("exclude_modules", "layers_to_transform", "layers_pattern")
 """What LoraConfig says beside `target_modules`, and must not where those are full paths."""
 
-_INSTEAD = "Convert it with peft.convert_to_lora first, and cut that"
-
 
 def read_for_cut(folder: str | Path) -> SavedAdapter:
     """Read an adapter whose update of each module is scale * B A.
@@ -36,13 +34,8 @@ def read_for_cut(folder: str | Path) -> SavedAdapter:
     """
     _check_one(Path(folder))
     adapter = read_adapter(folder)
-    for name in ("use_dora", "lora_bias"):
-        if adapter.config.get(name):
-            raise RankError(
-                f"The adapter in {folder} has {name}=True: it adds more than B A to a module, so "
-                f"it cannot be cut. {_INSTEAD}."
-            )
-    check_form(adapter, folder, doing="cut", instead=_INSTEAD)
+    instead = "Convert it with peft.convert_to_lora first, and cut that"
+    check_can_be_cut(adapter, folder, instead=instead)
     for name, tensor in adapter.tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise RankError(
@@ -50,6 +43,26 @@ def read_for_cut(folder: str | Path) -> SavedAdapter:
                 "from before."
             )
     return adapter
+
+
+def check_can_be_cut(adapter: SavedAdapter, place: str | Path, *, instead: str) -> None:
+    """Check that what an adapter adds to each module is scale * B A.
+
+    Args:
+        adapter: As it is saved, or would be.
+        place: Where it is, for messages.
+        instead: What to do if it adds anything else, as an imperative without its full stop.
+
+    Raises:
+        RankError: It is a form of LoRA that cannot be cut.
+    """
+    for name in ("use_dora", "lora_bias"):
+        if adapter.config.get(name):
+            raise RankError(
+                f"The adapter in {place} has {name}=True: it adds more than B A to a module, so "
+                f"it cannot be cut. {instead}."
+            )
+    check_form(adapter, place, doing="cut", instead=instead)
 
 
 def cut_adapter(
@@ -133,16 +146,18 @@ def _distance(after: Factors, before: Factors, directions: Directions, rank: int
     a, b = before.a.double(), before.b.double()
     if rank < len(a):
         a, b = directions.reduce[:rank] @ a, b @ directions.expand[:, :rank]
-    difference = _norm(
-        torch.cat([after.scale * after.b.double(), -before.scale * b], dim=1),
+    difference = Factors(
         torch.cat([after.a.double(), a]),
+        torch.cat([after.scale * after.b.double(), -before.scale * b], dim=1),
+        1.0,
     )
-    return difference / max(_norm(before.scale * before.b.double(), before.a.double()), 1e-300)
+    return _norm(difference) / max(_norm(before), 1e-300)
 
 
-def _norm(b: torch.Tensor, a: torch.Tensor) -> float:
-    left, right = torch.linalg.qr(b, mode="r").R, torch.linalg.qr(a.T, mode="r").R
-    return torch.linalg.norm(left @ right.T).item()
+def _norm(factors: Factors) -> float:
+    """Return the Frobenius norm of an update."""
+    left, right = factors.roots()
+    return abs(factors.scale) * torch.linalg.norm(left @ right).item()
 
 
 def _check_one(folder: Path) -> None:

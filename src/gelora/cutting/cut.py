@@ -5,17 +5,18 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
 
+from gelora.adapters import saved_prefix
 from gelora.artifacts import CUT_FILE, PLAN_FILE, PROFILE_FILE
 from gelora.cutting.adapter import cut_adapter, read_for_cut, verify_cut
 from gelora.cutting.directions import Directions, find_directions
 from gelora.cutting.layers import live_factors
 from gelora.cutting.moments import measure_moments
-from gelora.cutting.order import CutOrder, budget_parameters, order_directions
+from gelora.cutting.order import CutOrder, budget_parameters, order_of
 from gelora.cutting.record import AdapterCut, ModuleCut
 from gelora.cutting.validation import (
     Batch,
@@ -119,10 +120,7 @@ def cut(
         directions = _directions(
             factors, settings, model=model, batches=batches, adapter_name=adapter_name
         )
-        order = order_directions(
-            {name: part.values for name, part in directions.items()},
-            {name: factors[name].cost for name in factors},
-        )
+        order = order_of(factors, directions)
         validated = None
         if model is not None and validation is not None:
             validated = CutValidation(
@@ -144,7 +142,7 @@ def cut(
 
 def _check(settings: CutSettings, *, plan: Any, **inputs: Any) -> None:
     """Check that something says how far to cut, and that all it needs was given."""
-    goals = [n for n in ("budget", "energy", "tolerance") if getattr(settings, n) is not None]
+    goals = settings.goals
     if plan is not None and goals:
         raise ConfigError(f"plan and {goals[0]} both say how far to cut: leave out one of the two.")
     if plan is None and not goals:
@@ -224,7 +222,7 @@ def _ranks(
         return order.ranks(smallest_within(order, validated, settings.tolerance))
     if settings.energy is not None:
         return order.ranks(order.with_energy(settings.energy))
-    budget = budget_parameters(settings.budget or 0, factors)
+    budget = budget_parameters(cast("int | str", settings.budget), factors)  # or nothing says
     return order.ranks(order.within_budget(budget))
 
 
@@ -300,8 +298,7 @@ def _bounds(
     except ArtifactError as error:  # of an earlier gelora; the cut needs none
         logger.warning("Warning: the bounds are not shown: %s", error)
         return _blocks_of(modules), ()
-    first = min(plan.modules)
-    prefix = next((n.removesuffix(first) for n in modules if n.endswith(first)), "")
+    prefix = saved_prefix(modules, plan)
     halves = len(plan.bounds) // len(plan.blocks)
     bounds = tuple(sum(plan.bounds[i * halves : (i + 1) * halves]) for i in range(len(plan.blocks)))
     return tuple(f"{prefix}{block}" for block in plan.blocks), bounds

@@ -61,16 +61,14 @@ def find_directions(factors: Factors, moments: Moments | None = None) -> Directi
         factors: The module's two matrices and its scale.
         moments: Measured on texts; None to value a direction by its singular value alone.
     """
-    a, b = factors.a.double(), factors.b.double()
-    left = torch.linalg.qr(b, mode="r").R
-    right = torch.linalg.qr(a.T, mode="r").R.T
+    left, right = factors.roots()
     if moments is not None:
         right = _root(moments.inputs, right @ right.T)
         if moments.gradients is not None:
             left = _root(moments.gradients, left.T @ left).T
     u, singular, _ = torch.linalg.svd(left @ right, full_matrices=False)
     there = singular > NEGLIGIBLE * singular[0]
-    missing = len(a) - len(singular)  # where a side of the module is smaller than the rank
+    missing = len(factors.a) - len(singular)  # where a side of the module is smaller than the rank
     return Directions(
         values=(factors.scale * singular[there]).square().numpy(),
         reduce=pad(u.T @ left, (0, 0, 0, missing)),

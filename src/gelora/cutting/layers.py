@@ -1,20 +1,9 @@
-"""The adapted layers of a model in memory."""
-
-from typing import Any
+"""The factors of an adapter in a model in memory."""
 
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
 
+from gelora.adapters import lora_layers
 from gelora.exports.saved import Factors
-
-
-def lora_layers(model: PeftModel, adapter_name: str) -> dict[str, Any]:
-    """Return the layers of `peft.tuners.lora.LoraLayer` that an adapter has, by their paths."""
-    return {
-        name: layer
-        for name, layer in model.get_base_model().named_modules()
-        if isinstance(layer, LoraLayer) and adapter_name in layer.lora_A
-    }
 
 
 def live_factors(model: PeftModel, adapter_name: str) -> dict[str, Factors]:

@@ -13,9 +13,10 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
+from gelora.adapters import lora_layers
 from gelora.cutting.adapter import UNSET
 from gelora.cutting.directions import Directions, cut_maps
-from gelora.cutting.layers import live_factors, lora_layers
+from gelora.cutting.layers import live_factors
 from gelora.ranks.plan import rank_arguments, whole
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from peft import PeftModel
 from torch import Tensor, nn
 
+from gelora.adapters import lora_layers
 from gelora.cutting.directions import Moments
-from gelora.cutting.layers import lora_layers
 from gelora.errors import DataError, RankError
 from gelora.hidden_states.forward import evaluation_mode
 from gelora.likelihood import row_losses
@@ -102,15 +102,10 @@ def _tracing(layers: Mapping[str, Any], adapter_name: str) -> Iterator[list[_Tra
 
         return hook
 
-    handles = [
-        layer.lora_A[adapter_name].register_forward_hook(hook_of(name))
-        for name, layer in layers.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.enter_context(layer.lora_A[adapter_name].register_forward_hook(hook_of(name)))
         yield traced
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _with_gradients(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from gelora.cutting.directions import Directions
 from gelora.errors import RankError
 from gelora.exports.saved import Factors
 from gelora.settings import read_mean_budget
@@ -79,6 +80,18 @@ class CutOrder:
         return int(np.searchsorted(self.kept, share * (1 - 1e-12))) + 1
 
 
+def order_of(factors: Mapping[str, Factors], directions: Mapping[str, Directions]) -> CutOrder:
+    """Return the order in which the directions of an adapter's modules are kept.
+
+    Raises:
+        RankError: As `order_directions`.
+    """
+    return order_directions(
+        {name: part.values for name, part in directions.items()},
+        {name: part.cost for name, part in factors.items()},
+    )
+
+
 def order_directions(
     values: Mapping[str, Float[np.ndarray, " directions"]], costs: Mapping[str, int]
 ) -> CutOrder:
@@ -89,7 +102,7 @@ def order_directions(
         costs: For every module, the parameters of one direction: its input plus output features.
 
     Raises:
-        RankError: There is no direction at all, or a value is not finite.
+        RankError: There is no direction at all.
     """
     modules = tuple(sorted(values))
     owners = np.repeat(np.arange(len(modules)), [len(values[name]) for name in modules])

@@ -52,6 +52,15 @@ class Factors(NamedTuple):
         """Return the same factors on the CPU."""
         return Factors(self.a.cpu(), self.b.cpu(), self.scale)
 
+    def roots(self) -> tuple[Float[Tensor, "_ rank"], Float[Tensor, "rank _"]]:
+        """Return L and R, in float64, for which L R has the singular values of b @ a.
+
+        They are no larger than the rank: b = Q L and a = R P with orthonormal columns of Q and
+        rows of P.
+        """
+        left = torch.linalg.qr(self.b.double(), mode="r").R
+        return left, torch.linalg.qr(self.a.double().T, mode="r").R.T
+
     def update(self) -> Float[Tensor, "out_features in_features"]:
         """Return the product, in float32."""
         return self.scale * (self.b.float() @ self.a.float())

@@ -1,16 +1,19 @@
 """A callback that trains at a high rank first, cuts the adapter once, and trains on."""
 
 import logging
+import warnings
 from typing import Any, Literal
 
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from gelora.cutting.adapter import check_can_be_cut
 from gelora.cutting.directions import find_directions
 from gelora.cutting.layers import live_factors
 from gelora.cutting.live import cut_in_place
-from gelora.cutting.order import budget_parameters, order_directions
+from gelora.cutting.order import budget_parameters, order_of
 from gelora.errors import ConfigError
+from gelora.exports.saved import SavedAdapter
 from gelora.settings import checked, read_mean_budget
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class CutCallback(TrainerCallback):
 
         Raises:
             ConfigError: Several processes train together, or the model has no such adapter.
+            RankError: The adapter is of a form that cannot be cut, or within the budget.
         """
         del control, kwargs
         if args.world_size > 1:
@@ -81,6 +85,7 @@ class CutCallback(TrainerCallback):
                 f"{type(model).__name__}."
             )
         if state.global_step < self._step(state):
+            self._check_form(model)
             budget_parameters(self.budget, live_factors(model, self.adapter_name))
 
     def on_step_end(
@@ -105,15 +110,14 @@ class CutCallback(TrainerCallback):
             optimizer: The torch optimizer that trains it, if there is one.
 
         Raises:
-            RankError: The budget does not fit, or the adapter has learnt nothing yet.
+            RankError: The adapter is of a form that cannot be cut, the budget does not fit, or the
+                adapter has learnt nothing yet.
         """
+        self._check_form(model)
         factors = live_factors(model, self.adapter_name)
         budget = budget_parameters(self.budget, factors)
         directions = {name: find_directions(part.cpu()) for name, part in factors.items()}
-        order = order_directions(
-            {name: part.values for name, part in directions.items()},
-            {name: part.cost for name, part in factors.items()},
-        )
+        order = order_of(factors, directions)
         ranks = order.ranks(order.within_budget(budget))
         cut_in_place(
             model,
@@ -132,6 +136,13 @@ class CutCallback(TrainerCallback):
             len(ranks),
         )
         return ranks
+
+    def _check_form(self, model: PeftModel) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PEFT's of biases, which are refused
+            tensors = get_peft_model_state_dict(model, adapter_name=self.adapter_name)
+        adapter = SavedAdapter(model.peft_config[self.adapter_name].to_dict(), tensors)
+        check_can_be_cut(adapter, "the model", instead="Train plain LoRA on Linear layers")
 
     def _step(self, state: TrainerState) -> int:
         return max(round(self.cut_at * state.max_steps), 1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from gelora.adapters import lora_layers
 from gelora.cutting.live import replace_factors
 from gelora.lab.baselines.method import Setting, Size
 from gelora.lab.baselines.uniform import adapted_modules, largest_rank, uniform_lora
@@ -130,8 +131,7 @@ def gated_layers(model: PeftModel) -> list[GatedLayer]:
             down=cast("nn.Linear", layer.lora_A[ADAPTER]),
             up=cast("nn.Linear", layer.lora_B[ADAPTER]),
         )
-        for name, layer in model.get_base_model().named_modules()
-        if isinstance(layer, LoraLayer)
+        for name, layer in lora_layers(model, ADAPTER).items()
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from gelora.adapters import verify_saved_ranks
+from gelora.adapters import saved_prefix, verify_saved_ranks
 from gelora.errors import RankError
 from gelora.exports.saved import Factors, read_adapter
 from gelora.lab.theory.record import ModuleUpdate
@@ -42,7 +42,7 @@ def module_updates(folder: str | Path, plan: RankPlan) -> tuple[ModuleUpdate, ..
         )
     verify_saved_ranks(folder, plan)
     factors = adapter.factors()
-    prefix = min(factors).removesuffix(min(plan.modules))
+    prefix = saved_prefix(factors, plan)
     return tuple(
         ModuleUpdate(
             module=name,
@@ -59,9 +59,8 @@ def _block_of(module: str, plan: RankPlan) -> str:
 
 
 def _spectrum(factors: Factors) -> Spectrum:
-    """Return that of scale * B A: Q R of B and of A^T leave it to the product of both R."""
-    left = torch.linalg.qr(factors.b.double(), mode="r").R
-    right = torch.linalg.qr(factors.a.double().T, mode="r").R
-    values = abs(factors.scale) * torch.linalg.svdvals(left @ right.T)
+    """Return the spectrum of scale * B A."""
+    left, right = factors.roots()
+    values = abs(factors.scale) * torch.linalg.svdvals(left @ right)
     size = min(factors.b.shape[0], factors.a.shape[1])
     return Spectrum(tuple(values.tolist()), size=size)
